@@ -1,0 +1,2 @@
+//! banctl, the command line.
+fn main() {}

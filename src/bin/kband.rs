@@ -1,0 +1,2 @@
+//! kband, the daemon.
+fn main() {}

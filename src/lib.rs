@@ -1,0 +1,24 @@
+//! kban: a kernel-native ban manager.
+//!
+//! kban watches logs, finds the addresses that attack, and writes them straight into
+//! timeout-bearing nftables sets over netlink. The kernel drops their packets and expires the bans.
+//!
+//! # The way data goes
+//!
+//! ```text
+//! source -> Block -> filter -> Failure -> jail -> Verdict -> firewall -> kernel
+//!   | position                              | bans             | result
+//!   +------------> store <------------------+------------------+     control: a tap
+//! ```
+//!
+//! One direction. A stage knows the type it receives and nothing else of the stage before it.
+//! The middle ([`filter`], [`jail`]) is synchronous, does no I/O and takes time as an argument, so
+//! that the daemon, `banctl test` and the benches all call the same functions.
+//!
+//! The modules below stand in the order in which data meets them.
+
+pub mod config;
+pub mod source;
+pub mod filter;
+pub mod jail;
+pub mod firewall;
