@@ -1,8 +1,37 @@
 //! From a block of lines to failures: prefilter, patterns, dates, addresses.
+//!
+//! A [`Definition`] is a filter as written, a [`Filter`] is one mode of it compiled, and a [`Scanner`]
+//! runs the filters of one source over its blocks. Nothing here does I/O but [`Filter::load`], which
+//! reads the filter's file.
 
 use std::net::IpAddr;
 
 use jiff::{Timestamp, tz::TimeZone};
+
+pub mod catalogue;
+mod date;
+mod definition;
+mod error;
+pub mod examples;
+mod matcher;
+mod pattern;
+mod prefilter;
+mod prefix;
+mod reference;
+mod scanner;
+mod tags;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+pub use definition::{Definition, Example, Mode, NORMAL, Port};
+pub use error::{Fault, FaultKind, FilterError, closest};
+pub use matcher::{Filter, LineMatch, LineVerdict};
+pub use scanner::{Counters, Scanner};
+
+/// Lines of this many bytes or more never match. A source cuts them somewhere, and whoever wrote the line
+/// would choose where it seems to end.
+pub const LONGEST_LINE: usize = 64 * 1024;
 
 /// The moment and the zone that undated or zoneless log lines are read with.
 #[derive(Debug, Clone)]
@@ -23,7 +52,3 @@ pub struct Failure {
     /// Which pattern of the filter, from 0.
     pub pattern: usize,
 }
-
-/// A compiled filter. Immutable; shared by jails and scanners.
-#[derive(Debug)]
-pub struct Filter {}

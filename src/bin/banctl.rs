@@ -1,2 +1,0 @@
-//! banctl, the command line.
-fn main() {}

@@ -1,2 +1,0 @@
-//! kband, the daemon.
-fn main() {}

@@ -1,0 +1,159 @@
+//! One pattern, compiled: what it must fulfil, and its captures.
+//!
+//! Regular expressions work on bytes, with ASCII classes, in linear time. Captures come from the
+//! engines that keep no cache which log text could fill (one-pass DFA, bounded backtracking, Pike VM).
+
+use std::net::IpAddr;
+
+use regex_automata::meta::{self, Regex};
+use regex_automata::util::captures::Captures;
+use regex_syntax::hir::{Hir, Look};
+
+use super::error::{Fault, FaultKind};
+use super::tags::{self, HOST_GROUP, HostTag, expand};
+use super::tail::Tail;
+
+/// What one pattern may take once compiled, in bytes.
+const SIZE_LIMIT: usize = 1 << 20;
+
+/// A pattern that tells of a failure.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    /// As it was written.
+    pub(super) written: String,
+    regex: Regex,
+    host: HostTag,
+    tail: Option<Tail>,
+}
+
+/// What [`Pattern::quick`] found out.
+pub(super) enum Quick {
+    /// The host, or that what stands in its place is no address.
+    Decided(Option<IpAddr>),
+    /// Only captures can tell.
+    Unknown,
+}
+
+impl Pattern {
+    /// Compiles a pattern; also gives its syntax tree.
+    pub(super) fn compile(written: &str) -> Result<(Self, Hir), Fault> {
+        let (expanded, hir, regex) = compile(written)?;
+        let Some(host) = expanded.host else {
+            return Err(Fault { offset: written.len(), kind: FaultKind::NoHost });
+        };
+        let tail = Tail::of(&hir);
+        Ok((Self { written: written.to_owned(), regex, host, tail }, hir))
+    }
+
+    /// The address of a message that this pattern is known to match, without captures where possible.
+    pub(super) fn quick(&self, message: &[u8]) -> Quick {
+        match self.tail.as_ref().and_then(|tail| tail.host(message)) {
+            Some(host) => Quick::Decided(self.host.address(host)),
+            None => Quick::Unknown,
+        }
+    }
+
+    /// Whether the pattern matches, whatever stands in the host's place.
+    #[cfg(test)]
+    pub(super) fn is_match(&self, message: &[u8]) -> bool {
+        self.regex.is_match(message)
+    }
+
+    /// The address and the captures of a match; what holds no valid address is no match.
+    pub(super) fn captures(&self, message: &[u8]) -> Option<(IpAddr, Captures)> {
+        let mut captures = self.regex.create_captures();
+        self.regex.captures(message, &mut captures);
+        let host = captures.get_group_by_name(HOST_GROUP)?;
+        let address = self.host.address(message.get(host.range())?)?;
+        Some((address, captures))
+    }
+
+    /// The named captures other than the host, with what they caught.
+    pub(super) fn fields<'a>(
+        &'a self,
+        message: &'a [u8],
+        captures: &'a Captures,
+    ) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let info = captures.group_info();
+        let names = captures.pattern().into_iter().flat_map(|pattern| info.pattern_names(pattern)).flatten();
+        names.filter(|name| *name != HOST_GROUP).filter_map(|name| {
+            let caught = message.get(captures.get_group_by_name(name)?.range())?;
+            Some((tags::field_name(name).unwrap_or(name), caught))
+        })
+    }
+}
+
+/// Compiles an ignoreregex: any tags, no host needed.
+pub(super) fn compile_ignore(written: &str) -> Result<Regex, Fault> {
+    compile(written).map(|(_, _, regex)| regex)
+}
+
+fn compile(written: &str) -> Result<(tags::Expanded, Hir, Regex), Fault> {
+    let expanded = expand(written)?;
+    let hir = parse(&expanded.regex).map_err(|(at, text)| Fault {
+        offset: expanded.written_offset(at).min(written.len()),
+        kind: FaultKind::Syntax(text),
+    })?;
+    if !hir.properties().look_set_prefix().contains(Look::Start) {
+        return Err(Fault { offset: 0, kind: FaultKind::NotAnchored });
+    }
+    let regex = Regex::builder()
+        .configure(
+            meta::Config::new()
+                .utf8_empty(false)
+                .auto_prefilter(false)
+                .hybrid(false)
+                .dfa(false)
+                .nfa_size_limit(Some(SIZE_LIMIT))
+                .onepass_size_limit(Some(SIZE_LIMIT / 8)),
+        )
+        .build_from_hir(&hir)
+        .map_err(|_| Fault { offset: 0, kind: FaultKind::TooBig })?;
+    if regex.is_match(b"") {
+        return Err(Fault { offset: 0, kind: FaultKind::MatchesNothing });
+    }
+    Ok((expanded, hir, regex))
+}
+
+/// The syntax tree of a regular expression on bytes with ASCII classes; an error has its byte and its text.
+pub(super) fn parse(regex: &str) -> Result<Hir, (usize, String)> {
+    let mut builder = regex_syntax::ParserBuilder::new();
+    builder.unicode(false).utf8(false);
+    builder.build().parse(regex).map_err(|error| match error {
+        regex_syntax::Error::Parse(error) => (error.span().start.offset, error.kind().to_string()),
+        regex_syntax::Error::Translate(error) => (error.span().start.offset, error.kind().to_string()),
+        other => (0, other.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(pattern: &str) -> Fault {
+        Pattern::compile(pattern).unwrap_err()
+    }
+
+    #[test]
+    fn what_could_be_forged_or_means_nothing_is_refused() {
+        assert_eq!(fault("from <HOST>"), Fault { offset: 0, kind: FaultKind::NotAnchored });
+        assert_eq!(fault("^a <HOST>|b"), Fault { offset: 0, kind: FaultKind::NotAnchored });
+        assert_eq!(fault("^(?:from <HOST>)?").kind, FaultKind::MatchesNothing);
+        assert_eq!(fault("^from"), Fault { offset: 5, kind: FaultKind::NoHost });
+        assert!(matches!(fault("^<HOST> (x"), Fault { offset: 8, kind: FaultKind::Syntax(_) }));
+        assert_eq!(fault(r"^<HOST>(?:\w{1000}){1000}").kind, FaultKind::TooBig);
+        assert!(compile_ignore("x").is_err());
+        assert!(compile_ignore("^x").is_ok());
+    }
+
+    #[test]
+    fn captures_have_names_and_the_host_is_judged() {
+        let (pattern, _) = Pattern::compile("^for <F-USER>.*</F-USER> (?P<how>[a-z]+) <HOST>$").unwrap();
+        let message = b"for a b from 192.0.2.1";
+        let (address, captures) = pattern.captures(message).unwrap();
+        assert_eq!(address.to_string(), "192.0.2.1");
+        let fields: Vec<_> = pattern.fields(message, &captures).collect();
+        assert_eq!(fields, [("user", &b"a b"[..]), ("how", &b"from"[..])]);
+        assert!(pattern.captures(b"for a b from 192.0.2.300").is_none());
+    }
+}

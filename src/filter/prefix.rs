@@ -1,0 +1,334 @@
+//! The head of a log line: date, host, program and pid, and where the message begins.
+//!
+//! Written by hand, because every candidate line passes here. It knows
+//! - RFC 3164 as syslog daemons write it to files (`Nov 21 06:50:25 host prog[pid]: message`), with
+//!   `<PRI>` in front, without the host, with the facility that BSD and busybox put before the
+//!   program, and with Solaris' `[ID 800047 auth.info]` behind it;
+//! - the ISO 8601 / RFC 3339 variant of rsyslog and journalctl (`2026-11-21T06:50:25.123+00:00 host ...`);
+//! - RFC 5424 (`<34>1 2003-10-11T22:14:15.003Z host app procid msgid [sd "..."] message`);
+//! - no head at all, as `sshd -E FILE` writes: the message is the whole line.
+//!
+//! Only shapes are checked here; what a date means is `date`'s business. A line that only begins
+//! like a head is never guessed at further than its date.
+
+/// A date as it stands in a line; its shape has been checked, its values have not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DateText<'a> {
+    /// `Nov 21 06:50:25` (the day may have one digit).
+    Bsd(&'a [u8]),
+    /// `2026-11-21T06:50:25`, with optional fraction and offset, `T` or a space between.
+    Iso(&'a [u8]),
+}
+
+/// A line, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head<'a> {
+    /// The date, if the line has one.
+    pub(super) date: Option<DateText<'a>>,
+    /// The syslog identifier, without pid.
+    pub(super) program: Option<&'a [u8]>,
+    /// The process id, as digits or whatever stands in its place.
+    pub(super) pid: Option<&'a [u8]>,
+    /// What the program said, without `\r` and spaces at its end.
+    pub(super) message: &'a [u8],
+}
+
+const MONTHS: [&[u8; 3]; 12] =
+    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+
+/// The month, 1 to 12, whose English abbreviation stands first.
+pub(super) fn month(text: &[u8]) -> Option<i8> {
+    let name = text.first_chunk::<3>()?;
+    (1..).zip(MONTHS).find(|(_, month)| *month == name).map(|(number, _)| number)
+}
+
+/// Takes a line apart. The line has no `\n`.
+pub(super) fn parse(line: &[u8]) -> Head<'_> {
+    let line = trim_end(line);
+    let (priority, rest) = match skip_priority(line) {
+        Some(rest) => (true, rest),
+        None => (false, line),
+    };
+    if priority && let Some(head) = rest.strip_prefix(b"1 ").and_then(rfc5424) {
+        return head;
+    }
+    let (date, rest) = match take_date(rest) {
+        Some((date, rest)) => (Some(date), rest),
+        None if priority => (None, rest),
+        None => return Head { date: None, program: None, pid: None, message: line },
+    };
+    let rest = rest.trim_ascii_start();
+    match tagged(rest) {
+        Some((program, pid, message)) => Head { date, program: Some(program), pid, message },
+        None => Head { date, program: None, pid: None, message: rest },
+    }
+}
+
+fn trim_end(mut line: &[u8]) -> &[u8] {
+    while let [rest @ .., b'\r' | b'\n' | b' ' | b'\t'] = line {
+        line = rest;
+    }
+    line
+}
+
+/// What follows `<PRI>`; at most three digits (RFC 3164, 4.1.1).
+fn skip_priority(line: &[u8]) -> Option<&[u8]> {
+    let inner = line.strip_prefix(b"<")?;
+    let digits = inner.iter().take_while(|b| b.is_ascii_digit()).count();
+    if !(1..=3).contains(&digits) {
+        return None;
+    }
+    inner.get(digits..)?.strip_prefix(b">")
+}
+
+fn take_date(text: &[u8]) -> Option<(DateText<'_>, &[u8])> {
+    match text.first()? {
+        b'0'..=b'9' => {
+            let (date, rest) = text.split_at_checked(iso_length(text)?)?;
+            Some((DateText::Iso(date), rest))
+        }
+        b'A'..=b'S' => {
+            let (date, rest) = text.split_at_checked(bsd_length(text)?)?;
+            Some((DateText::Bsd(date), rest))
+        }
+        _ => None,
+    }
+}
+
+/// The length of `Nov 21 06:50:25` at the start of `text`, followed by a space.
+fn bsd_length(text: &[u8]) -> Option<usize> {
+    month(text)?;
+    let day_at = match text {
+        [_, _, _, b' ', b' ', ..] => 5,
+        [_, _, _, b' ', ..] => 4,
+        _ => return None,
+    };
+    let digits = match text.get(day_at..)? {
+        [b'0'..=b'9', b' ', ..] => 1,
+        [b'0'..=b'9', b'0'..=b'9', b' ', ..] => 2,
+        _ => return None,
+    };
+    let time_at = day_at + digits + 1;
+    let end = time_at + 8;
+    (is_time(text.get(time_at..end)?) && text.get(end) == Some(&b' ')).then_some(end)
+}
+
+/// `hh:mm:ss`.
+fn is_time(text: &[u8]) -> bool {
+    matches!(text, [b'0'..=b'9', b'0'..=b'9', b':', b'0'..=b'9', b'0'..=b'9', b':', b'0'..=b'9', b'0'..=b'9'])
+}
+
+/// The length of an ISO date and time at the start of `text`, followed by a space.
+fn iso_length(text: &[u8]) -> Option<usize> {
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b' ', rest @ ..] = text else { return None };
+    if ![y1, y2, y3, y4, m1, m2, d1, d2].into_iter().all(u8::is_ascii_digit) || !is_time(rest.get(..8)?) {
+        return None;
+    }
+    let mut end = 19;
+    if let Some(b'.' | b',') = text.get(end) {
+        let digits = text.get(end + 1..)?.iter().take_while(|b| b.is_ascii_digit()).count();
+        if digits == 0 {
+            return None;
+        }
+        end += 1 + digits;
+    }
+    end += match text.get(end..)? {
+        [b'Z', ..] => 1,
+        [b'+' | b'-', b'0'..=b'9', b'0'..=b'9', b':', b'0'..=b'9', b'0'..=b'9', ..] => 6,
+        [b'+' | b'-', b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', ..] => 5,
+        _ => 0,
+    };
+    (text.get(end) == Some(&b' ')).then_some(end)
+}
+
+type Tagged<'a> = (&'a [u8], Option<&'a [u8]>, &'a [u8]);
+
+/// `[host] [facility.level] prog[pid]: message`: the program, its pid, the message.
+fn tagged(text: &[u8]) -> Option<Tagged<'_>> {
+    // OpenWrt, busybox and BSD leave the host out or put `auth.info` or `<auth.info>` before the tag.
+    let mut rest = text;
+    for position in 0..3 {
+        let (token, after) = split_token(rest)?;
+        if let Some((program, pid)) = tag(token, position == 0) {
+            return Some((program, pid, skip_solaris_id(after)));
+        }
+        if position == 1 && !is_facility(token) {
+            return None;
+        }
+        rest = after;
+    }
+    None
+}
+
+/// The text up to the first space, and what follows the spaces.
+fn split_token(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (token, rest) = text.split_at_checked(memchr::memchr(b' ', text)?)?;
+    Some((token, rest.trim_ascii_start()))
+}
+
+/// `prog:`, `prog[pid]:`, and `[prog]` or `[prog]:` where no host stands before it.
+fn tag(token: &[u8], first: bool) -> Option<(&[u8], Option<&[u8]>)> {
+    let bare = token.strip_suffix(b":");
+    if let Some(inner) = bare.unwrap_or(token).strip_prefix(b"[") {
+        return inner.strip_suffix(b"]").filter(|name| first && !name.is_empty()).map(|name| (name, None));
+    }
+    let bare = bare?;
+    match bare.strip_suffix(b"]") {
+        None => (!bare.is_empty()).then_some((bare, None)),
+        Some(open) => {
+            let at = memchr::memchr(b'[', open)?;
+            let (program, pid) = open.split_at_checked(at)?;
+            (!program.is_empty()).then_some((program, pid.get(1..)))
+        }
+    }
+}
+
+/// `auth.info` or `<auth.info>`.
+fn is_facility(token: &[u8]) -> bool {
+    let token = token.strip_prefix(b"<").and_then(|t| t.strip_suffix(b">")).unwrap_or(token);
+    let mut parts = token.split(|b| *b == b'.');
+    let word = |part: Option<&[u8]>| {
+        part.is_some_and(|p| !p.is_empty() && p.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
+    };
+    word(parts.next()) && word(parts.next()) && parts.next().is_none()
+}
+
+/// Solaris puts `[ID 800047 auth.info] ` before each message.
+fn skip_solaris_id(message: &[u8]) -> &[u8] {
+    let skipped = || {
+        let inner = message.strip_prefix(b"[ID ")?;
+        let (_, rest) = inner.split_at_checked(memchr::memchr(b']', inner.get(..64).unwrap_or(inner))?)?;
+        rest.strip_prefix(b"] ")
+    };
+    skipped().unwrap_or(message)
+}
+
+/// What follows `<PRI>1 `: RFC 5424, section 6.
+fn rfc5424(text: &[u8]) -> Option<Head<'_>> {
+    let (stamp, rest) = split_token(text)?;
+    let date = match stamp {
+        b"-" => None,
+        _ => Some(DateText::Iso(stamp).checked(text)?),
+    };
+    let (_host, rest) = split_token(rest)?;
+    let (app, rest) = split_token(rest)?;
+    let (procid, rest) = split_token(rest)?;
+    let (_msgid, rest) = split_token(rest).unwrap_or((rest, b""));
+    let message = skip_structured_data(rest)?.trim_ascii_start();
+    let given = |field: &'static [u8], value| (value != field).then_some(value);
+    Some(Head {
+        date,
+        program: given(b"-", app),
+        pid: given(b"-", procid),
+        message: message.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(message),
+    })
+}
+
+impl<'a> DateText<'a> {
+    /// The same, if `text` begins with an ISO date of this length.
+    fn checked(self, text: &'a [u8]) -> Option<Self> {
+        let Self::Iso(stamp) = self else { return None };
+        (iso_length(text)? == stamp.len()).then_some(self)
+    }
+}
+
+/// What follows `-` or `[id name="value"]...`; a value may hold `\"`, `\\` and `\]`.
+fn skip_structured_data(text: &[u8]) -> Option<&[u8]> {
+    if let Some(rest) = text.strip_prefix(b"-") {
+        return (rest.is_empty() || rest.starts_with(b" ")).then_some(rest);
+    }
+    let mut rest = text;
+    while let Some(mut inner) = rest.strip_prefix(b"[") {
+        let mut quoted = false;
+        loop {
+            let (byte, after) = inner.split_first()?;
+            inner = match (quoted, byte) {
+                (true, b'\\') => after.get(1..)?,
+                (_, b'"') => {
+                    quoted = !quoted;
+                    after
+                }
+                (false, b']') => {
+                    rest = after;
+                    break;
+                }
+                _ => after,
+            };
+        }
+    }
+    (rest.len() < text.len() && (rest.is_empty() || rest.starts_with(b" "))).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Seen<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>, &'a str);
+
+    fn seen(line: &str) -> Seen<'_> {
+        let head = parse(line.as_bytes());
+        let text = |bytes| std::str::from_utf8(bytes).unwrap();
+        let date = head.date.map(|date| match date {
+            DateText::Bsd(text) | DateText::Iso(text) => text,
+        });
+        (date.map(text), head.program.map(text), head.pid.map(text), text(head.message))
+    }
+
+    #[test]
+    fn every_kind_of_head() {
+        let bsd = Some("Nov 21 06:50:25");
+        assert_eq!(
+            seen("Nov 21 06:50:25 host sshd[12]: Failed x \r"),
+            (bsd, Some("sshd"), Some("12"), "Failed x")
+        );
+        assert_eq!(seen("<38>Nov 21 06:50:25 host sshd[12]: a"), (bsd, Some("sshd"), Some("12"), "a"));
+        assert_eq!(seen("Nov 21 06:50:25 host sshd: a: b"), (bsd, Some("sshd"), None, "a: b"));
+        assert_eq!(seen("Nov 21 06:50:25 sshd[7]: a"), (bsd, Some("sshd"), Some("7"), "a"));
+        assert_eq!(seen("Nov 21 06:50:25 [sshd]: a"), (bsd, Some("sshd"), None, "a"));
+        assert_eq!(seen("Nov 21 06:50:25 [sshd] a"), (bsd, Some("sshd"), None, "a"));
+        assert_eq!(seen("Nov 21 06:50:25 gw auth.info sshd[7]: a"), (bsd, Some("sshd"), Some("7"), "a"));
+        assert_eq!(seen("Nov 21 06:50:25 gw <auth.info> sshd[7]: a"), (bsd, Some("sshd"), Some("7"), "a"));
+        assert_eq!(seen("Nov  1 06:50:25 h su: a").0, Some("Nov  1 06:50:25"));
+        assert_eq!(seen("Nov 1 06:50:25 h su: a").0, Some("Nov 1 06:50:25"));
+        assert_eq!(
+            seen("Nov 21 06:50:25 h sshd[7]: [ID 800047 auth.info] Failed"),
+            (bsd, Some("sshd"), Some("7"), "Failed")
+        );
+        for stamp in [
+            "2026-11-21T06:50:25.123456+00:00",
+            "2026-11-21T06:50:25Z",
+            "2026-11-21T06:50:25",
+            "2026-11-21 06:50:25,123",
+            "2026-11-21T06:50:25-0330",
+        ] {
+            let line = format!("{stamp} host sshd-session[9]: m");
+            assert_eq!(seen(&line), (Some(stamp), Some("sshd-session"), Some("9"), "m"));
+        }
+    }
+
+    #[test]
+    fn rfc5424_with_its_structured_data() {
+        let line = "<34>1 2003-10-11T22:14:15.003Z h sshd 12 ID47 [a b=\"]\\\"\\\\\"][c] \u{feff}Failed";
+        assert_eq!(seen(line), (Some("2003-10-11T22:14:15.003Z"), Some("sshd"), Some("12"), "Failed"));
+        assert_eq!(seen("<34>1 - h sshd - - - Failed"), (None, Some("sshd"), None, "Failed"));
+        // Broken structured data is no head.
+        assert_eq!(seen("<34>1 2003-10-11T22:14:15Z h sshd 1 - [a b=\"x] Failed").1, None);
+    }
+
+    #[test]
+    fn no_head_at_all() {
+        for line in [
+            "Failed password for a from b",
+            "",
+            "<999999>x",
+            "Nov",
+            "Nov 21 06:50:25",
+            "2026-11-21T",
+            "May I: x",
+        ] {
+            assert_eq!(seen(line), (None, None, None, line));
+        }
+        assert_eq!(seen("Nov 21 06:50:25 last message repeated").3, "last message repeated");
+        assert_eq!(seen("Nov 21 06:50:25 h user x[1]: y").1, None);
+    }
+}
