@@ -18,4 +18,6 @@
 //! The modules below stand in the order in which data meets them.
 
 // Blank lines keep this order: it is that of the diagram.
+pub mod config;
+
 pub mod filter;

@@ -1,0 +1,91 @@
+//! kban.toml as it is typed: the one definition of which tables and keys there are.
+//!
+//! Every key may be left out, because a file says only what differs from the file before it. What a missing key
+//! means is decided in [`super::plan`], after [`super::merge`].
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::duration::{BanTime, Period};
+use super::network::Networks;
+use super::value::{At, Count, FilterName, GroupName, Ipv6Prefix, JailName, LogPaths, Table};
+
+/// Failures before a ban.
+pub type MaxRetry = Count<1, 1_000_000>;
+/// Addresses tracked at most.
+pub type MaxTracked = Count<1, 10_000_000>;
+/// Elements in a set at most.
+pub type SetSize = Count<1, 16_777_216>;
+
+/// One whole file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// `[defaults]`: what every jail starts from.
+    pub defaults: Table<Defaults>,
+    /// `[jail.NAME]`.
+    pub jail: BTreeMap<JailName, At<Table<Jail>>>,
+    /// `[firewall]`.
+    pub firewall: Table<Firewall>,
+    /// `[control]`.
+    pub control: Table<Control>,
+}
+
+/// `[defaults]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Defaults {
+    /// How long an offender is banned.
+    pub bantime: Option<At<BanTime>>,
+    /// The window in which failures are counted.
+    pub findtime: Option<At<Period>>,
+    /// Failures within `findtime` that lead to a ban.
+    pub maxretry: Option<At<MaxRetry>>,
+    /// Never banned, by any jail.
+    pub ignoreip: Option<At<Networks>>,
+    /// How many leading bits of an IPv6 address are counted and banned as one.
+    pub ipv6_prefix: Option<At<Ipv6Prefix>>,
+    /// How many addresses a jail tracks at most.
+    pub max_tracked: Option<At<MaxTracked>>,
+}
+
+/// `[jail.NAME]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Jail {
+    /// Whether it runs; left out, it does not.
+    pub enabled: Option<At<bool>>,
+    /// What its lines are matched with; left out, the jail's own name.
+    pub filter: Option<At<FilterName>>,
+    /// The log files; left out, the filter's own.
+    pub logpath: Option<At<LogPaths>>,
+    /// As in `[defaults]`.
+    pub bantime: Option<At<BanTime>>,
+    /// As in `[defaults]`.
+    pub findtime: Option<At<Period>>,
+    /// As in `[defaults]`.
+    pub maxretry: Option<At<MaxRetry>>,
+    /// Never banned by this jail, in addition to `[defaults] ignoreip`.
+    pub ignoreip: Option<At<Networks>>,
+    /// As in `[defaults]`.
+    pub ipv6_prefix: Option<At<Ipv6Prefix>>,
+    /// As in `[defaults]`.
+    pub max_tracked: Option<At<MaxTracked>>,
+}
+
+/// `[firewall]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Firewall {
+    /// How many elements each set holds at most.
+    pub set_size: Option<At<SetSize>>,
+}
+
+/// `[control]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Control {
+    /// Members of this group may use the control socket, beside root.
+    pub group: Option<At<GroupName>>,
+}

@@ -1,0 +1,72 @@
+//! Configuration: what the administrator typed, and the validated plan the daemon runs.
+//!
+//! ```text
+//! layout (which files) -> recover (TOML, every error) -> merge (later wins) -> validate -> plan
+//!                              | file, value: the keys                |
+//!                              +---------------> report <-------------+
+//! ```
+//!
+//! A new key is a field in [`mod@file`], its default in `vendor.toml`, a field in [`plan`], and a line in [`validate`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub mod duration;
+mod excerpt;
+pub mod file;
+pub mod layout;
+mod library;
+pub mod merge;
+pub mod network;
+pub mod plan;
+mod recover;
+pub mod report;
+mod suggest;
+pub mod validate;
+pub mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use layout::Layout;
+pub use merge::Merged;
+pub use plan::Plan;
+pub use report::{Problem, Report, Severity};
+pub use validate::{FilterLibrary, FilterProblem, LoadedFilter};
+
+use report::SourceFile;
+
+/// The lowest layer: every default, and the jails that kban ships.
+const VENDOR: &str = include_str!("vendor.toml");
+
+/// With no file at all, sshd is protected.
+const UNCONFIGURED: &str = "[jail.sshd]\nenabled = true\n";
+
+/// Reads every file and makes the plan, or says everything that is wrong.
+pub fn load(layout: &Layout) -> Result<Plan, Report> {
+    load_with(layout, &library::load)
+}
+
+/// As [`load`], with filters from elsewhere.
+pub fn load_with(layout: &Layout, filters: &dyn FilterLibrary) -> Result<Plan, Report> {
+    let (merged, problems) = read(layout);
+    validate::validate(&merged, problems, &layout.filter_dirs, filters)
+}
+
+/// The merged configuration as far as it could be read, and what is wrong with the rest; filters are not looked at.
+pub fn read(layout: &Layout) -> (Merged, Vec<Problem>) {
+    let (found, mut problems) = layout.read();
+    let mut files = vec![built_in("built-in defaults", VENDOR)];
+    if found.is_empty() && problems.is_empty() {
+        files.push(built_in("built-in, as there is no configuration", UNCONFIGURED));
+    }
+    files.extend(found);
+    let (merged, wrong) = merge::merge(&files);
+    problems.extend(wrong);
+    merged.layers.sort(&mut problems);
+    (merged, problems)
+}
+
+fn built_in(name: &str, text: &str) -> Arc<SourceFile> {
+    Arc::new(SourceFile { path: PathBuf::from(name), text: text.to_owned() })
+}

@@ -1,0 +1,63 @@
+//! The validated plan: everything the daemon needs, with nothing left to check.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::duration::BanTime;
+use super::report::Problem;
+use crate::filter::Filter;
+
+/// What one daemon does, after merging and validating every file.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The enabled jails, by name.
+    pub jails: Vec<JailPlan>,
+    /// `[firewall]`.
+    pub firewall: FirewallPlan,
+    /// `[control]`.
+    pub control: ControlPlan,
+    /// `[defaults] ignoreip`: never banned by any jail, and never dropped by the kernel.
+    pub ignoreip: Vec<IpNet>,
+    /// Sentences for the administrator that are no errors ("no jail is enabled"), with their places.
+    pub warnings: Vec<Problem>,
+}
+
+/// One enabled jail.
+#[derive(Debug, Clone)]
+pub struct JailPlan {
+    /// Its name, as in `[jail.NAME]`.
+    pub name: Arc<str>,
+    /// What its lines are matched with.
+    pub filter: Arc<Filter>,
+    /// The files it follows.
+    pub logpath: Vec<PathBuf>,
+    /// Failures within `findtime` that lead to a ban; at least 1.
+    pub maxretry: u32,
+    /// The window in which failures are counted, by the log's own time.
+    pub findtime: Duration,
+    /// How long an offender is banned.
+    pub bantime: BanTime,
+    /// The jail's own exceptions, checked before counting (in addition to [`Plan::ignoreip`]).
+    pub ignoreip: Vec<IpNet>,
+    /// How many leading bits of an IPv6 address are counted and banned as one (128, 64, 56 or 48).
+    pub ipv6_prefix: u8,
+    /// How many addresses are tracked at most before a ban; the least suspicious leaves first.
+    pub max_tracked: usize,
+}
+
+/// `[firewall]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirewallPlan {
+    /// How many elements each set holds at most.
+    pub set_size: u32,
+}
+
+/// `[control]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlPlan {
+    /// Members of this group may use the control socket, beside root.
+    pub group: String,
+}

@@ -1,0 +1,211 @@
+//! From what was typed to what is meant: defaults filled in, filters loaded, log files chosen.
+//!
+//! A value that is wrong by itself was refused when it was read; here is what takes more than one value to see.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::file::{Defaults, Jail};
+use super::merge::{Layers, Merged};
+use super::network::Networks;
+use super::plan::{ControlPlan, FirewallPlan, JailPlan, Plan};
+use super::report::{Problem, Report, SourceFile};
+use super::value::{At, JailName, Table};
+use crate::filter::Filter;
+
+/// Where filters come from.
+pub trait FilterLibrary {
+    /// The filter that a reference names (a name or a path, each possibly with `[options]`). The administrator's
+    /// directories are searched first, in their order.
+    fn load(&self, reference: &str, dirs: &[PathBuf]) -> Result<LoadedFilter, FilterProblem>;
+}
+
+impl<F> FilterLibrary for F
+where
+    F: Fn(&str, &[PathBuf]) -> Result<LoadedFilter, FilterProblem>,
+{
+    fn load(&self, reference: &str, dirs: &[PathBuf]) -> Result<LoadedFilter, FilterProblem> {
+        self(reference, dirs)
+    }
+}
+
+/// A filter, and what it says about its service.
+#[derive(Debug, Clone)]
+pub struct LoadedFilter {
+    /// Compiled.
+    pub filter: Arc<Filter>,
+    /// Where the service logs, by distribution: the first that exists is followed.
+    pub logpath: Vec<PathBuf>,
+}
+
+/// Why a filter cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterProblem {
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+    /// The file of the filter, the bytes in question, and its text; none if there is no such filter.
+    pub location: Option<(PathBuf, Range<usize>, String)>,
+}
+
+/// The plan; or every problem, those that were found before among them.
+pub(super) fn validate(
+    merged: &Merged,
+    problems: Vec<Problem>,
+    dirs: &[PathBuf],
+    library: &dyn FilterLibrary,
+) -> Result<Plan, Report> {
+    let Merged { file, layers } = merged;
+    let flawless = problems.is_empty();
+    let mut check = Check { layers, problems, dirs, library, loaded: BTreeMap::new() };
+    let enabled = file.jail.iter().filter(|(_, jail)| jail.value.enabled.as_ref().is_some_and(|on| on.value));
+    let enabled: Vec<_> = enabled.collect();
+    // With errors, the jail that was meant to run may be among what was left out.
+    if enabled.is_empty() && flawless {
+        check.problems.push(
+            Problem::warning("no jail is enabled: nothing will be banned")
+                .help("write enabled = true in a jail, such as [jail.sshd]"),
+        );
+    }
+    let jails: Vec<Option<JailPlan>> =
+        enabled.into_iter().map(|(name, jail)| check.jail(name, jail, &file.defaults)).collect();
+    let set_size = check.built_in(file.firewall.set_size.as_ref(), "firewall.set_size");
+    let group = check.built_in(file.control.group.as_ref(), "control.group");
+    let mut problems = check.problems;
+    layers.sort(&mut problems);
+    let report = Report { problems };
+    match (jails.into_iter().collect::<Option<Vec<_>>>(), set_size, group) {
+        (Some(jails), Some(set_size), Some(group)) if !report.has_errors() => Ok(Plan {
+            jails,
+            firewall: FirewallPlan { set_size: set_size.0 },
+            control: ControlPlan { group: group.0 },
+            ignoreip: networks(file.defaults.ignoreip.as_ref()),
+            warnings: report.problems,
+        }),
+        _ => Err(report),
+    }
+}
+
+/// What is at hand while jails are checked, and what was found.
+struct Check<'c> {
+    layers: &'c Layers,
+    problems: Vec<Problem>,
+    dirs: &'c [PathBuf],
+    library: &'c dyn FilterLibrary,
+    /// Jails with the same filter share it.
+    loaded: BTreeMap<String, LoadedFilter>,
+}
+
+impl Check<'_> {
+    fn jail(&mut self, name: &JailName, typed: &At<Table<Jail>>, defaults: &Defaults) -> Option<JailPlan> {
+        let jail = &typed.value;
+        let loaded = self.filter(name, typed)?;
+        let logpath = match &jail.logpath {
+            Some(paths) => Some(once_each(paths.value.0.iter().map(|path| path.0.clone()))),
+            None => self.default_logpath(name, typed, &loaded.logpath),
+        };
+        Some(JailPlan {
+            name: Arc::clone(&name.0),
+            filter: loaded.filter,
+            logpath: logpath?,
+            maxretry: self.either(&jail.maxretry, &defaults.maxretry, "maxretry")?.0,
+            findtime: self.either(&jail.findtime, &defaults.findtime, "findtime")?.get(),
+            bantime: self.either(&jail.bantime, &defaults.bantime, "bantime")?,
+            ignoreip: networks(jail.ignoreip.as_ref()),
+            ipv6_prefix: self.either(&jail.ipv6_prefix, &defaults.ipv6_prefix, "ipv6_prefix")?.0,
+            max_tracked: usize::try_from(
+                self.either(&jail.max_tracked, &defaults.max_tracked, "max_tracked")?.0,
+            )
+            .unwrap_or(usize::MAX),
+        })
+    }
+
+    /// The filter that the jail names; left out, the one of its own name.
+    fn filter(&mut self, name: &JailName, jail: &At<Table<Jail>>) -> Option<LoadedFilter> {
+        let typed = jail.value.filter.as_ref();
+        let reference = typed.map_or(&*name.0, |filter| filter.value.0.as_str());
+        if let Some(loaded) = self.loaded.get(reference) {
+            return Some(loaded.clone());
+        }
+        match self.library.load(reference, self.dirs) {
+            Ok(loaded) => {
+                self.loaded.insert(reference.to_owned(), loaded.clone());
+                Some(loaded)
+            }
+            Err(error) => {
+                let problem = Problem::error(error.message);
+                let problem = match error.location {
+                    Some((path, span, text)) => problem.at(&Arc::new(SourceFile { path, text }), span),
+                    None => self.layers.place(problem, typed.map_or(&jail.span, |filter| &filter.span)),
+                };
+                self.tell(Problem { help: error.help, ..problem });
+                None
+            }
+        }
+    }
+
+    /// The first of the filter's log files that exists; if none does, the first, as it may come.
+    fn default_logpath(
+        &mut self,
+        name: &JailName,
+        jail: &At<Table<Jail>>,
+        paths: &[PathBuf],
+    ) -> Option<Vec<PathBuf>> {
+        let Some(first) = paths.first() else {
+            let problem = Problem::error(format!("jail {}: its filter knows no log file", name.0))
+                .help("name it: logpath = \"/var/log/...\"");
+            self.tell(self.layers.place(problem, &jail.span));
+            return None;
+        };
+        if let Some(present) = paths.iter().find(|path| path.exists()) {
+            return Some(vec![present.clone()]);
+        }
+        let all = paths.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ");
+        let problem = Problem::warning(format!("jail {}: none of its log files exists ({all})", name.0));
+        let help = format!("waiting for {}; another one is named with logpath", shown(first));
+        self.tell(self.layers.place(problem.help(help), &jail.span));
+        Some(vec![first.clone()])
+    }
+
+    /// The jail's own value, else that of `[defaults]`.
+    fn either<T: Clone>(&mut self, own: &Option<At<T>>, default: &Option<At<T>>, key: &str) -> Option<T> {
+        self.built_in(own.as_ref().or(default.as_ref()), key)
+    }
+
+    /// A value that the built-in defaults have, so that it is always there.
+    fn built_in<T: Clone>(&mut self, value: Option<&At<T>>, key: &str) -> Option<T> {
+        if value.is_none() {
+            self.tell(Problem::error(format!("{key} has no value and no built-in default")).help("set it"));
+        }
+        value.map(|at| at.value.clone())
+    }
+
+    /// Once only: jails that share a broken filter share its errors.
+    fn tell(&mut self, problem: Problem) {
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+}
+
+fn networks(typed: Option<&At<Networks>>) -> Vec<IpNet> {
+    typed.map_or(Vec::new(), |list| list.value.0.iter().map(|network| network.0).collect())
+}
+
+fn once_each(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    paths.fold(Vec::new(), |mut kept, path| {
+        if !kept.contains(&path) {
+            kept.push(path);
+        }
+        kept
+    })
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
