@@ -20,4 +20,9 @@
 // Blank lines keep this order: it is that of the diagram.
 pub mod config;
 
+pub mod source;
+
 pub mod filter;
+
+#[cfg(test)]
+mod namespace;

@@ -1,0 +1,155 @@
+//! One log file within the task: what it has to do next, and how it is doing.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::error::FileError;
+use super::rotation::{Follower, GRACE, Turn};
+use super::watch::{self, Watcher};
+use crate::source::status::Reporter;
+use crate::source::{Block, Position, SourceId, SourceStatus, State};
+
+/// How often a file is looked at that cannot be watched.
+const POLL: Duration = Duration::from_secs(2);
+
+/// When something is tried again that failed, if no event comes before.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// How often the watches are set anew when directories change under way, before others get their turn.
+const ROUNDS: usize = 4;
+
+/// The watcher, or why there is none.
+pub(super) type Watching = Result<Watcher, FileError>;
+
+/// One log file.
+#[derive(Debug)]
+pub(in crate::source) struct Entry {
+    id: SourceId,
+    follower: Follower,
+    reporter: Reporter,
+    /// Its path has to be looked at.
+    pub(super) look: bool,
+    /// It may have something to read.
+    pub(super) ready: bool,
+    /// When to look without having been told to.
+    retry: Option<Instant>,
+    /// The follower's revision that the watches are for.
+    watched: Option<u64>,
+}
+
+impl Entry {
+    /// A file that is looked at as soon as the task runs.
+    pub(in crate::source) fn new(
+        id: SourceId,
+        path: PathBuf,
+        resume: Option<Position>,
+        reporter: Reporter,
+    ) -> Self {
+        let follower = Follower::new(path, resume, GRACE);
+        Self { id, follower, reporter, look: true, ready: false, retry: None, watched: None }
+    }
+
+    /// When something is due without an event.
+    pub(super) fn wake(&self) -> Option<Instant> {
+        self.retry.into_iter().chain(self.follower.deadline()).min()
+    }
+
+    /// Whether the path has to be looked at now.
+    pub(super) fn must_look(&mut self, now: Instant) -> bool {
+        if self.follower.deadline().is_some_and(|at| at <= now) {
+            self.follower.expire(now);
+            self.ready = true;
+        }
+        self.look || self.retry.is_some_and(|at| at <= now)
+    }
+
+    /// Sets the watches first and looks then, so that nothing can change unseen in between; and again, if the
+    /// directories to watch became others meanwhile. The file is `index` to the watcher.
+    pub(super) fn look(&mut self, index: usize, watching: &mut Watching, now: Instant) {
+        let mut places = watch::places(self.follower.path());
+        let mut round = 0;
+        let (looked, stable) = loop {
+            self.arrange(index, watching, &places).ok();
+            let looked = self.follower.check(now);
+            let then = watch::places(self.follower.path());
+            let stable = then == places;
+            round += 1;
+            if stable || round == ROUNDS {
+                break (looked, stable);
+            }
+            places = then;
+        };
+        // Now with the files that were opened.
+        let arranged = self.arrange(index, watching, &places);
+        self.watched = Some(self.follower.revision());
+        self.ready = true;
+        self.look = !stable || looked.as_ref().is_ok_and(|look| !look.settled);
+        self.retry = match (&arranged, &looked) {
+            (Err(_), _) => Some(now + POLL),
+            (_, Err(_)) => Some(now + RETRY),
+            _ => None,
+        };
+        let state = match &looked {
+            Ok(look) if look.present => State::Following,
+            Ok(_) => State::Waiting,
+            Err(_) => State::Failed,
+        };
+        self.tell(state, looked.err().map(|error| error.to_string()).or(arranged.err()));
+    }
+
+    /// Reads one block.
+    pub(super) fn read(&mut self, scratch: &mut [u8]) -> Option<Block> {
+        let now = Instant::now();
+        let mut block = None;
+        match self.follower.read(scratch, now) {
+            Ok(Turn::Lines(lines, position)) => {
+                let count = memchr::memchr_iter(b'\n', &lines.bytes).count();
+                self.reporter.update(|status| {
+                    status.lines += count as u64;
+                    status.bytes += lines.bytes.len() as u64;
+                    status.lines_cut += lines.cut;
+                });
+                block = Some(Block { source: self.id, bytes: lines.bytes, position });
+            }
+            Ok(Turn::Unfinished) => {}
+            Ok(Turn::Idle) => self.ready = false,
+            Err(error) => {
+                // Looking again at once would fail again at once.
+                self.ready = false;
+                self.retry = Some(now + RETRY);
+                self.watched = Some(self.follower.revision());
+                self.tell(State::Failed, Some(error.to_string()));
+                return None;
+            }
+        }
+        self.look |= self.watched != Some(self.follower.revision());
+        self.reporter.update(|status| self.follow_up(status));
+        block
+    }
+
+    fn arrange(&self, index: usize, watching: &mut Watching, places: &[watch::Place]) -> Result<(), String> {
+        match watching {
+            Ok(watcher) => watcher
+                .arrange(index, self.follower.path(), places, self.follower.files())
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn tell(&self, state: State, error: Option<String>) {
+        self.reporter.update(|status| {
+            if let Some(error) = error.as_deref().filter(|error| status.error.as_deref() != Some(*error)) {
+                tracing::warn!("{error}");
+            }
+            status.state = state;
+            status.error = error;
+            self.follow_up(status);
+        });
+    }
+
+    fn follow_up(&self, status: &mut SourceStatus) {
+        status.lag = Some(self.follower.lag());
+        status.restarts = self.follower.restarts();
+        status.position = self.follower.position().or(status.position);
+    }
+}

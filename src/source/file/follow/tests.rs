@@ -1,0 +1,421 @@
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::super::error::FileError;
+use crate::namespace::{after_setup, without_privilege};
+use crate::source::lines::LONGEST_LINE;
+use crate::source::{self, Block, Input, Position, SourceConfig, SourceId, SourceStatus, Sources, State};
+use tokio::sync::mpsc;
+
+/// So long without an answer means that none will come. No test measures time.
+const NEVER: Duration = Duration::from_secs(60);
+
+struct Run {
+    sources: Sources,
+    blocks: mpsc::Receiver<Block>,
+}
+
+impl Run {
+    fn start(files: &[(&Path, Option<Position>)], capacity: usize) -> Self {
+        let (sender, blocks) = mpsc::channel(capacity);
+        let config = files
+            .iter()
+            .enumerate()
+            .map(|(index, (path, resume))| SourceConfig {
+                id: SourceId(index),
+                input: Input::File { path: path.to_path_buf(), resume: *resume },
+            })
+            .collect();
+        Self { sources: source::spawn(config, sender), blocks }
+    }
+
+    /// One file, and waits until it is in `state`.
+    async fn one(path: &Path, state: State) -> Self {
+        let run = Self::start(&[(path, None)], 4);
+        run.until(|status| status.state == state && status.lag.is_some()).await;
+        run
+    }
+
+    fn status(&self) -> SourceStatus {
+        self.sources.status(SourceId(0)).unwrap()
+    }
+
+    async fn until(&self, wanted: impl Fn(&SourceStatus) -> bool) {
+        let wait = async {
+            while !wanted(&self.status()) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(NEVER, wait).await.unwrap_or_else(|_| panic!("{:?}", self.status()));
+    }
+
+    async fn block(&mut self) -> Block {
+        tokio::time::timeout(NEVER, self.blocks.recv())
+            .await
+            .unwrap_or_else(|_| panic!("{:?}", self.sources.statuses()))
+            .expect("reading has died")
+    }
+
+    /// As many bytes as `expected` has, which must be those.
+    async fn expect(&mut self, expected: &str) {
+        let mut got = Vec::new();
+        while got.len() < expected.len() {
+            got.extend(self.block().await.bytes);
+        }
+        assert_eq!(String::from_utf8_lossy(&got), expected);
+    }
+}
+
+fn add(path: &Path, text: impl AsRef<[u8]>) {
+    OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(text.as_ref()).unwrap();
+}
+
+fn at_start(path: &Path) -> Option<Position> {
+    let metadata = fs::metadata(path).unwrap();
+    Some(Position { device: metadata.dev(), inode: metadata.ino(), offset: 0 })
+}
+
+fn rotate(log: &Path, generations: u32) {
+    for n in (0..generations).rev() {
+        let name =
+            |n: u32| if n == 0 { log.to_owned() } else { PathBuf::from(format!("{}.{n}", log.display())) };
+        if name(n).exists() {
+            fs::rename(name(n), name(n + 1)).unwrap();
+        }
+    }
+    // Like logrotate's `create`, and without harm if the writer came first.
+    OpenOptions::new().append(true).create(true).open(log).unwrap();
+}
+
+#[tokio::test]
+async fn fifty_rotations_under_a_writer_that_reopens_late_lose_nothing() {
+    const ROTATIONS: usize = 50;
+    const LINES: usize = 400;
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    File::create(&log).unwrap();
+    let mut run = Run::one(&log, State::Following).await;
+    // A writer that is more rotations behind than files are kept open would lose its own lines.
+    let (rotated, reopen) = std::sync::mpsc::sync_channel(8);
+    let path = log.clone();
+    let writer = std::thread::spawn(move || {
+        let mut file = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+        let mut missed = 0;
+        for n in 0..ROTATIONS * LINES {
+            writeln!(file, "line {n}").unwrap();
+            // The first of these comes from the rotator at once, the file is reopened some lines later.
+            missed += reopen.try_iter().count();
+            if missed > 0 && n % 37 == 0 {
+                file = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+                missed = 0;
+            }
+            if n % LINES == LINES - 1 {
+                std::thread::yield_now();
+            }
+        }
+    });
+    let path = log.clone();
+    let rotator = std::thread::spawn(move || {
+        for _ in 0..ROTATIONS {
+            rotate(&path, 60);
+            let _ = rotated.send(());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    });
+    let mut seen = BTreeMap::new();
+    let mut count = 0;
+    while count < ROTATIONS * LINES {
+        let block = run.block().await;
+        for line in block.bytes.split_inclusive(|byte| *byte == b'\n') {
+            *seen.entry(String::from_utf8(line.to_vec()).unwrap()).or_insert(0) += 1;
+            count += 1;
+        }
+    }
+    writer.join().unwrap();
+    rotator.join().unwrap();
+    assert_eq!(seen.len(), ROTATIONS * LINES);
+    assert!(seen.values().all(|times| *times == 1));
+    assert_eq!(run.status().lines, (ROTATIONS * LINES) as u64);
+    assert!(run.status().restarts > 0);
+}
+
+#[tokio::test]
+async fn truncation_rename_over_and_recreation_are_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    File::create(&log).unwrap();
+    let mut run = Run::one(&log, State::Following).await;
+    add(&log, "1\n2");
+    run.expect("1\n").await;
+    run.until(|status| status.lag == Some(0)).await;
+    File::create(&log).unwrap();
+    run.expect("2\n").await;
+    add(&log, "3\n");
+    run.expect("3\n").await;
+    let new = dir.path().join("new");
+    add(&new, "4\n");
+    fs::rename(&new, &log).unwrap();
+    add(&log, "5\n");
+    run.expect("4\n5\n").await;
+    fs::remove_file(&log).unwrap();
+    run.until(|status| status.state == State::Waiting).await;
+    add(&log, "6\n");
+    run.expect("6\n").await;
+    fs::remove_file(&log).unwrap();
+    add(&log, "7\n");
+    run.expect("7\n").await;
+    assert_eq!(run.status().error, None);
+    assert_eq!((run.status().lines, run.status().bytes), (7, 14));
+}
+
+#[tokio::test]
+async fn a_log_whose_directories_appear_later_is_read_from_its_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("a/b/c/log");
+    let mut run = Run::one(&log, State::Waiting).await;
+    for step in ["a", "a/b"] {
+        fs::create_dir(dir.path().join(step)).unwrap();
+        tokio::task::yield_now().await;
+    }
+    fs::create_dir(dir.path().join("a/b/c")).unwrap();
+    add(&log, "1\n");
+    run.expect("1\n").await;
+    // Away with the whole tree, under another name, and a new one in its place.
+    fs::rename(dir.path().join("a"), dir.path().join("old")).unwrap();
+    run.until(|status| status.state == State::Waiting).await;
+    fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
+    add(&log, "2\n");
+    run.expect("2\n").await;
+    fs::remove_dir_all(dir.path().join("a")).unwrap();
+    run.until(|status| status.state == State::Waiting).await;
+    fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
+    add(&log, "3\n");
+    run.expect("3\n").await;
+}
+
+#[tokio::test]
+async fn a_symlink_is_followed_when_it_is_set_to_another_file_and_when_its_target_is_rotated() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("data")).unwrap();
+    let (first, second) = (dir.path().join("data/first"), dir.path().join("data/second"));
+    let log = dir.path().join("log");
+    add(&first, "old\n");
+    std::os::unix::fs::symlink("data/first", &log).unwrap();
+    let mut run = Run::one(&log, State::Following).await;
+    add(&first, "1\n");
+    run.expect("1\n").await;
+    rotate(&first, 3);
+    add(&first, "2\n");
+    run.expect("2\n").await;
+    add(&second, "3\n");
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink("data/second", &link).unwrap();
+    fs::rename(&link, &log).unwrap();
+    run.expect("3\n").await;
+}
+
+#[tokio::test]
+async fn a_line_without_end_is_cut_and_counted_and_the_next_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    File::create(&log).unwrap();
+    let mut run = Run::one(&log, State::Following).await;
+    for _ in 0..8 {
+        add(&log, vec![b'A'; 1024 * 1024]);
+        tokio::task::yield_now().await;
+    }
+    run.until(|status| status.lag == Some(0)).await;
+    assert_eq!(run.status().lines, 0);
+    add(&log, "\nafter\n");
+    let block = run.block().await;
+    assert_eq!(block.bytes.len(), LONGEST_LINE + "\nafter\n".len());
+    assert!(block.bytes.ends_with(b"A\nafter\n"));
+    assert_eq!(run.status().lines_cut, 1);
+    assert_eq!(block.position.offset, fs::metadata(&log).unwrap().len());
+}
+
+#[tokio::test]
+async fn a_busy_file_does_not_keep_the_others_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let (busy, quiet) = (dir.path().join("busy"), dir.path().join("quiet"));
+    add(&busy, format!("{}\n", "x".repeat(99)).repeat(100_000));
+    add(&quiet, "1\n");
+    let mut run = Run::start(&[(&busy, at_start(&busy)), (&quiet, at_start(&quiet))], 1);
+    let order: Vec<usize> =
+        [run.block().await, run.block().await].iter().map(|block| block.source.0).collect();
+    assert_eq!(order, [0, 1]);
+    add(&quiet, "2\n");
+    // One block is in the channel and one may be under way: then it is the quiet one's turn.
+    let mut before = 0;
+    while run.block().await.source != SourceId(1) {
+        before += 1;
+    }
+    assert!(before <= 3, "{before} blocks of the busy file came first");
+}
+
+#[tokio::test]
+async fn rotations_are_noticed_while_nobody_takes_the_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    File::create(&log).unwrap();
+    let mut run = {
+        let run = Run::start(&[(&log, None)], 1);
+        run.until(|status| status.state == State::Following).await;
+        run
+    };
+    let mut expected = String::new();
+    for n in 0..20 {
+        let line = format!("{n}\n");
+        add(&log, &line);
+        expected.push_str(&line);
+        // Deleted at once, so it can only be read if it is opened while the channel is full.
+        let (restarts, inode) = (run.status().restarts, fs::metadata(&log).unwrap().ino());
+        fs::rename(&log, dir.path().join("gone")).unwrap();
+        File::create(&log).unwrap();
+        assert_ne!(fs::metadata(&log).unwrap().ino(), inode);
+        run.until(|status| status.restarts > restarts).await;
+    }
+    run.expect(&expected).await;
+}
+
+#[tokio::test]
+async fn a_queue_overflow_makes_everybody_look() {
+    let limit: usize =
+        fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    File::create(&log).unwrap();
+    let mut run = Run::one(&log, State::Following).await;
+    // One thread runs both the test and the source: nothing is taken off the queue meanwhile.
+    for _ in 0..limit / 2 + 10 {
+        File::create(dir.path().join("other")).unwrap();
+        fs::remove_file(dir.path().join("other")).unwrap();
+    }
+    add(&log, "1\n");
+    rotate(&log, 3);
+    add(&log, "2\n");
+    run.expect("1\n2\n").await;
+}
+
+#[tokio::test]
+async fn what_is_not_a_file_is_told_and_tried_again_when_it_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    fs::create_dir(&log).unwrap();
+    let mut run = Run::one(&log, State::Failed).await;
+    assert_eq!(
+        run.status().error.unwrap(),
+        format!("{log:?} is a directory and not a log file: name a regular file")
+    );
+    fs::remove_dir(&log).unwrap();
+    add(&log, "1\n");
+    run.expect("1\n").await;
+    assert_eq!((run.status().state, run.status().error), (State::Following, None));
+}
+
+#[tokio::test]
+async fn stopping_and_starting_again_neither_loses_nor_doubles() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    File::create(&log).unwrap();
+    let run = Run::one(&log, State::Following).await;
+    let mut resume = run.status().position;
+    drop(run);
+    let mut got = Vec::new();
+    let mut expected = Vec::new();
+    for n in 0..20 {
+        let text = (0..2_000).map(|line| format!("{n} {line}\n")).collect::<String>();
+        add(&log, &text);
+        expected.extend(text.into_bytes());
+        if n % 3 == 0 {
+            rotate(&log, 30);
+        }
+        let mut run = Run::start(&[(&log, resume)], 1);
+        let block = run.block().await;
+        resume = Some(block.position);
+        got.extend(block.bytes);
+    }
+    let mut run = Run::start(&[(&log, resume)], 1);
+    while got.len() < expected.len() {
+        got.extend(run.block().await.bytes);
+    }
+    assert!(got == expected);
+}
+
+#[tokio::test]
+async fn dropping_the_sources_ends_the_channel() {
+    let dir = tempfile::tempdir().unwrap();
+    let Run { sources, mut blocks } = Run::start(&[(&dir.path().join("log"), None)], 1);
+    drop(sources);
+    assert_eq!(tokio::time::timeout(NEVER, blocks.recv()).await.unwrap(), None);
+}
+
+fn run(body: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(body);
+}
+
+#[test]
+fn without_permission() {
+    without_privilege("source::file::follow::tests::without_permission", || {
+        run(async {
+            let dir = tempfile::tempdir().unwrap();
+            let log = dir.path().join("log");
+            add(&log, "old\n");
+            let allow = |mode| fs::set_permissions(&log, fs::Permissions::from_mode(mode)).unwrap();
+            allow(0o200);
+            let mut run = Run::one(&log, State::Failed).await;
+            assert_eq!(run.status().error.unwrap(), FileError::Denied { path: log.clone() }.to_string());
+            add(&log, "1\n");
+            allow(0o600);
+            run.expect("1\n").await;
+            assert_eq!(run.status().error, None);
+        });
+    });
+}
+
+#[test]
+fn without_watches() {
+    after_setup(
+        "source::file::follow::tests::without_watches",
+        "echo 1 > /proc/sys/user/max_inotify_watches",
+        || {
+            run(async {
+                let dir = tempfile::tempdir().unwrap();
+                let log = dir.path().join("log");
+                File::create(&log).unwrap();
+                let mut run = Run::one(&log, State::Following).await;
+                let error = run.status().error.unwrap();
+                assert!(
+                    error.contains("limit of inotify watches") && error.contains("max_user_watches"),
+                    "{error}"
+                );
+                add(&log, "1\n");
+                rotate(&log, 3);
+                add(&log, "2\n");
+                run.expect("1\n2\n").await;
+            });
+        },
+    );
+}
+
+#[test]
+fn without_inotify() {
+    after_setup(
+        "source::file::follow::tests::without_inotify",
+        "echo 0 > /proc/sys/user/max_inotify_instances",
+        || {
+            run(async {
+                let dir = tempfile::tempdir().unwrap();
+                let log = dir.path().join("log");
+                let mut run = Run::one(&log, State::Waiting).await;
+                assert!(run.status().error.unwrap().contains("max_user_instances"));
+                add(&log, "1\n");
+                run.expect("1\n").await;
+            });
+        },
+    );
+}

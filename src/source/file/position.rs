@@ -1,0 +1,130 @@
+//! Where reading begins when a log is met for the first time in the life of this process.
+//!
+//! - Never seen before: at the end of what is there. A log that appears later is read from its beginning.
+//! - Left off in the file that is at the path: there, if the file is still as long; it was truncated otherwise, and
+//!   is read from its beginning.
+//! - Left off in a file that was rotated away meanwhile: the rest of that file, found by its inode number in the same
+//!   directory, then the generations after it, then the file at the path.
+//! - Left off in a file that cannot be found (compressed, deleted, moved to another directory): the whole file at
+//!   the path. Its lines came later than those that were read.
+//!
+//! Device numbers of some file systems (btrfs, NFS, device mapper) change when the machine restarts; so if nothing else
+//! fits, the inode number alone is taken for the file at the path.
+//!
+//! Two things cannot be told apart from inode and size alone: a file that was truncated and has grown past
+//! the stored offset, and a new file with the inode number of the old one that is already longer than it.
+
+use std::iter;
+use std::mem::discriminant;
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::error::FileError;
+use super::open::{self, Identity, Opened};
+use super::siblings::{self, Generation, Sibling};
+use super::tail::Tail;
+use crate::source::Position;
+
+/// How often a file is looked for that is renamed meanwhile.
+const ATTEMPTS: usize = 4;
+
+/// What is open when reading begins.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    /// To be read in this order; the last one is the file at the path if there is one.
+    pub(super) tails: Vec<Tail>,
+    /// To be read as well, but renamed before they could be opened: to be looked for again.
+    pub(super) unopened: Vec<Identity>,
+    /// The stored position could not be used as it was.
+    pub(super) restarted: bool,
+}
+
+/// Begins at the end of what is there. `noted` keeps what was found first, in case it cannot be opened until later.
+///
+/// # Errors
+/// The file at the path cannot be opened or read.
+pub(super) fn at_end(path: &Path, noted: &mut Option<(Identity, u64)>) -> Result<Option<Tail>, FileError> {
+    let Some(metadata) = open::inspect(path)? else { return Ok(None) };
+    let (identity, size) = *noted.get_or_insert((Identity::of(&metadata), metadata.len()));
+    let Some(opened) = open::open(path)? else { return Ok(None) };
+    if opened.identity() != identity {
+        return Ok(Some(Tail::new(opened, 0)));
+    }
+    let tail =
+        Tail::after(opened, size).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+    Ok(Some(tail))
+}
+
+/// Begins where an earlier process left off.
+///
+/// # Errors
+/// The file at the path cannot be opened.
+pub(super) fn resume(path: &Path, position: Position, listed: &[Sibling]) -> Result<Beginning, FileError> {
+    let current = open::open(path)?;
+    let current = match current {
+        Some(opened) if same_file(&opened, position) => {
+            let restarted = opened.metadata.len() < position.offset;
+            let tails = vec![Tail::new(opened, position.offset)];
+            return Ok(Beginning { tails, restarted, ..Beginning::default() });
+        }
+        other => other,
+    };
+    if let Some((old, generation)) = find(path, position, listed) {
+        let born = old.identity().created.or(old.metadata.modified().ok());
+        let skip = [current.as_ref().map(Opened::identity), Some(old.identity())];
+        let mut tails = vec![Tail::new(old, position.offset)];
+        let mut unopened = Vec::new();
+        for sibling in listed.iter().filter(|it| !skip.contains(&Some(it.identity))) {
+            if !is_after(sibling, born, &generation) {
+                continue;
+            }
+            match reopen(sibling) {
+                Some(opened) => tails.push(Tail::new(opened, 0)),
+                None => unopened.push(sibling.identity),
+            }
+        }
+        tails.extend(current.map(|opened| Tail::new(opened, 0)));
+        return Ok(Beginning { tails, unopened, restarted: true });
+    }
+    let Some(current) = current else { return Ok(Beginning::default()) };
+    let moved = current.metadata.len() >= position.offset && current.identity().inode == position.inode;
+    let offset = if moved { position.offset } else { 0 };
+    Ok(Beginning { tails: vec![Tail::new(current, offset)], restarted: !moved, ..Beginning::default() })
+}
+
+/// Opens a sibling under the name that it had when it was listed. None: another file has that name now, or it cannot
+/// be read, which must not keep the log itself from being read.
+pub(super) fn reopen(sibling: &Sibling) -> Option<Opened> {
+    open::open(&sibling.path).ok().flatten().filter(|opened| opened.identity() == sibling.identity)
+}
+
+/// Looks for the file at a position under the names of its generations, then under any name, and again if it was
+/// renamed meanwhile.
+fn find(path: &Path, position: Position, listed: &[Sibling]) -> Option<(Opened, Generation)> {
+    let known =
+        listed.iter().find(|sibling| is_at(&sibling.identity, position)).map(|sibling| sibling.path.clone());
+    let mut names = known.into_iter().chain(iter::from_fn(|| siblings::find(path, position.inode)));
+    names.by_ref().take(ATTEMPTS).find_map(|name| {
+        let opened = open::open(&name).ok().flatten()?;
+        let generation =
+            siblings::generation(path.file_name()?, name.file_name()?).unwrap_or(Generation::Unknown);
+        let fits = same_file(&opened, position) && opened.metadata.len() >= position.offset;
+        fits.then_some((opened, generation))
+    })
+}
+
+/// Whether a sibling came after the file that was born then and has this name now. Birth and name have to agree: the
+/// copies that copytruncate leaves are born after the log itself, but their names are those of older generations.
+fn is_after(sibling: &Sibling, born: Option<SystemTime>, generation: &Generation) -> bool {
+    let comparable = discriminant(&sibling.generation) == discriminant(generation);
+    let (sibling_born, sibling_generation) = sibling.age();
+    Some(sibling_born) >= born && (!comparable || sibling_generation > generation)
+}
+
+fn same_file(opened: &Opened, position: Position) -> bool {
+    is_at(&opened.identity(), position)
+}
+
+fn is_at(identity: &Identity, position: Position) -> bool {
+    (identity.device, identity.inode) == (position.device, position.inode)
+}

@@ -1,0 +1,343 @@
+//! One log through all its rotations: the files that are or were at its path, each read to its end.
+//!
+//! The files form a chain, the oldest first, the one at the path last. A turn of reading goes through the chain from the
+//! oldest, so a file is only read once the files before it have nothing new. A file that left the path stays
+//! open and is followed until nothing was written to it for [`GRACE`]: its writer may not have noticed yet.
+//! Its last line is handed over even without a newline when it is closed.
+//!
+//! Several rotations between two looks lose nothing as long as the files in between still exist, uncompressed and in
+//! the same directory: they are found as [`siblings`] that were not there before. Out of reach are a file that was
+//! created and deleted between two looks, what is written to a file later than the grace allows, and what was in a
+//! file when it was truncated before it was read.
+//!
+//! Nothing here waits or knows of inotify: whoever calls says when to look, and what time it is.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::error::FileError;
+use super::open::{self, Identity, Opened};
+use super::position::{self, reopen};
+use super::siblings::{self, Generation, Seen, Sibling};
+use super::tail::{Portion, Step, Tail};
+use crate::source::Position;
+
+/// How long a file that left the path is followed after the last write to it.
+pub(super) const GRACE: Duration = Duration::from_secs(60);
+
+/// How many files of one log are open at most. The oldest one is closed early, read to its end, when more are needed.
+const MOST_OPEN: usize = 32;
+
+/// How often one look follows a path that changes again and again, before others get their turn.
+const ROUNDS: usize = 16;
+
+/// One file of the chain.
+#[derive(Debug)]
+struct Link {
+    tail: Tail,
+    /// Lines of it were handed over, or were before this process: no restart may begin in an older file any more.
+    begun: bool,
+    /// Since when it is away from the path and nothing was written to it.
+    quiet_since: Option<Instant>,
+    /// To be closed when its end is reached.
+    closing: bool,
+}
+
+/// What a look at the path found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    /// A file is at the path.
+    pub(super) present: bool,
+    /// Everything that was found is open. If not: read what is open, then look again.
+    pub(super) settled: bool,
+}
+
+/// What one turn of reading gave.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Whole lines, and where reading goes on after them.
+    Lines(Portion, Position),
+    /// Nothing yet; another turn may give something.
+    Unfinished,
+    /// Everything is read.
+    Idle,
+}
+
+/// Follows the log at one path.
+#[derive(Debug)]
+pub(super) struct Follower {
+    path: PathBuf,
+    chain: VecDeque<Link>,
+    seen: Seen,
+    /// No file of interest was last written before this, by the clock of the file system.
+    since: Option<SystemTime>,
+    first: Option<First>,
+    grace: Duration,
+    restarts: u64,
+    revision: u64,
+}
+
+/// Before the first look that could tell what is at the path.
+#[derive(Debug)]
+struct First {
+    resume: Option<Position>,
+    /// The file that was there but could not be opened, and its size when it was first met.
+    noted: Option<(Identity, u64)>,
+}
+
+impl Follower {
+    /// Opens nothing yet; the first [`check`](Self::check) does.
+    pub(super) fn new(path: PathBuf, resume: Option<Position>, grace: Duration) -> Self {
+        let first = Some(First { resume, noted: None });
+        let (chain, seen) = (VecDeque::new(), Seen::default());
+        Self { path, chain, seen, since: None, first, grace, restarts: 0, revision: 0 }
+    }
+
+    /// Looks at what is at the path now: opens what is new, and begins to take leave of what is no longer there.
+    ///
+    /// # Errors
+    /// What is at the path cannot be read. Files that are open already are still followed.
+    pub(super) fn check(&mut self, now: Instant) -> Result<Look, FileError> {
+        let look = self.look();
+        self.retire(look.as_ref().is_ok_and(|look| look.present), now);
+        look
+    }
+
+    /// Reads one block, the oldest file first. `scratch` is only a place to read into.
+    ///
+    /// # Errors
+    /// A file cannot be read. It is closed, and found again by the next [`check`](Self::check).
+    pub(super) fn read(&mut self, scratch: &mut [u8], now: Instant) -> Result<Turn, FileError> {
+        let mut index = 0;
+        while let Some(link) = self.chain.get_mut(index) {
+            let step = match link.tail.read(scratch) {
+                Ok(step) => step,
+                Err(source) => {
+                    self.close(index);
+                    return Err(FileError::Read { path: self.path.clone(), source });
+                }
+            };
+            if step != Step::End {
+                link.quiet_since = link.quiet_since.map(|_| now);
+            }
+            link.begun |= matches!(step, Step::Lines(_) | Step::Truncated(_));
+            match step {
+                Step::Lines(lines) => return Ok(self.turn(lines, index)),
+                Step::Unfinished => return Ok(Turn::Unfinished),
+                Step::Truncated(last) => {
+                    self.restarts += 1;
+                    // The copy that was made before truncating holds nothing new.
+                    self.seen.listed(siblings::list(&self.path).iter());
+                    return Ok(self.turn(last, index));
+                }
+                Step::End if link.closing => {
+                    let last = link.tail.finish();
+                    let turn = self.turn(last, index);
+                    self.close(index);
+                    return Ok(turn);
+                }
+                Step::End => index += 1,
+            }
+        }
+        Ok(Turn::Idle)
+    }
+
+    /// Files whose grace is over are closed when their end is reached: by the next turns of [`read`](Self::read).
+    pub(super) fn expire(&mut self, now: Instant) {
+        let grace = self.grace;
+        for link in &mut self.chain {
+            link.closing |= link.quiet_since.is_some_and(|since| since + grace <= now);
+        }
+    }
+
+    /// When [`expire`](Self::expire) will have something to do.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let waiting = self.chain.iter().filter(|link| !link.closing);
+        waiting.filter_map(|link| link.quiet_since).min().map(|since| since + self.grace)
+    }
+
+    /// Where reading would go on after a restart; None while nothing is open.
+    pub(super) fn position(&self) -> Option<Position> {
+        self.position_from(0)
+    }
+
+    /// Bytes that were in the open files and not read when they were last looked at.
+    pub(super) fn lag(&self) -> u64 {
+        self.chain.iter().map(|link| link.tail.lag()).sum()
+    }
+
+    /// How often reading began anew.
+    pub(super) fn restarts(&self) -> u64 {
+        self.restarts
+    }
+
+    /// The open files, to be watched.
+    pub(super) fn files(&self) -> impl Iterator<Item = &File> {
+        self.chain.iter().map(|link| link.tail.file())
+    }
+
+    /// Changes whenever [`files`](Self::files) does.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The log's path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn look(&mut self) -> Result<Look, FileError> {
+        self.begin()?;
+        for _ in 0..ROUNDS {
+            let Some(metadata) = open::inspect(&self.path)? else {
+                let settled = self.chain.is_empty() || self.extend(None);
+                return Ok(Look { present: false, settled });
+            };
+            let identity = Identity::of(&metadata);
+            match self.chain.iter().position(|link| link.tail.identity() == identity) {
+                Some(index) if index + 1 == self.chain.len() => {
+                    return Ok(Look { present: true, settled: true });
+                }
+                // It was moved away and back.
+                Some(index) => {
+                    let link = self.chain.remove(index);
+                    self.chain.extend(link);
+                }
+                None => {
+                    if let Some(opened) = open::open(&self.path)?
+                        && !self.extend(Some(opened))
+                    {
+                        return Ok(Look { present: true, settled: false });
+                    }
+                }
+            }
+        }
+        Ok(Look { present: true, settled: false })
+    }
+
+    /// The first look decides where reading begins.
+    fn begin(&mut self) -> Result<(), FileError> {
+        let Some(first) = &mut self.first else { return Ok(()) };
+        let mut listed = siblings::list(&self.path);
+        let tails = match first.resume {
+            Some(position) => {
+                let beginning = position::resume(&self.path, position, &listed)?;
+                self.restarts += u64::from(beginning.restarted);
+                listed.retain(|sibling| !beginning.unopened.contains(&sibling.identity));
+                beginning.tails
+            }
+            None => match position::at_end(&self.path, &mut first.noted) {
+                // Whatever replaces it will be new.
+                Err(error @ FileError::NotRegular { .. }) => {
+                    self.first = None;
+                    return Err(error);
+                }
+                other => other?.into_iter().collect(),
+            },
+        };
+        self.first = None;
+        self.seen.listed(listed.iter());
+        self.since = tails.first().and_then(|tail| tail.file().metadata().ok()?.modified().ok());
+        for tail in tails {
+            self.push(tail);
+        }
+        Ok(())
+    }
+
+    /// Adds the file at the path to the chain, and before it those that stood there since the last look. False: there
+    /// are too many at once, and some of them have to be read and closed first.
+    fn extend(&mut self, current: Option<Opened>) -> bool {
+        let room = MOST_OPEN.saturating_sub(self.chain.len() + 1);
+        if room == 0 {
+            self.close_oldest();
+            return false;
+        }
+        // Asked first: it may have been renamed since it was opened, and then it is listed as well.
+        let current_identity = current.as_ref().map(Opened::identity);
+        let offset = current_identity.and_then(|identity| self.seen.offset(&identity)).unwrap_or(0);
+        let listed =
+            siblings::list(&self.path).into_iter().filter(|it| Some(it.identity) != current_identity);
+        let (missed, known): (Vec<Sibling>, Vec<Sibling>) = listed.partition(|it| self.is_new(it));
+        self.seen.listed(known.iter());
+
+        let complete = missed.len() <= room;
+        let mut found = Vec::new();
+        for sibling in missed.iter().take(room) {
+            found.extend(reopen(sibling).map(|opened| (sibling.age(), opened)));
+        }
+        let newest = Generation::Current;
+        if complete && let Some(opened) = current {
+            let born = opened.identity().created.or(opened.metadata.modified().ok());
+            found.push(((born.unwrap_or_else(SystemTime::now), &newest), opened));
+        }
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        for (_, opened) in found {
+            self.restarts += 1;
+            let is_current = Some(opened.identity()) == current_identity;
+            self.push(Tail::new(opened, if is_current { offset } else { 0 }));
+        }
+        complete
+    }
+
+    fn is_new(&self, sibling: &Sibling) -> bool {
+        !self.seen.contains(&sibling.identity)
+            && self.since.is_none_or(|since| sibling.modified >= since)
+            && self.chain.iter().all(|link| link.tail.identity() != sibling.identity)
+    }
+
+    fn push(&mut self, tail: Tail) {
+        self.revision += 1;
+        let begun = tail.position().offset > 0;
+        self.chain.push_back(Link { tail, begun, quiet_since: None, closing: false });
+    }
+
+    /// Starts the grace of every file that is not at the path any more. One that was moved away without a successor
+    /// is followed for as long as it has a name.
+    fn retire(&mut self, present: bool, now: Instant) {
+        let newest = self.chain.len().saturating_sub(1);
+        for (index, link) in self.chain.iter_mut().enumerate() {
+            if index < newest || (!present && link.tail.is_unlinked()) {
+                link.quiet_since.get_or_insert(now);
+            } else {
+                link.quiet_since = None;
+                link.closing = false;
+            }
+        }
+    }
+
+    fn close_oldest(&mut self) {
+        if let Some(oldest) = self.chain.front_mut() {
+            oldest.closing = true;
+        }
+    }
+
+    fn close(&mut self, index: usize) {
+        let Some(link) = self.chain.remove(index) else { return };
+        self.revision += 1;
+        let identity = link.tail.identity();
+        if link.tail.is_unlinked() {
+            self.seen.remove(&identity);
+        } else {
+            self.seen.insert(identity, link.tail.position().offset);
+        }
+    }
+
+    fn turn(&self, lines: Portion, index: usize) -> Turn {
+        match self.position_from(index) {
+            Some(position) if !lines.bytes.is_empty() => Turn::Lines(lines, position),
+            _ => Turn::Unfinished,
+        }
+    }
+
+    /// Where reading goes on after a block from the file at `index`. Once a newer file was read from, it is there, even
+    /// for a late block from an older file: starting in the older one again would double the newer one's lines.
+    fn position_from(&self, index: usize) -> Option<Position> {
+        let newest_begun = self.chain.iter().skip(index).rev().find(|link| link.begun);
+        newest_begun.or(self.chain.get(index)).map(|link| link.tail.position())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,401 @@
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+
+use super::*;
+use crate::source::BLOCK_BYTES;
+
+mod model;
+
+/// A log directory and one reader of `dir/log`.
+struct Bench {
+    dir: tempfile::TempDir,
+    follower: Follower,
+    now: Instant,
+    got: Vec<u8>,
+    last: Option<Position>,
+}
+
+impl Bench {
+    /// The log exists and is empty when reading begins.
+    fn new() -> Self {
+        let mut bench = Self::missing();
+        bench.create();
+        bench.check();
+        bench
+    }
+
+    fn missing() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let follower = Follower::new(dir.path().join("log"), None, GRACE);
+        Self { dir, follower, now: Instant::now(), got: Vec::new(), last: None }
+    }
+
+    /// A new process: what is stored is all that is left.
+    fn restart(&mut self, resume: Option<Position>) {
+        self.follower = Follower::new(self.path("log"), resume, GRACE);
+        self.got.clear();
+        self.check();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn create(&self) -> File {
+        OpenOptions::new().append(true).create(true).open(self.path("log")).unwrap()
+    }
+
+    fn add(&self, name: &str, text: &str) {
+        let mut file = OpenOptions::new().append(true).create(true).open(self.path(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// What logrotate does: every number moves up by one.
+    fn rename_away(&self) {
+        for n in (0..100).rev() {
+            let from = if n == 0 { self.path("log") } else { self.path(&format!("log.{n}")) };
+            if from.exists() {
+                fs::rename(from, self.path(&format!("log.{}", n + 1))).unwrap();
+            }
+        }
+    }
+
+    fn rotate(&self) {
+        self.rename_away();
+        self.create();
+    }
+
+    fn check(&mut self) -> Look {
+        self.follower.check(self.now).unwrap()
+    }
+
+    /// Looks and reads until nothing is left.
+    fn settle(&mut self) -> String {
+        loop {
+            let look = self.check();
+            self.read();
+            if look.settled {
+                return String::from_utf8(std::mem::take(&mut self.got)).unwrap();
+            }
+        }
+    }
+
+    fn read(&mut self) {
+        let mut scratch = vec![0; BLOCK_BYTES];
+        loop {
+            match self.follower.read(&mut scratch, self.now).unwrap() {
+                Turn::Lines(lines, position) => {
+                    assert!(lines.bytes.ends_with(b"\n"));
+                    self.got.extend(lines.bytes);
+                    self.last = Some(position);
+                }
+                Turn::Unfinished => {}
+                Turn::Idle => return,
+            }
+        }
+    }
+
+    fn let_grace_pass(&mut self) {
+        self.now += GRACE;
+        self.follower.expire(self.now);
+    }
+}
+
+#[test]
+fn first_time_starts_at_the_end_and_later_files_at_their_beginning() {
+    let mut bench = Bench::missing();
+    bench.add("log", "old\n");
+    assert_eq!(bench.settle(), "");
+    bench.add("log", "new\n");
+    assert_eq!(bench.settle(), "new\n");
+
+    let mut bench = Bench::missing();
+    assert_eq!(bench.check(), Look { present: false, settled: true });
+    bench.add("log", "first\n");
+    assert_eq!(bench.settle(), "first\n");
+}
+
+#[test]
+fn what_is_written_late_to_the_rotated_file_is_read() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n");
+    bench.rotate();
+    bench.add("log.1", "2\n");
+    bench.add("log", "3\n");
+    assert_eq!(bench.settle(), "1\n2\n3\n");
+    bench.add("log.1", "4\n");
+    assert_eq!(bench.settle(), "4\n");
+    let position = bench.last.unwrap();
+    assert_eq!(position.inode, Identity::of(&fs::metadata(bench.path("log")).unwrap()).inode);
+    assert_eq!(position.offset, 2, "a late line must not lead back into the old file");
+}
+
+#[test]
+fn a_last_line_without_newline_comes_when_the_file_is_closed() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n2");
+    bench.rotate();
+    bench.add("log", "3\n");
+    assert_eq!(bench.settle(), "1\n3\n");
+    assert!(bench.follower.deadline().is_some());
+    bench.now += GRACE / 2;
+    bench.add("log.1", "2");
+    assert_eq!(bench.settle(), "");
+    bench.now += GRACE / 2;
+    bench.follower.expire(bench.now);
+    assert_eq!(bench.settle(), "", "the write renewed the grace");
+    bench.let_grace_pass();
+    assert_eq!(bench.settle(), "22\n");
+    assert_eq!(bench.follower.files().count(), 1);
+    assert_eq!(bench.follower.deadline(), None);
+}
+
+#[test]
+fn a_file_that_is_moved_away_without_successor_is_followed_on() {
+    let mut bench = Bench::new();
+    bench.rename_away();
+    assert_eq!(bench.settle(), "");
+    bench.let_grace_pass();
+    bench.add("log.1", "1\n");
+    assert_eq!(bench.settle(), "1\n");
+    fs::rename(bench.path("log.1"), bench.path("log")).unwrap();
+    bench.add("log", "2\n");
+    assert_eq!(bench.settle(), "2\n");
+}
+
+#[test]
+fn rotations_between_two_looks_lose_nothing() {
+    for rotations in [2, 3, 10, 80] {
+        let mut bench = Bench::new();
+        let mut expected = String::new();
+        for n in 0..rotations {
+            let line = format!("line {n}\n");
+            bench.add("log", &line);
+            expected.push_str(&line);
+            bench.rotate();
+        }
+        bench.add("log", "last\n");
+        expected.push_str("last\n");
+        assert_eq!(bench.settle(), expected);
+        assert!(bench.follower.files().count() <= MOST_OPEN);
+        assert_eq!(bench.settle(), "");
+    }
+}
+
+#[test]
+fn a_file_that_is_renamed_right_after_it_was_opened_is_read_from_its_beginning() {
+    for crowded in [false, true] {
+        let mut bench = Bench::new();
+        if crowded {
+            for n in 1..2 * MOST_OPEN {
+                bench.add(&format!("log.{n}"), "");
+            }
+        }
+        bench.rotate();
+        bench.add("log", "1\n");
+        let opened = open::open(&bench.path("log")).unwrap();
+        bench.rotate();
+        bench.add("log", "2\n");
+        assert_eq!(bench.follower.extend(opened), !crowded);
+        assert_eq!(bench.settle(), "1\n2\n");
+    }
+}
+
+#[test]
+fn dated_rotations_between_two_looks_lose_nothing() {
+    let mut bench = Bench::new();
+    for day in 10..20 {
+        bench.add("log", &format!("{day}\n"));
+        fs::rename(bench.path("log"), bench.path(&format!("log-202611{day}"))).unwrap();
+    }
+    assert_eq!(
+        bench.settle(),
+        "10\n11\n12\n13\n14\n15\n16\n17\n18\n19\n",
+        "also while nothing is at the path"
+    );
+}
+
+#[test]
+fn generations_and_copies_that_were_there_before_are_not_read() {
+    let mut bench = Bench::missing();
+    bench.add("log.1", "old\n");
+    bench.add("log", "");
+    bench.check();
+    bench.add("log", "1\n");
+    fs::copy(bench.path("log"), bench.path("log.bak")).unwrap();
+    fs::copy(bench.path("log"), bench.path("log.1.gz")).unwrap();
+    bench.rotate();
+    bench.rotate();
+    assert_eq!(bench.settle(), "1\n");
+    // Uncompressed by an administrator: written long ago.
+    bench.add("log.9", "ancient\n");
+    let long_ago = fs::FileTimes::new().set_modified(SystemTime::UNIX_EPOCH);
+    OpenOptions::new().append(true).open(bench.path("log.9")).unwrap().set_times(long_ago).unwrap();
+    bench.rotate();
+    assert_eq!(bench.settle(), "");
+}
+
+#[test]
+fn copytruncate_starts_over_and_does_not_read_the_copy() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n2\n");
+    assert_eq!(bench.settle(), "1\n2\n");
+    fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+    File::create(bench.path("log")).unwrap();
+    assert_eq!(bench.settle(), "");
+    bench.add("log", "3\n");
+    assert_eq!(bench.settle(), "3\n");
+    bench.rotate();
+    bench.add("log", "4\n");
+    assert_eq!(bench.settle(), "4\n");
+}
+
+#[test]
+fn delete_and_recreate() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n");
+    let mut writer = bench.create();
+    fs::remove_file(bench.path("log")).unwrap();
+    assert_eq!(bench.settle(), "1\n");
+    writer.write_all(b"2\n").unwrap();
+    assert_eq!(bench.settle(), "2\n");
+    bench.add("log", "3\n");
+    assert_eq!(bench.settle(), "3\n");
+    writer.write_all(b"4\n").unwrap();
+    assert_eq!(bench.settle(), "4\n");
+    bench.let_grace_pass();
+    assert_eq!(bench.settle(), "");
+    assert_eq!(bench.follower.files().count(), 1);
+}
+
+#[test]
+fn a_deleted_file_does_not_occupy_the_disk_for_ever() {
+    let mut bench = Bench::new();
+    fs::remove_file(bench.path("log")).unwrap();
+    bench.settle();
+    bench.let_grace_pass();
+    bench.settle();
+    assert_eq!(bench.follower.files().count(), 0);
+    bench.add("log", "1\n");
+    assert_eq!(bench.settle(), "1\n");
+}
+
+#[test]
+fn rename_over() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n");
+    bench.add("log.new", "2\n");
+    fs::rename(bench.path("log.new"), bench.path("log")).unwrap();
+    bench.add("log", "3\n");
+    assert_eq!(bench.settle(), "1\n2\n3\n");
+}
+
+#[test]
+fn a_file_that_comes_back_to_the_path_is_read_on() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n");
+    bench.rotate();
+    assert_eq!(bench.settle(), "1\n");
+    bench.let_grace_pass();
+    bench.settle();
+    bench.add("log.1", "2\n");
+    fs::rename(bench.path("log.1"), bench.path("log")).unwrap();
+    assert_eq!(bench.settle(), "2\n");
+}
+
+#[test]
+fn something_that_is_no_file_is_an_error_until_it_goes() {
+    let mut bench = Bench::missing();
+    fs::create_dir(bench.path("log")).unwrap();
+    assert!(matches!(
+        bench.follower.check(bench.now),
+        Err(FileError::NotRegular { kind: "a directory", .. })
+    ));
+    fs::remove_dir(bench.path("log")).unwrap();
+    bench.add("log", "1\n");
+    assert_eq!(bench.settle(), "1\n");
+}
+
+#[test]
+fn a_restart_goes_on_where_it_left_off() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\nha");
+    assert_eq!(bench.settle(), "1\n");
+    let stored = bench.last;
+    bench.add("log", "lf\n");
+    bench.restart(stored);
+    assert_eq!(bench.settle(), "half\n");
+
+    // Rotated twice meanwhile.
+    let stored = bench.last;
+    bench.add("log", "2\n");
+    bench.rotate();
+    bench.add("log", "3\n");
+    bench.rotate();
+    bench.add("log", "4\n");
+    bench.restart(stored);
+    assert_eq!(bench.settle(), "2\n3\n4\n");
+
+    // Moved away under a name that says nothing, with nothing in its place.
+    let stored = bench.last;
+    bench.add("log", "5\n");
+    fs::rename(bench.path("log"), bench.path("kept")).unwrap();
+    bench.restart(stored);
+    assert_eq!(bench.settle(), "5\n");
+    bench.add("log", "6\n");
+    assert_eq!(bench.settle(), "6\n");
+}
+
+#[test]
+fn a_restart_does_not_read_older_generations() {
+    let mut bench = Bench::new();
+    for n in 0..5 {
+        bench.add("log", &format!("{n}\n"));
+        bench.settle();
+        bench.rotate();
+    }
+    bench.add("log", "5\n");
+    bench.settle();
+    let stored = bench.last;
+    bench.rotate();
+    bench.add("log", "6\n");
+    bench.restart(stored);
+    assert_eq!(bench.settle(), "6\n");
+    bench.rotate();
+    assert_eq!(bench.settle(), "");
+}
+
+#[test]
+fn a_restart_after_which_the_old_file_is_gone_reads_the_whole_new_one() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n");
+    bench.settle();
+    // Kept open, so that its inode number is not given to the next file.
+    let _old = bench.create();
+    fs::remove_file(bench.path("log")).unwrap();
+    bench.add("log", "2\n");
+    bench.restart(bench.last);
+    assert_eq!(bench.settle(), "2\n");
+}
+
+#[test]
+fn a_restart_after_truncation_reads_from_the_start() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n2\n");
+    bench.settle();
+    fs::write(bench.path("log"), "3\n").unwrap();
+    bench.restart(bench.last);
+    assert_eq!(bench.settle(), "3\n");
+    assert_eq!(bench.follower.restarts(), 1);
+}
+
+#[test]
+fn a_restart_with_another_device_number_finds_the_file_by_inode() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n");
+    bench.settle();
+    bench.add("log", "2\n");
+    let stored = bench.last.map(|position| Position { device: position.device + 1, ..position });
+    bench.restart(stored);
+    assert_eq!(bench.settle(), "2\n");
+}

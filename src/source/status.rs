@@ -1,0 +1,82 @@
+//! How a source is doing, shared with whoever asks (`banctl status`, metrics) without asking the source.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use tokio::sync::watch;
+
+use super::{Position, SourceId};
+
+/// What a source is up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It is not there (yet, or at the moment); reading starts as soon as it appears.
+    Waiting,
+    /// It is read, and what is added to it will be noticed.
+    Following,
+    /// It is there and cannot be read; [`SourceStatus::error`] says why. It is tried again by itself.
+    Failed,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waiting => "waiting",
+            Self::Following => "following",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// How one source is doing. Counters start at 0 with the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceStatus {
+    /// Which source this is.
+    pub id: SourceId,
+    /// What it reads.
+    pub path: PathBuf,
+    /// What it is up to.
+    pub state: State,
+    /// Lines handed over.
+    pub lines: u64,
+    /// Bytes handed over, newlines included.
+    pub bytes: u64,
+    /// Lines longer than [`super::lines::LONGEST_LINE`], of which only the beginning was handed over.
+    pub lines_cut: u64,
+    /// Bytes that are in the log and were not read when it was last looked at; None before the first look.
+    pub lag: Option<u64>,
+    /// How often reading began anew: another file at the path, or the same one truncated.
+    pub restarts: u64,
+    /// Where reading would go on: after the last block handed over, or where it started. None while nothing is open.
+    pub position: Option<Position>,
+    /// What is wrong at present, as a sentence that ends with what to do; None while all is well.
+    pub error: Option<String>,
+}
+
+/// The source's end of its status.
+#[derive(Debug)]
+pub(super) struct Reporter(watch::Sender<SourceStatus>);
+
+impl Reporter {
+    /// Changes the status in place.
+    pub(super) fn update(&self, change: impl FnOnce(&mut SourceStatus)) {
+        self.0.send_modify(change);
+    }
+}
+
+/// A status with nothing counted yet: the source's end, and the end of those who look.
+pub(super) fn report(id: SourceId, path: PathBuf) -> (Reporter, watch::Receiver<SourceStatus>) {
+    let (sender, receiver) = watch::channel(SourceStatus {
+        id,
+        path,
+        state: State::Waiting,
+        lines: 0,
+        bytes: 0,
+        lines_cut: 0,
+        lag: None,
+        restarts: 0,
+        position: None,
+        error: None,
+    });
+    (Reporter(sender), receiver)
+}
