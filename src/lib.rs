@@ -24,5 +24,7 @@ pub mod source;
 
 pub mod filter;
 
+pub mod firewall;
+
 #[cfg(test)]
 mod namespace;

@@ -1,0 +1,353 @@
+//! The kernel's side: table `inet kban`, its sets and their elements.
+//!
+//! [`Firewall`] turns [`Change`]s into transactions of nf_tables and reads back what is there. It
+//! is synchronous and has no thread, timer or child process: the kernel expires the elements.
+//!
+//! - [`Set`]: which set holds which prefix
+//! - `elements`, `allow`, `rules`, `ruleset`: how sets, elements and rules are written and read
+//! - `setup`: the table as a whole, created, adopted or repaired
+//! - `apply`: changes in transactions, and what becomes of those that the kernel refuses
+//! - `netlink`: the wire
+//!
+//! # When a set is used
+//!
+//! A packet pays for every rule, so a set has a rule only while it is used: from the transaction
+//! that writes its first ban until [`Firewall::tidy`] finds it empty. The kernel's own rules are the
+//! record of which sets are used; nothing is remembered beside them.
+
+mod allow;
+mod apply;
+mod elements;
+mod error;
+mod netlink;
+mod rules;
+mod ruleset;
+mod set;
+mod setup;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use apply::Rejected;
+pub use error::{Attempt, FirewallError};
+pub use netlink::{NetlinkError, Step};
+pub use set::Set;
+
+use allow::AllowLists;
+use elements::{flush, name_element, name_set, read_elements};
+use netlink::constants::{NFT_MSG_GETSETELEM, NFTA_SET_ELEM_LIST_ELEMENTS};
+use netlink::socket::{Dump, Socket};
+use ruleset::Table;
+
+/// One step from the kernel's state to the intent. Prefixes are canonical (no host bits).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Drop packets from `prefix` for `left` (`None`: until removed).
+    Ban {
+        /// Whom.
+        prefix: IpNet,
+        /// Time until the kernel drops the element by itself; `None` is permanent.
+        left: Option<Duration>,
+    },
+    /// Let `prefix` through again; no error if it is not there (any more).
+    Lift {
+        /// Whom.
+        prefix: IpNet,
+    },
+}
+
+impl Change {
+    /// Whom the change is about.
+    pub fn prefix(&self) -> IpNet {
+        match self {
+            Self::Ban { prefix, .. } | Self::Lift { prefix } => *prefix,
+        }
+    }
+}
+
+/// One element as the kernel holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Element {
+    /// Whose packets are dropped.
+    pub prefix: IpNet,
+    /// Time left by the kernel's own clock; `None` is permanent.
+    pub left: Option<Duration>,
+}
+
+/// What the drop rule has counted since the table was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counter {
+    /// Packets dropped.
+    pub packets: u64,
+    /// Their length in bytes, from the network header on.
+    pub bytes: u64,
+}
+
+/// How often the list of a set is begun again when it may have gaps.
+const LIST_ATTEMPTS: usize = 8;
+
+/// The kernel's firewall, as far as it is ours. To be used from one thread.
+///
+/// Another process may use the table at the same time (`banctl` without a daemon): it is the kernel
+/// that keeps each transaction whole.
+pub struct Firewall {
+    socket: Socket,
+    set_size: u32,
+    /// What is there of the table, as far as known: read when it is first needed, and forgotten
+    /// when the kernel says otherwise.
+    table: Option<Table>,
+}
+
+impl Firewall {
+    /// Opens a socket to the kernel; reads and writes nothing. `set_size` is the most elements that
+    /// each set of bans is to hold. A missing privilege shows at first use, not here.
+    ///
+    /// # Errors
+    /// When the kernel has no netfilter sockets, or the process no descriptors left.
+    pub fn open(set_size: u32) -> Result<Self, FirewallError> {
+        let socket = Socket::open().map_err(|reason| FirewallError::of(Attempt::Open, reason))?;
+        Ok(Self { socket, set_size, table: None })
+    }
+
+    /// As [`Firewall::open`], to read what is there and to take away from it, but not to create anything.
+    ///
+    /// # Errors
+    /// As [`Firewall::open`].
+    pub fn open_existing() -> Result<Self, FirewallError> {
+        Self::open(0)
+    }
+
+    /// The set that holds bans of `prefix`.
+    ///
+    /// # Errors
+    /// [`FirewallError::NoSet`] if none does.
+    pub fn set_for(prefix: IpNet) -> Result<Set, FirewallError> {
+        Set::for_ban(prefix).ok_or(FirewallError::NoSet { prefix })
+    }
+
+    /// Replaces the allow lists in one transaction: packets from these prefixes are never dropped,
+    /// whatever is banned. Prefixes may be nested and overlap.
+    ///
+    /// # Errors
+    /// [`FirewallError::is_missing`] if the table is not set up.
+    pub fn set_allow(&mut self, allow: &[IpNet]) -> Result<(), FirewallError> {
+        let attempt = Attempt::Allow;
+        let allow = AllowLists::new(allow);
+        let mut table = self.table(attempt)?;
+        let used: BTreeSet<Set> =
+            table.used.iter().copied().filter(|set| set.is_ban()).chain(allow.used()).collect();
+        let counter = self.dropped()?;
+        let written = self.socket.batch(None).and_then(|mut batch| {
+            allow.write(&mut batch)?;
+            if used != table.used {
+                rules::write_rules(&mut batch, used.iter().copied(), counter)?;
+            }
+            self.socket.commit(batch)
+        });
+        table.used = used;
+        self.remember(table, attempt, written)
+    }
+
+    /// All bans that the kernel holds, in no order. Their number makes this slow: 10,000 take
+    /// some 5 ms, 100,000 some 200 ms. A ban that expires meanwhile can hide another one; ask for
+    /// single prefixes where it matters ([`Firewall::contains`]).
+    ///
+    /// # Errors
+    /// [`FirewallError::is_missing`] if there is no table.
+    pub fn elements(&mut self) -> Result<Vec<Element>, FirewallError> {
+        self.check_there(Attempt::Read)?;
+        self.list(Set::BANS)
+    }
+
+    /// The kernel's element of exactly `prefix`, if there is one.
+    ///
+    /// # Errors
+    /// [`FirewallError::NoSet`]; [`FirewallError::is_missing`] if there is no table.
+    pub fn contains(&mut self, prefix: IpNet) -> Result<Option<Element>, FirewallError> {
+        let prefix = prefix.trunc();
+        let attempt = Attempt::Ask(prefix);
+        let set = Self::set_for(prefix)?;
+        let found = self.socket.get(
+            NFT_MSG_GETSETELEM,
+            |attrs| name_element(attrs, set, prefix),
+            |attrs| {
+                let mut found = Vec::new();
+                read_elements(set, attrs, &mut found).map(|()| found)
+            },
+        );
+        match found.map_err(|reason| FirewallError::of(attempt, reason))? {
+            Some(found) => Ok(found.into_iter().find(|element| element.prefix == prefix)),
+            None => self.check_there(attempt).map(|()| None),
+        }
+    }
+
+    /// What has been dropped so far.
+    ///
+    /// # Errors
+    /// [`FirewallError::is_missing`] if the table or its drop rule is not there.
+    pub fn dropped(&mut self) -> Result<Counter, FirewallError> {
+        let attempt = Attempt::Read;
+        let rules = ruleset::read_rules(&mut self.socket, ruleset::OFFENDER);
+        let rules = rules.map_err(|reason| FirewallError::of(attempt, reason))?;
+        rules.iter().find_map(|rule| rule.counter).ok_or(FirewallError::Missing { attempt })
+    }
+
+    /// Removes the rules of sets that have become empty; their elements have expired or were
+    /// lifted. Call it about once a minute: an unused rule costs each packet some 100 ns, and
+    /// this takes some 20 ms. The next ban brings the rule back.
+    ///
+    /// # Errors
+    /// [`FirewallError::is_missing`] if the table, or a set that should be there, is gone.
+    pub fn tidy(&mut self) -> Result<(), FirewallError> {
+        let attempt = Attempt::Tidy;
+        let mut table = self.table(attempt)?;
+        let mut empty = Vec::new();
+        for set in table.used.iter().copied().filter(|set| set.is_ban()) {
+            match self.is_empty(set).map_err(|reason| self.failure(attempt, reason))? {
+                Some(true) => empty.push(set),
+                Some(false) => {}
+                None => return Err(self.failure(attempt, NetlinkError::absent())),
+            }
+        }
+        if empty.is_empty() {
+            return Ok(());
+        }
+        let counter = self.dropped()?;
+        table.used.retain(|set| !empty.contains(set));
+        let written = self.socket.batch(None).and_then(|mut batch| {
+            rules::write_rules(&mut batch, table.used.iter().copied(), counter)?;
+            for set in empty.into_iter().filter(|set| set.is_masked()) {
+                ruleset::delete_set(&mut batch, set)?;
+                table.sizes.remove(&set);
+            }
+            self.socket.commit(batch)
+        });
+        self.remember(table, attempt, written)
+    }
+
+    /// Removes all bans, and leaves table and allow lists.
+    ///
+    /// # Errors
+    /// [`FirewallError::is_missing`] if there is no table.
+    pub fn empty(&mut self) -> Result<(), FirewallError> {
+        let attempt = Attempt::Empty;
+        let table = self.table(attempt)?;
+        let written = self.socket.batch(None).and_then(|mut batch| {
+            for set in table.sizes.keys().copied().filter(|set| set.is_ban()) {
+                flush(&mut batch, set)?;
+            }
+            self.socket.commit(batch)
+        });
+        self.remember(table, attempt, written)
+    }
+
+    /// Removes the table with everything in it; no error if there is none.
+    ///
+    /// # Errors
+    /// Any but a missing table.
+    pub fn remove_table(&mut self) -> Result<(), FirewallError> {
+        self.table = None;
+        let removed = self.socket.batch(None).and_then(|mut batch| {
+            ruleset::delete_table(&mut batch)?;
+            self.socket.commit(batch)
+        });
+        match removed.map_err(|reason| FirewallError::of(Attempt::Remove, reason)) {
+            Err(error) if error.is_missing() => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Every element of `sets`, those that are not there left out.
+    fn list(&mut self, sets: impl IntoIterator<Item = Set>) -> Result<Vec<Element>, FirewallError> {
+        let mut elements = Vec::new();
+        for set in sets {
+            let found = self.list_set(set);
+            elements.extend(found.map_err(|reason| FirewallError::of(Attempt::List(set), reason))?);
+        }
+        Ok(elements)
+    }
+
+    /// Every element of a set.
+    ///
+    /// The kernel lists a set piece by piece and finds its place again by counting, so elements can
+    /// be missed when the set changes in between. That shows in the ruleset's generation, and, should
+    /// the kernel rearrange its hash table without a new one, in repetitions. Such a list is begun
+    /// again; if the set never comes to rest, everything seen in any of the lists is returned.
+    fn list_set(&mut self, set: Set) -> Result<Vec<Element>, NetlinkError> {
+        let mut seen = BTreeMap::new();
+        for _ in 0..LIST_ATTEMPTS {
+            let mut found = Vec::new();
+            let dump = self.socket.dump(
+                NFT_MSG_GETSETELEM,
+                |attrs| name_set(attrs, set),
+                |attrs| read_elements(set, attrs, &mut found),
+            )?;
+            let Some(dump) = dump else { return Ok(Vec::new()) };
+            let distinct: BTreeMap<IpNet, Element> =
+                found.iter().map(|element| (element.prefix, *element)).collect();
+            if dump == Dump::Whole && distinct.len() == found.len() {
+                return Ok(found);
+            }
+            seen.extend(distinct);
+        }
+        Ok(seen.into_values().collect())
+    }
+
+    /// Whether a set has no elements; `None` if there is no such set.
+    fn is_empty(&self, set: Set) -> Result<Option<bool>, NetlinkError> {
+        let any = Socket::open()?.any(
+            NFT_MSG_GETSETELEM,
+            |attrs| name_set(attrs, set),
+            |attrs| {
+                let list = netlink::attr::Attrs::new(attrs).nested(NFTA_SET_ELEM_LIST_ELEMENTS)?;
+                Ok(list.count() > 0)
+            },
+        )?;
+        Ok(any.map(|any| !any))
+    }
+
+    /// What is known of the table, read from the kernel if nothing is.
+    fn table(&mut self, attempt: Attempt) -> Result<Table, FirewallError> {
+        if let Some(table) = &self.table {
+            return Ok(table.clone());
+        }
+        let table = ruleset::read(&mut self.socket).map_err(|reason| FirewallError::of(attempt, reason))?;
+        self.table.clone_from(&table);
+        table.ok_or(FirewallError::Missing { attempt })
+    }
+
+    /// Keeps `table` as what is known if it was `written`.
+    fn remember(
+        &mut self,
+        table: Table,
+        attempt: Attempt,
+        written: Result<(), NetlinkError>,
+    ) -> Result<(), FirewallError> {
+        match written {
+            Ok(()) => {
+                self.table = Some(table);
+                Ok(())
+            }
+            Err(reason) => Err(self.failure(attempt, reason)),
+        }
+    }
+
+    /// Turns an error into a sentence; what is known of the table is not trusted after it.
+    fn failure(&mut self, attempt: Attempt, reason: NetlinkError) -> FirewallError {
+        self.table = None;
+        FirewallError::of(attempt, reason)
+    }
+
+    fn check_there(&mut self, attempt: Attempt) -> Result<(), FirewallError> {
+        match ruleset::is_there(&mut self.socket) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(FirewallError::Missing { attempt }),
+            Err(reason) => Err(self.failure(attempt, reason)),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The rules, expression by expression.
+//!
+//! A rule is a list of small expressions that load into and compare a register. These are the ones
+//! that nft itself makes for the rules quoted below, so that `nft list` shows exactly those.
+
+use super::netlink::NetlinkError;
+use super::netlink::attr::{AttrWriter, Attrs};
+use super::netlink::constants::{
+    NF_ACCEPT, NF_DROP, NFPROTO_IPV4, NFPROTO_IPV6, NFT_CMP_EQ, NFT_GOTO, NFT_META_NFPROTO, NFT_MSG_DELRULE,
+    NFT_MSG_NEWRULE, NFT_PAYLOAD_NETWORK_HEADER, NFT_REG_1, NFT_REG_VERDICT, NFTA_BITWISE_DREG,
+    NFTA_BITWISE_LEN, NFTA_BITWISE_MASK, NFTA_BITWISE_SREG, NFTA_BITWISE_XOR, NFTA_CMP_DATA, NFTA_CMP_OP,
+    NFTA_CMP_SREG, NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS, NFTA_DATA_VALUE, NFTA_DATA_VERDICT,
+    NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_IMMEDIATE_DATA, NFTA_IMMEDIATE_DREG, NFTA_LIST_ELEM,
+    NFTA_LOOKUP_SET, NFTA_LOOKUP_SREG, NFTA_META_DREG, NFTA_META_KEY, NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_DREG,
+    NFTA_PAYLOAD_LEN, NFTA_PAYLOAD_OFFSET, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_TABLE,
+    NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE, NLM_F_APPEND, NLM_F_CREATE,
+};
+use super::netlink::message::Batch;
+use super::ruleset::{OFFENDER, PREROUTING, TABLE};
+use super::set::Family;
+use super::{Counter, Set};
+
+/// Where the source address lies in an IPv4 header, in bytes (RFC 791).
+const IPV4_SOURCE: u32 = 12;
+/// Where the source address lies in an IPv6 header, in bytes (RFC 8200).
+const IPV6_SOURCE: u32 = 8;
+
+/// Writes the rules of both chains anew: one for each set in `used`, which may be sets of bans and
+/// allow lists. The counter goes on from `counter`.
+///
+/// ```text
+/// chain prerouting:  ip saddr @host4 goto offender
+///                    ip6 saddr & ffff:ffff:ffff:ffff:: == @net6_64 goto offender
+/// chain offender:    ip saddr @allow4 accept
+///                    counter drop
+/// ```
+///
+/// The allow lists are looked up on the hit path only: whoever is not banned pays nothing for them.
+pub(crate) fn write_rules(
+    batch: &mut Batch,
+    used: impl IntoIterator<Item = Set>,
+    counter: Counter,
+) -> Result<(), NetlinkError> {
+    let (bans, allow): (Vec<Set>, Vec<Set>) = used.into_iter().partition(|set| set.is_ban());
+    for chain in [PREROUTING, OFFENDER] {
+        batch.push(NFT_MSG_DELRULE, 0, |attrs| name_chain(attrs, chain))?;
+    }
+    for set in bans {
+        append(batch, PREROUTING, |rule| {
+            match_source(rule, set)?;
+            verdict(rule, NFT_GOTO, Some(OFFENDER))
+        })?;
+    }
+    for set in allow {
+        append(batch, OFFENDER, |rule| {
+            match_source(rule, set)?;
+            verdict(rule, NF_ACCEPT, None)
+        })?;
+    }
+    append(batch, OFFENDER, |rule| {
+        expression(rule, "counter", |data| {
+            data.be64(NFTA_COUNTER_BYTES, counter.bytes)?;
+            data.be64(NFTA_COUNTER_PACKETS, counter.packets)
+        })?;
+        verdict(rule, NF_DROP, None)
+    })
+}
+
+/// Writes the attributes that name a chain's rules.
+pub(crate) fn name_chain(attrs: &mut AttrWriter, chain: &str) -> Result<(), NetlinkError> {
+    attrs.name(NFTA_RULE_TABLE, TABLE)?;
+    attrs.name(NFTA_RULE_CHAIN, chain)
+}
+
+fn append(
+    batch: &mut Batch,
+    chain: &str,
+    expressions: impl FnOnce(&mut AttrWriter) -> Result<(), NetlinkError>,
+) -> Result<(), NetlinkError> {
+    let appended = batch.push(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, |attrs| {
+        name_chain(attrs, chain)?;
+        attrs.nest(NFTA_RULE_EXPRESSIONS, expressions)
+    });
+    appended.map(drop)
+}
+
+fn expression(
+    rule: &mut AttrWriter,
+    name: &str,
+    data: impl FnOnce(&mut AttrWriter) -> Result<(), NetlinkError>,
+) -> Result<(), NetlinkError> {
+    rule.nest(NFTA_LIST_ELEM, |expression| {
+        expression.name(NFTA_EXPR_NAME, name)?;
+        expression.nest(NFTA_EXPR_DATA, data)
+    })
+}
+
+/// `ip saddr @set`, `ip6 saddr @set`, `ip6 saddr & mask == @set`.
+fn match_source(rule: &mut AttrWriter, set: Set) -> Result<(), NetlinkError> {
+    let (protocol, offset) = match set.family() {
+        Family::V4 => (NFPROTO_IPV4, IPV4_SOURCE),
+        Family::V6 => (NFPROTO_IPV6, IPV6_SOURCE),
+    };
+    let length = u32::from(set.family().key_len());
+    expression(rule, "meta", |data| {
+        data.be32(NFTA_META_KEY, NFT_META_NFPROTO)?;
+        data.be32(NFTA_META_DREG, NFT_REG_1)
+    })?;
+    expression(rule, "cmp", |data| {
+        data.be32(NFTA_CMP_SREG, NFT_REG_1)?;
+        data.be32(NFTA_CMP_OP, NFT_CMP_EQ)?;
+        data.nest(NFTA_CMP_DATA, |value| value.bytes(NFTA_DATA_VALUE, &[protocol]))
+    })?;
+    expression(rule, "payload", |data| {
+        data.be32(NFTA_PAYLOAD_DREG, NFT_REG_1)?;
+        data.be32(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER)?;
+        data.be32(NFTA_PAYLOAD_OFFSET, offset)?;
+        data.be32(NFTA_PAYLOAD_LEN, length)
+    })?;
+    if let (true, Some(bits)) = (set.is_masked(), set.prefix_len()) {
+        mask(rule, bits)?;
+    }
+    expression(rule, "lookup", |data| {
+        data.be32(NFTA_LOOKUP_SREG, NFT_REG_1)?;
+        data.name(NFTA_LOOKUP_SET, set.name())
+    })
+}
+
+/// Keeps the first `bits` of the IPv6 address in the register.
+fn mask(rule: &mut AttrWriter, bits: u8) -> Result<(), NetlinkError> {
+    let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+    expression(rule, "bitwise", |data| {
+        data.be32(NFTA_BITWISE_SREG, NFT_REG_1)?;
+        data.be32(NFTA_BITWISE_DREG, NFT_REG_1)?;
+        data.be32(NFTA_BITWISE_LEN, 16)?;
+        data.nest(NFTA_BITWISE_MASK, |value| value.bytes(NFTA_DATA_VALUE, &mask.to_be_bytes()))?;
+        data.nest(NFTA_BITWISE_XOR, |value| value.bytes(NFTA_DATA_VALUE, &[0; 16]))
+    })
+}
+
+fn verdict(rule: &mut AttrWriter, code: u32, chain: Option<&str>) -> Result<(), NetlinkError> {
+    expression(rule, "immediate", |data| {
+        data.be32(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT)?;
+        data.nest(NFTA_IMMEDIATE_DATA, |value| {
+            value.nest(NFTA_DATA_VERDICT, |verdict| {
+                verdict.be32(NFTA_VERDICT_CODE, code)?;
+                chain.map_or(Ok(()), |chain| verdict.name(NFTA_VERDICT_CHAIN, chain))
+            })
+        })
+    })
+}
+
+/// What a rule of ours says: the set it looks up, and its counter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(crate) set: Option<Set>,
+    pub(crate) counter: Option<Counter>,
+}
+
+/// Reads the attributes of one rule. What is not ours in it is passed over.
+pub(crate) fn read_rule(attrs: &[u8]) -> Result<Rule, NetlinkError> {
+    let mut rule = Rule::default();
+    for expression in Attrs::new(attrs).nested(NFTA_RULE_EXPRESSIONS)? {
+        let expression = Attrs::new(expression?.value);
+        let data = expression.nested(NFTA_EXPR_DATA)?;
+        match expression.name(NFTA_EXPR_NAME)? {
+            Some("lookup") => rule.set = data.name(NFTA_LOOKUP_SET)?.and_then(Set::named),
+            Some("counter") => {
+                let packets = data.be64(NFTA_COUNTER_PACKETS)?.unwrap_or(0);
+                let bytes = data.be64(NFTA_COUNTER_BYTES)?.unwrap_or(0);
+                rule.counter = Some(Counter { packets, bytes });
+            }
+            _ => {}
+        }
+    }
+    Ok(rule)
+}

@@ -1,0 +1,213 @@
+//! Table `inet kban`: what it is made of, how it is written, and what of it is there.
+//!
+//! ```text
+//! table inet kban
+//!   set host4, host6             always there
+//!   set net6_64, ...             while they are used
+//!   set allow4, allow6           always there
+//!   chain prerouting             hook prerouting, priority -310: before conntrack, and for
+//!                                containers and forwarded networks too
+//!   chain offender               whom a set of bans holds ends up here
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::netlink::NetlinkError;
+use super::netlink::attr::{AttrWriter, Attrs};
+use super::netlink::constants::{
+    NF_ACCEPT, NF_INET_PRE_ROUTING, NFT_MSG_DELSET, NFT_MSG_DELTABLE, NFT_MSG_GETCHAIN, NFT_MSG_GETGEN,
+    NFT_MSG_GETRULE, NFT_MSG_GETSET, NFT_MSG_GETTABLE, NFT_MSG_NEWCHAIN, NFT_MSG_NEWSET, NFT_MSG_NEWTABLE,
+    NFT_SET_INTERVAL, NFT_SET_TIMEOUT, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE,
+    NFTA_CHAIN_TYPE, NFTA_GEN_ID, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY, NFTA_SET_DESC, NFTA_SET_DESC_SIZE,
+    NFTA_SET_FLAGS, NFTA_SET_ID, NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_TABLE,
+    NFTA_TABLE_FLAGS, NFTA_TABLE_NAME, NLM_F_CREATE,
+};
+use super::netlink::message::Batch;
+use super::netlink::socket::{Dump, Socket};
+use super::rules::{Rule, name_chain, read_rule};
+use super::set::Family;
+use super::{Counter, Set};
+
+/// The table's name, in family inet.
+pub(crate) const TABLE: &str = "kban";
+/// The base chain.
+pub(crate) const PREROUTING: &str = "prerouting";
+/// The chain that allows or drops.
+pub(crate) const OFFENDER: &str = "offender";
+/// Before conntrack (-200) and before the raw table (-300): what is dropped costs nothing more.
+const PRIORITY: i32 = -310;
+/// How often a list that was disturbed is begun again. Rules fit one message, and are hardly ever.
+const READ_ATTEMPTS: usize = 16;
+const CHAIN_TYPE: &str = "filter";
+/// nft's own numbers for the types of keys, which the kernel only stores (`enum datatypes` in
+/// nftables' `datatype.h`).
+const TYPE_IPADDR: u32 = 7;
+const TYPE_IP6ADDR: u32 = 8;
+
+/// What is there of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Table {
+    /// The sets that are there and can be read, each with its size in elements (0: no limit).
+    pub(crate) sizes: BTreeMap<Set, u32>,
+    /// The sets that have a rule.
+    pub(crate) used: BTreeSet<Set>,
+    /// What was dropped so far.
+    pub(crate) counter: Counter,
+    /// Whether sets and chains are such that this version can go on with them.
+    pub(crate) compatible: bool,
+}
+
+/// Writes a message that creates the table, or wakes it up if somebody made it dormant.
+pub(crate) fn add_table(batch: &mut Batch) -> Result<(), NetlinkError> {
+    let added = batch.push(NFT_MSG_NEWTABLE, NLM_F_CREATE, |attrs| {
+        name_table(attrs)?;
+        attrs.be32(NFTA_TABLE_FLAGS, 0)
+    });
+    added.map(drop)
+}
+
+/// Writes a message that removes the table with everything in it.
+pub(crate) fn delete_table(batch: &mut Batch) -> Result<(), NetlinkError> {
+    batch.push(NFT_MSG_DELTABLE, 0, name_table).map(drop)
+}
+
+/// Writes a message that creates a set for `size` elements; not more than that for bans, as many
+/// as there are for the allow lists.
+pub(crate) fn add_set(batch: &mut Batch, set: Set, size: u32) -> Result<(), NetlinkError> {
+    let key_type = match set.family() {
+        Family::V4 => TYPE_IPADDR,
+        Family::V6 => TYPE_IP6ADDR,
+    };
+    // The number tells the sets of one transaction apart.
+    let number = Set::BANS.into_iter().chain(Set::ALLOW).position(|other| other == set).unwrap_or(0);
+    let added = batch.push(NFT_MSG_NEWSET, NLM_F_CREATE, |attrs| {
+        name_set(attrs, set)?;
+        attrs.be32(NFTA_SET_FLAGS, flags(set))?;
+        attrs.be32(NFTA_SET_KEY_TYPE, key_type)?;
+        attrs.be32(NFTA_SET_KEY_LEN, u32::from(set.family().key_len()))?;
+        attrs.be32(NFTA_SET_ID, u32::try_from(number).unwrap_or(0) + 1)?;
+        if set.is_ban() {
+            attrs.nest(NFTA_SET_DESC, |desc| desc.be32(NFTA_SET_DESC_SIZE, size))
+        } else {
+            Ok(())
+        }
+    });
+    added.map(drop)
+}
+
+/// Writes a message that removes a set that no rule uses.
+pub(crate) fn delete_set(batch: &mut Batch, set: Set) -> Result<(), NetlinkError> {
+    batch.push(NFT_MSG_DELSET, 0, |attrs| name_set(attrs, set)).map(drop)
+}
+
+/// Writes the messages that create both chains.
+pub(crate) fn add_chains(batch: &mut Batch) -> Result<(), NetlinkError> {
+    batch.push(NFT_MSG_NEWCHAIN, NLM_F_CREATE, |attrs| chain(attrs, OFFENDER))?;
+    let added = batch.push(NFT_MSG_NEWCHAIN, NLM_F_CREATE, |attrs| {
+        chain(attrs, PREROUTING)?;
+        attrs.name(NFTA_CHAIN_TYPE, CHAIN_TYPE)?;
+        attrs.be32(NFTA_CHAIN_POLICY, NF_ACCEPT)?;
+        attrs.nest(NFTA_CHAIN_HOOK, |hook| {
+            hook.be32(NFTA_HOOK_HOOKNUM, NF_INET_PRE_ROUTING)?;
+            hook.be32(NFTA_HOOK_PRIORITY, PRIORITY.cast_unsigned())
+        })
+    });
+    added.map(drop)
+}
+
+fn name_table(attrs: &mut AttrWriter) -> Result<(), NetlinkError> {
+    attrs.name(NFTA_TABLE_NAME, TABLE)
+}
+
+fn name_set(attrs: &mut AttrWriter, set: Set) -> Result<(), NetlinkError> {
+    attrs.name(NFTA_SET_TABLE, TABLE)?;
+    attrs.name(NFTA_SET_NAME, set.name())
+}
+
+fn chain(attrs: &mut AttrWriter, name: &str) -> Result<(), NetlinkError> {
+    attrs.name(NFTA_CHAIN_TABLE, TABLE)?;
+    attrs.name(NFTA_CHAIN_NAME, name)
+}
+
+fn flags(set: Set) -> u32 {
+    if set.is_ban() { NFT_SET_TIMEOUT } else { NFT_SET_INTERVAL }
+}
+
+/// Whether the table is there.
+pub(crate) fn is_there(socket: &mut Socket) -> Result<bool, NetlinkError> {
+    socket.get(NFT_MSG_GETTABLE, name_table, |_| Ok(())).map(|found| found.is_some())
+}
+
+/// The number of the ruleset's present generation: every transaction of anybody makes a new one.
+pub(crate) fn generation(socket: &mut Socket) -> Result<Option<u32>, NetlinkError> {
+    let generation = socket.get(NFT_MSG_GETGEN, |_| Ok(()), |attrs| Attrs::new(attrs).be32(NFTA_GEN_ID))?;
+    Ok(generation.flatten())
+}
+
+/// Reads what is there of the table; `None` if there is none.
+pub(crate) fn read(socket: &mut Socket) -> Result<Option<Table>, NetlinkError> {
+    if !is_there(socket)? {
+        return Ok(None);
+    }
+    let mut sizes = BTreeMap::new();
+    let mut compatible = true;
+    for set in Set::BANS.into_iter().chain(Set::ALLOW) {
+        if let Some((size, fits)) =
+            socket.get(NFT_MSG_GETSET, |attrs| name_set(attrs, set), |attrs| read_set(set, attrs))?
+        {
+            sizes.extend(size.map(|size| (set, size)));
+            compatible &= fits;
+        }
+    }
+    for (name, reads) in [(PREROUTING, is_our_base as fn(&[u8]) -> _), (OFFENDER, is_no_base)] {
+        let fits = socket.get(NFT_MSG_GETCHAIN, |attrs| chain(attrs, name), reads)?;
+        compatible &= fits.unwrap_or(true);
+    }
+    let rules = read_rules(socket, PREROUTING)?.into_iter().chain(read_rules(socket, OFFENDER)?);
+    let (mut used, mut counter) = (BTreeSet::new(), Counter::default());
+    for rule in rules {
+        used.extend(rule.set);
+        counter = rule.counter.unwrap_or(counter);
+    }
+    Ok(Some(Table { sizes, used, counter, compatible }))
+}
+
+/// Reads the rules of a chain; none if it is not there.
+pub(crate) fn read_rules(socket: &mut Socket, chain: &str) -> Result<Vec<Rule>, NetlinkError> {
+    for _ in 0..READ_ATTEMPTS {
+        let mut rules = Vec::new();
+        let dump = socket.dump(
+            NFT_MSG_GETRULE,
+            |attrs| name_chain(attrs, chain),
+            |attrs| read_rule(attrs).map(|rule| rules.push(rule)),
+        )?;
+        match dump {
+            Some(Dump::Disturbed) => {}
+            Some(Dump::Whole) => return Ok(rules),
+            None => return Ok(Vec::new()),
+        }
+    }
+    Err(NetlinkError::Unsteady)
+}
+
+/// A set's size, unless its keys are of another kind, and whether the set is as ours are.
+fn read_set(set: Set, attrs: &[u8]) -> Result<(Option<u32>, bool), NetlinkError> {
+    let attrs = Attrs::new(attrs);
+    let readable = attrs.be32(NFTA_SET_KEY_LEN)? == Some(set.family().key_len().into());
+    let fits = readable && attrs.be32(NFTA_SET_FLAGS)?.unwrap_or(0) == flags(set);
+    let size = attrs.nested(NFTA_SET_DESC)?.be32(NFTA_SET_DESC_SIZE)?.unwrap_or(0);
+    Ok((readable.then_some(size), fits))
+}
+
+fn is_our_base(attrs: &[u8]) -> Result<bool, NetlinkError> {
+    let attrs = Attrs::new(attrs);
+    let hook = attrs.nested(NFTA_CHAIN_HOOK)?;
+    Ok(attrs.name(NFTA_CHAIN_TYPE)? == Some(CHAIN_TYPE)
+        && attrs.be32(NFTA_CHAIN_POLICY)? == Some(NF_ACCEPT)
+        && hook.be32(NFTA_HOOK_HOOKNUM)? == Some(NF_INET_PRE_ROUTING)
+        && hook.be32(NFTA_HOOK_PRIORITY)? == Some(PRIORITY.cast_unsigned()))
+}
+
+fn is_no_base(attrs: &[u8]) -> Result<bool, NetlinkError> {
+    Ok(Attrs::new(attrs).find(NFTA_CHAIN_HOOK)?.is_none())
+}

@@ -1,0 +1,117 @@
+//! The table as a whole: created, adopted from an earlier kband, or repaired, in one transaction.
+//!
+//! What is there is read first and written on the condition that the ruleset is still of the same
+//! generation, so that nothing that others do in between is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use nix::errno::Errno;
+
+use super::allow::AllowLists;
+use super::elements::{Action, Entry, write_elements};
+use super::netlink::NetlinkError;
+use super::ruleset::Table;
+use super::{Attempt, Change, Element, Firewall, FirewallError, Set, rules, ruleset};
+
+/// How often [`Firewall::set_up`] begins again when others change the ruleset while it reads; the
+/// last attempt does not ask.
+const SET_UP_ATTEMPTS: u32 = 8;
+
+impl Firewall {
+    /// Makes the table what it should be, whatever is there of it, in one transaction, and returns
+    /// the bans that are in it (adoption). `allow` is never dropped; see [`Firewall::set_allow`].
+    ///
+    /// Rules are written anew in any case; bans and the drop counter are kept. If a set of another
+    /// size or kind is there, the whole table is made anew with the same bans. A set that holds
+    /// more than `set_size` bans keeps room for those until it is set up again. Only when there are
+    /// so many bans that one transaction cannot hold them (more than about 50,000; fewer in a user
+    /// namespace, where the send buffer is what `net.core.wmem_max` grants), those beyond follow at
+    /// once in further ones.
+    ///
+    /// # Errors
+    /// Any of [`FirewallError`]; the table is then as it was.
+    pub fn set_up(&mut self, allow: &[IpNet]) -> Result<Vec<Element>, FirewallError> {
+        let allow = AllowLists::new(allow);
+        let failed = |reason| FirewallError::of(Attempt::SetUp, reason);
+        let mut attempt = 1;
+        loop {
+            let generation = match attempt {
+                SET_UP_ATTEMPTS => None,
+                _ => ruleset::generation(&mut self.socket).map_err(failed)?,
+            };
+            let found = ruleset::read(&mut self.socket).map_err(failed)?;
+            let elements = match &found {
+                Some(table) => self.list(table.sizes.keys().copied().filter(|set| set.is_ban()))?,
+                None => Vec::new(),
+            };
+            match self.write_table(generation, found.as_ref(), &elements, &allow) {
+                // Somebody changed the ruleset since it was read: what was read may not be all.
+                Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => attempt += 1,
+                Err(reason) => return Err(failed(reason)),
+                Ok(rest) => {
+                    self.apply_all(&rest)?;
+                    return Ok(elements);
+                }
+            }
+        }
+    }
+
+    /// Writes the whole table, and returns the changes for which there was no room in one
+    /// transaction: those of a table that had to be made anew.
+    fn write_table(
+        &mut self,
+        generation: Option<u32>,
+        found: Option<&Table>,
+        elements: &[Element],
+        allow: &AllowLists,
+    ) -> Result<Vec<Change>, NetlinkError> {
+        let mut bans: BTreeMap<Set, Vec<Entry>> =
+            BTreeMap::from([(Set::Host4, Vec::new()), (Set::Host6, Vec::new())]);
+        for element in elements {
+            if let Some(set) = Set::for_ban(element.prefix) {
+                bans.entry(set).or_default().push((element.prefix, element.left));
+            }
+        }
+        let mut sizes: BTreeMap<Set, u32> = Set::ALLOW.into_iter().map(|set| (set, 0)).collect();
+        for (set, entries) in &bans {
+            sizes.insert(*set, self.set_size.max(u32::try_from(entries.len()).unwrap_or(u32::MAX)));
+        }
+        let present = found.map(|table| table.sizes.clone()).unwrap_or_default();
+        let fits = found.is_none_or(|table| {
+            table.compatible && sizes.iter().all(|(set, size)| present.get(set).is_none_or(|is| is == size))
+        });
+        let banned = bans.iter().filter(|(_, entries)| !entries.is_empty()).map(|(set, _)| *set);
+        let used: BTreeSet<Set> = banned.chain(allow.used()).collect();
+        let counter = found.map(|table| table.counter).unwrap_or_default();
+        let mut room = self.changes_per_batch();
+        let mut rest = Vec::new();
+
+        let mut batch = self.socket.batch(generation)?;
+        if !fits {
+            ruleset::delete_table(&mut batch)?;
+        }
+        ruleset::add_table(&mut batch)?;
+        for (set, size) in sizes.iter().filter(|(set, _)| !fits || !present.contains_key(set)) {
+            ruleset::add_set(&mut batch, *set, *size)?;
+        }
+        ruleset::add_chains(&mut batch)?;
+        allow.write(&mut batch)?;
+        rules::write_rules(&mut batch, used.iter().copied(), counter)?;
+        if fits {
+            for set in present.into_keys().filter(|set| !sizes.contains_key(set)) {
+                ruleset::delete_set(&mut batch, set)?;
+            }
+        } else {
+            for (set, entries) in &bans {
+                let (now, later) = entries.split_at(entries.len().min(room));
+                room -= now.len();
+                write_elements(&mut batch, Action::Add, *set, now, drop)?;
+                rest.extend(later.iter().map(|(prefix, left)| Change::Ban { prefix: *prefix, left: *left }));
+            }
+        }
+        self.socket.commit(batch)?;
+        self.table = Some(Table { sizes, used, counter, compatible: true });
+        Ok(rest)
+    }
+}

@@ -1,0 +1,175 @@
+//! Changes: that each ends as it should, whatever was there before.
+
+use super::*;
+use crate::firewall::{Attempt, FirewallError};
+use crate::namespace::in_namespace;
+
+#[test]
+fn the_kernel_holds_what_was_banned() {
+    in_namespace("firewall::tests::apply::the_kernel_holds_what_was_banned", || {
+        let mut firewall = ready();
+        let permanent = Change::Ban { prefix: net("203.0.113.10"), left: None };
+        apply(&mut firewall, &[ban("203.0.113.9", HOUR), permanent, ban("2001:db8::1", 3 * HOUR)]);
+        let host4 = shown(Set::Host4);
+        assert_eq!(host4["203.0.113.9"].unwrap().0, 3_600);
+        assert!((3_590..=3_600).contains(&host4["203.0.113.9"].unwrap().1));
+        assert_eq!(host4["203.0.113.10"], None);
+        assert_eq!(shown(Set::Host6)["2001:db8::1"].unwrap().0, 3 * 3_600);
+        assert_left(firewall.contains(net("203.0.113.9")).unwrap(), HOUR);
+        assert_eq!(firewall.contains(net("203.0.113.11")).unwrap(), None);
+        assert_eq!(firewall.contains(net("2001:db8::/64")).unwrap(), None, "a set that does not exist");
+        assert_eq!(firewall.elements().unwrap().len(), 3);
+    });
+}
+
+#[test]
+fn a_ban_ends_with_the_time_it_was_given() {
+    in_namespace("firewall::tests::apply::a_ban_ends_with_the_time_it_was_given", || {
+        let mut firewall = ready();
+        let permanent = Change::Ban { prefix: net("203.0.113.9"), left: None };
+        let times = [HOUR, HOUR, 5 * HOUR, HOUR / 2];
+        for (last, left) in times.into_iter().enumerate() {
+            apply(&mut firewall, &[ban("203.0.113.9", left)]);
+            let (timeout, expires) = shown(Set::Host4)["203.0.113.9"].unwrap();
+            assert_eq!(timeout, left.as_secs(), "time {last}");
+            assert!(expires + 10 > timeout && expires <= timeout);
+        }
+        apply(&mut firewall, &[permanent]);
+        assert_eq!(shown(Set::Host4)["203.0.113.9"], None);
+        apply(&mut firewall, &[ban("203.0.113.9", HOUR)]);
+        assert_eq!(shown(Set::Host4)["203.0.113.9"].unwrap().0, 3_600);
+    });
+}
+
+#[test]
+fn old_and_new_bans_go_together() {
+    in_namespace("firewall::tests::apply::old_and_new_bans_go_together", || {
+        let mut firewall = ready();
+        apply(&mut firewall, &bans_of(0..1_000, HOUR));
+        apply(&mut firewall, &bans_of(500..2_500, 2 * HOUR));
+        let host4 = shown(Set::Host4);
+        assert_eq!(host4.len(), 2_500);
+        let twice = host4.values().filter(|times| times.unwrap().0 == 7_200).count();
+        assert_eq!(twice, 2_000);
+    });
+}
+
+#[test]
+fn the_last_change_of_a_prefix_counts() {
+    in_namespace("firewall::tests::apply::the_last_change_of_a_prefix_counts", || {
+        let mut firewall = ready();
+        apply(
+            &mut firewall,
+            &[
+                ban("203.0.113.9", HOUR),
+                lift("203.0.113.10"),
+                ban("203.0.113.9", 2 * HOUR),
+                ban("203.0.113.10", HOUR),
+                ban("203.0.113.11", HOUR),
+                lift("203.0.113.11"),
+            ],
+        );
+        let host4 = shown(Set::Host4);
+        assert_eq!(host4["203.0.113.9"].unwrap().0, 7_200);
+        assert_eq!(host4.into_keys().collect::<Vec<_>>(), ["203.0.113.10", "203.0.113.9"]);
+        apply(&mut firewall, &[]);
+    });
+}
+
+#[test]
+fn what_is_not_there_is_lifted() {
+    in_namespace("firewall::tests::apply::what_is_not_there_is_lifted", || {
+        let mut firewall = ready();
+        apply(&mut firewall, &[ban("203.0.113.9", HOUR)]);
+        apply(&mut firewall, &[lift("203.0.113.10"), lift("203.0.113.9"), lift("2001:db8::/64")]);
+        assert_eq!(firewall.elements().unwrap(), []);
+        let lifts: Vec<_> = (0..2_000).map(|number| Change::Lift { prefix: many(number) }).collect();
+        apply(&mut firewall, &lifts);
+        assert_eq!(firewall.elements().unwrap(), []);
+    });
+}
+
+#[test]
+fn a_ban_that_expired_is_lifted_and_can_come_back() {
+    in_namespace("firewall::tests::apply::a_ban_that_expired_is_lifted_and_can_come_back", || {
+        let mut firewall = ready();
+        // The shortest ban must end, not become permanent.
+        apply(&mut firewall, &[ban("203.0.113.9", Duration::ZERO), ban("203.0.113.10", Duration::ZERO)]);
+        while firewall.contains(net("203.0.113.9")).unwrap().is_some() {
+            std::thread::yield_now();
+        }
+        apply(&mut firewall, &[lift("203.0.113.9"), ban("203.0.113.10", HOUR)]);
+        assert_left(firewall.contains(net("203.0.113.10")).unwrap(), HOUR);
+    });
+}
+
+#[test]
+fn thousands_all_arrive() {
+    in_namespace("firewall::tests::apply::thousands_all_arrive", || {
+        let mut firewall = ready();
+        // 2,500 elements in one message are where a 16-bit length wraps unnoticed.
+        apply(&mut firewall, &bans_of(0..2_500, HOUR));
+        assert_eq!(shown(Set::Host4).len(), 2_500);
+        apply(&mut firewall, &bans_of(2_500..12_500, HOUR));
+        assert_eq!(firewall.elements().unwrap().len(), 12_500);
+        assert_eq!(shown(Set::Host4).len(), 12_500);
+    });
+}
+
+#[test]
+fn a_small_send_buffer_makes_smaller_transactions() {
+    in_namespace("firewall::tests::apply::a_small_send_buffer_makes_smaller_transactions", || {
+        let mut firewall = ready();
+        firewall.socket.limit_sending(50_000);
+        apply(&mut firewall, &bans_of(0..2_500, HOUR));
+        apply(&mut firewall, &bans_of(0..5_000, 2 * HOUR));
+        let host4 = shown(Set::Host4);
+        assert_eq!(host4.len(), 5_000);
+        assert!(host4.values().all(|times| times.unwrap().0 == 7_200));
+    });
+}
+
+#[test]
+fn a_full_set_takes_what_it_can() {
+    in_namespace("firewall::tests::apply::a_full_set_takes_what_it_can", || {
+        let mut firewall = Firewall::open(1_000).unwrap();
+        firewall.set_up(&[]).unwrap();
+        apply(&mut firewall, &bans_of(0..700, HOUR));
+        let mut changes = bans_of(600..1_500, 2 * HOUR);
+        changes.extend([ban("2001:db8::1", HOUR), lift("203.0.113.9"), Change::Lift { prefix: many(1) }]);
+        let rejected = firewall.apply(&changes).unwrap();
+        // 699 are left, 600 to 699 are known, and 301 of the other 800 have room.
+        assert_eq!(rejected.len(), 499);
+        for rejected in &rejected {
+            assert!(rejected.error.is_full(), "{}", rejected.error);
+            assert_eq!(firewall.contains(rejected.change.prefix()).unwrap(), None);
+        }
+        let host4 = shown(Set::Host4);
+        assert_eq!(host4.len(), 1_000);
+        assert_eq!(host4.values().filter(|times| times.unwrap().0 == 7_200).count(), 401);
+        assert_eq!(shown(Set::Host6).len(), 1, "the other set is not full");
+        // A full set can still be changed and emptied.
+        apply(&mut firewall, &bans_of(650..700, 3 * HOUR));
+        assert_left(firewall.contains(many(650)).unwrap(), 3 * HOUR);
+        apply(&mut firewall, &[lift("203.0.113.9"), Change::Lift { prefix: many(650) }]);
+        assert_eq!(shown(Set::Host4).len(), 999);
+    });
+}
+
+#[test]
+fn one_bad_change_does_not_keep_back_the_others() {
+    in_namespace("firewall::tests::apply::one_bad_change_does_not_keep_back_the_others", || {
+        let mut firewall = ready();
+        let mut changes = bans_of(0..899, HOUR);
+        let endless = ban("203.0.113.9", Duration::from_secs(600 * 366 * 24 * 3_600));
+        changes.insert(300, endless);
+        changes.push(ban("10.0.0.0/8", HOUR));
+        let rejected = firewall.apply(&changes).unwrap();
+        let prefixes: Vec<_> = rejected.iter().map(|rejected| rejected.change).collect();
+        assert_eq!(prefixes, [ban("10.0.0.0/8", HOUR), endless]);
+        assert_eq!(rejected[0].error, FirewallError::NoSet { prefix: net("10.0.0.0/8") });
+        let attempt = Attempt::Change { first: 301, last: 301, of: 900 };
+        assert_eq!(rejected[1].error, FirewallError::TooLong { attempt });
+        assert_eq!(shown(Set::Host4).len(), 899);
+    });
+}

@@ -1,0 +1,115 @@
+//! The bytes of each kind of message, recorded: a change of any of them is meant or it is a mistake.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::firewall::allow::AllowLists;
+use crate::firewall::elements::{Action, ELEMENT_MAX, PER_MESSAGE, flush, read_elements, write_elements};
+use crate::firewall::netlink::NetlinkError;
+use crate::firewall::netlink::message::{Batch, Messages};
+use crate::firewall::rules::{read_rule, write_rules};
+use crate::firewall::{Counter, ruleset};
+
+/// The messages between the begin and the end of a batch, in hexadecimal: type, flags, attributes.
+#[cfg(target_endian = "little")]
+fn recorded(write: impl FnOnce(&mut Batch) -> Result<(), NetlinkError>) -> String {
+    let mut batch = Batch::begin(1, None).unwrap();
+    write(&mut batch).unwrap();
+    let bytes = batch.end().unwrap().unwrap().into_bytes();
+    let messages: Vec<_> = Messages::new(&bytes).map(Result::unwrap).collect();
+    let lines = messages[1..messages.len() - 1].iter().map(|message| {
+        let words = message
+            .payload
+            .chunks(4)
+            .map(|word| word.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        format!("{:04x} {:04x}: {}", message.kind, message.flags, words.collect::<Vec<_>>().join(" "))
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+#[cfg(target_endian = "little")]
+fn tables_sets_and_chains() {
+    insta::assert_snapshot!(recorded(|batch| {
+        ruleset::delete_table(batch)?;
+        ruleset::add_table(batch)?;
+        for set in Set::BANS.into_iter().chain(Set::ALLOW) {
+            ruleset::add_set(batch, set, 65_536)?;
+        }
+        ruleset::delete_set(batch, Set::Net6x64)?;
+        ruleset::add_chains(batch)
+    }));
+}
+
+#[test]
+#[cfg(target_endian = "little")]
+fn rules() {
+    let used = Set::BANS.into_iter().chain(Set::ALLOW);
+    insta::assert_snapshot!(recorded(|batch| write_rules(batch, used, Counter { packets: 7, bytes: 300 })));
+}
+
+#[test]
+#[cfg(target_endian = "little")]
+fn elements() {
+    let host4 = [(net("203.0.113.9"), Some(HOUR)), (net("203.0.113.10"), None)];
+    let net6 = [(net("2001:db8::/64"), Some(Duration::from_micros(1_000_001)))];
+    insta::assert_snapshot!(recorded(|batch| {
+        write_elements(batch, Action::Add, Set::Host4, &host4, drop)?;
+        write_elements(batch, Action::Add, Set::Net6x64, &net6, drop)?;
+        write_elements(batch, Action::Delete, Set::Host4, &host4, drop)?;
+        write_elements(batch, Action::Delete, Set::Host4, &[], drop)?;
+        flush(batch, Set::Host6)?;
+        AllowLists::new(&nets(&["10.0.0.0/8", "10.1.2.3", "255.0.0.0/8", "::1"])).write(batch)
+    }));
+}
+
+#[test]
+fn a_message_has_at_most_900_elements_of_known_length() {
+    let entries: Vec<_> = (0..2_500_u128)
+        .map(|number| (IpNet::from(std::net::IpAddr::from(number.to_be_bytes())), Some(HOUR)))
+        .collect();
+    let mut batch = Batch::begin(1, None).unwrap();
+    let mut written = Vec::new();
+    write_elements(&mut batch, Action::Add, Set::Host6, &entries, |number| written.push(number)).unwrap();
+    assert_eq!(written, [2, 3, 4]);
+    let bytes = batch.end().unwrap().unwrap().into_bytes();
+    let mut found = Vec::new();
+    for message in Messages::new(&bytes).map(Result::unwrap).skip(1).take(3) {
+        assert!(message.payload.len() <= PER_MESSAGE * ELEMENT_MAX + 64);
+        read_elements(Set::Host6, message.attributes().unwrap(), &mut found).unwrap();
+    }
+    assert_eq!(found.len(), 2_500);
+    assert!(
+        found
+            .iter()
+            .zip(&entries)
+            .all(|(found, (prefix, left))| found.prefix == *prefix && found.left == *left)
+    );
+}
+
+proptest! {
+    #[test]
+    fn forged_answers_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        for set in Set::BANS.into_iter().chain(Set::ALLOW) {
+            let _ = read_elements(set, &bytes, &mut Vec::new());
+        }
+        let _ = read_rule(&bytes);
+    }
+
+    #[test]
+    fn cut_and_flipped_answers_never_panic(cut in 0_usize..200, at in 0_usize..200, with: u8) {
+        let mut batch = Batch::begin(1, None).unwrap();
+        write_elements(&mut batch, Action::Add, Set::Host4, &[(net("10.0.0.1"), Some(HOUR))], drop).unwrap();
+        write_rules(&mut batch, [Set::Host4], Counter::default()).unwrap();
+        let mut bytes = batch.end().unwrap().unwrap().into_bytes();
+        bytes.truncate(bytes.len().saturating_sub(cut));
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte = with;
+        }
+        for message in Messages::new(&bytes).flatten() {
+            let Ok(attrs) = message.attributes() else { continue };
+            let _ = read_elements(Set::Host4, attrs, &mut Vec::new());
+            let _ = read_rule(attrs);
+        }
+    }
+}
