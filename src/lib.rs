@@ -24,6 +24,8 @@ pub mod source;
 
 pub mod filter;
 
+pub mod jail;
+
 pub mod firewall;
 
 #[cfg(test)]

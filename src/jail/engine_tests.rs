@@ -1,0 +1,188 @@
+//! What the engine promises, with time as an argument.
+
+use super::*;
+use crate::filter::Filter;
+use crate::jail::shown;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn jail(name: &str, maxretry: u32) -> JailPlan {
+    JailPlan {
+        name: name.into(),
+        filter: Arc::new(Filter::load("sshd", &[]).unwrap()),
+        logpath: Vec::new(),
+        maxretry,
+        findtime: Duration::from_secs(600),
+        bantime: BanTime::For(HOUR),
+        ignoreip: vec!["198.51.100.0/24".parse().unwrap()],
+        ipv6_prefix: 64,
+        max_tracked: 100,
+    }
+}
+
+fn engine(maxretry: u32) -> Engine {
+    let mut engine = Engine::new();
+    engine.configure(&[jail("sshd", maxretry), jail("mail", maxretry)], &["192.0.2.0/24".parse().unwrap()]);
+    engine.set_own_addresses(["203.0.113.254".parse().unwrap(), "2001:db8:1::1".parse().unwrap()]);
+    engine
+}
+
+fn fail(engine: &mut Engine, address: &str, second: i64) -> Option<Verdict> {
+    let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0 };
+    engine.observe(JailId(0), &failure, &"auth.log".into(), at(second))
+}
+
+fn prefix(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+#[test]
+fn maxretry_failures_ban_for_bantime() {
+    let mut engine = engine(3);
+    assert_eq!(fail(&mut engine, "203.0.113.9", 0), None);
+    assert_eq!(fail(&mut engine, "203.0.113.9", 1), None);
+    let verdict = fail(&mut engine, "203.0.113.9", 2).unwrap();
+    assert_eq!(verdict.ban().until, Some(at(3602)));
+    assert_eq!(&*verdict.ban().reason, "3 failures within 10m");
+    assert_eq!(engine.remaining(&prefix("203.0.113.9/32"), at(2)), Remaining::For(HOUR));
+}
+
+#[test]
+fn nobody_who_is_allowed_is_banned() {
+    let mut engine = engine(1);
+    for address in ["192.0.2.7", "198.51.100.1", "203.0.113.254", "::ffff:192.0.2.7", "0.0.0.0", "ff02::1"] {
+        assert_eq!(fail(&mut engine, address, 0), None, "{address}");
+    }
+    assert_eq!(engine.jails()[0].tally.ignored, 6);
+    assert!(engine.bans().is_empty());
+}
+
+#[test]
+fn mapped_addresses_are_the_ipv4_address() {
+    let mut engine = engine(2);
+    fail(&mut engine, "::ffff:203.0.113.9", 0);
+    assert_eq!(fail(&mut engine, "203.0.113.9", 0).unwrap().ban().prefix, prefix("203.0.113.9/32"));
+}
+
+#[test]
+fn ipv6_is_counted_and_banned_by_network() {
+    let mut engine = engine(2);
+    fail(&mut engine, "2001:db8:2::1", 0);
+    assert_eq!(fail(&mut engine, "2001:db8:2::2", 0).unwrap().ban().prefix, prefix("2001:db8:2::/64"));
+}
+
+#[test]
+fn a_network_of_ours_and_the_local_link_are_never_banned_whole() {
+    let mut engine = engine(1);
+    assert_eq!(fail(&mut engine, "2001:db8:1::66", 0).unwrap().ban().prefix, prefix("2001:db8:1::66/128"));
+    assert_eq!(fail(&mut engine, "fe80::66", 0).unwrap().ban().prefix, prefix("fe80::66/128"));
+}
+
+#[test]
+fn who_is_banned_is_not_counted_again() {
+    let mut engine = engine(1);
+    assert!(fail(&mut engine, "203.0.113.9", 0).is_some());
+    assert_eq!(fail(&mut engine, "203.0.113.9", 1), None);
+    assert_eq!(
+        engine.jails()[0].tally,
+        Tally { failures: 2, already_banned: 1, bans: 1, ..Tally::default() }
+    );
+}
+
+#[test]
+fn old_lines_never_ban() {
+    let mut engine = engine(1);
+    let failure = Failure { time: at(0), address: "203.0.113.9".parse().unwrap(), pattern: 0 };
+    assert_eq!(engine.observe(JailId(0), &failure, &"auth.log".into(), at(601)), None);
+    assert_eq!(engine.jails()[0].tally.stale, 1);
+}
+
+#[test]
+fn bans_end_by_themselves_and_are_counted_when_they_come_back() {
+    let mut engine = engine(1);
+    fail(&mut engine, "203.0.113.9", 0);
+    assert_eq!(engine.expire_next(at(3599)), None);
+    assert!(matches!(engine.expire_next(at(3600)), Some(Verdict::Unban(_, Ending::Expired))));
+    assert_eq!(fail(&mut engine, "203.0.113.9", 4000).unwrap().ban().count, 2);
+}
+
+#[test]
+fn a_ban_by_hand_is_exact_and_names_its_jail() {
+    let mut engine = engine(3);
+    let v6 = engine.ban("2001:db8:2::1".parse().unwrap(), None, None, "spam", at(0)).unwrap();
+    assert_eq!((v6.ban().prefix, &*v6.ban().jail), (prefix("2001:db8:2::1/128"), MANUAL));
+    let v4 = engine
+        .ban("203.0.113.9".parse().unwrap(), Some("sshd"), Some(BanTime::Permanent), "", at(0))
+        .unwrap();
+    assert_eq!((v4.ban().until, &*v4.ban().jail), (None, "sshd"));
+    let refused = engine.ban("192.0.2.1".parse().unwrap(), None, None, "", at(0)).unwrap_err();
+    assert!(matches!(refused, Refusal::Allowed { .. }));
+    assert!(matches!(
+        engine.ban("203.0.113.254".parse().unwrap(), None, None, "", at(0)),
+        Err(Refusal::Own(_))
+    ));
+}
+
+#[test]
+fn reload_keeps_counts_and_ends_the_bans_of_jails_that_go() {
+    let mut engine = engine(3);
+    fail(&mut engine, "203.0.113.9", 0);
+    fail(&mut engine, "203.0.113.9", 0);
+    engine.ban("203.0.113.1".parse().unwrap(), Some("mail"), None, "", at(0)).unwrap();
+    engine.ban("203.0.113.2".parse().unwrap(), None, None, "", at(0)).unwrap();
+    let ended = engine.configure(&[jail("sshd", 3)], &[]);
+    assert_eq!(
+        ended.iter().map(|verdict| verdict.ban().prefix).collect::<Vec<_>>(),
+        [prefix("203.0.113.1/32")]
+    );
+    assert_eq!(engine.bans().len(), 1, "bans by hand stay");
+    assert!(fail(&mut engine, "203.0.113.9", 1).is_some(), "two failures were counted before the reload");
+}
+
+#[test]
+fn unban_of_one_jail_keeps_the_others() {
+    let mut engine = engine(3);
+    let address = "203.0.113.9".parse().unwrap();
+    engine.ban(address, Some("sshd"), None, "", at(0)).unwrap();
+    engine.ban(address, Some("mail"), Some(BanTime::Permanent), "", at(0)).unwrap();
+    let lifted = engine.unban(Some("mail"), |_| true, Ending::ByHand);
+    assert_eq!(lifted.len(), 1);
+    assert_eq!(engine.remaining(&prefix("203.0.113.9/32"), at(0)), Remaining::For(Duration::from_secs(3600)));
+}
+
+#[test]
+fn what_was_acted_upon_before_a_restart_is_counted_and_leads_to_nothing() {
+    let mut engine = engine(3);
+    let failure = |second| Failure { time: at(second), address: "203.0.113.9".parse().unwrap(), pattern: 0 };
+    for second in 0..5 {
+        engine.recall(JailId(0), &failure(second), at(10));
+    }
+    assert!(engine.bans().is_empty(), "three of the five had led to a ban");
+    assert!(fail(&mut engine, "203.0.113.9", 11).is_some(), "the other two still count");
+    assert_eq!(engine.jails()[0].tally.failures, 1);
+}
+
+#[test]
+fn what_was_found_in_the_kernel_is_replaced_once_it_has_a_reason() {
+    let mut engine = engine(1);
+    let adopted = |prefix: &str, until| Ban {
+        prefix: prefix.parse().unwrap(),
+        jail: ADOPTED.into(),
+        since: at(0),
+        until,
+        count: 1,
+        source: "kernel".into(),
+        reason: "".into(),
+    };
+    engine.restore(adopted("203.0.113.9/32", Some(at(60))));
+    engine.restore(adopted("203.0.113.10/32", None));
+    fail(&mut engine, "203.0.113.9", 0);
+    fail(&mut engine, "203.0.113.10", 0);
+    let rows: Vec<_> = engine.bans().iter().map(|ban| (shown(&ban.prefix), &*ban.jail)).collect();
+    let row = |address: &str, jail| (address.to_owned(), jail);
+    assert_eq!(rows, [row("203.0.113.9", "sshd"), row("203.0.113.10", ADOPTED), row("203.0.113.10", "sshd")]);
+}

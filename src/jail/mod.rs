@@ -1,0 +1,92 @@
+//! From failures to verdicts: counting, exceptions, and the bans that are in force.
+//!
+//! Nothing here does I/O or asks for the time: every function that needs `now` takes it, so that the
+//! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door; [`window`] counts,
+//! [`allow`] knows who is never banned, [`bans`] holds the intent that the firewall makes true.
+
+pub mod allow;
+pub mod bans;
+pub mod engine;
+pub mod window;
+
+use std::fmt;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+/// The jail of bans made by hand without `--jail`.
+pub const MANUAL: &str = "manual";
+/// The jail of elements that were found in the kernel and of which nothing is known.
+pub const ADOPTED: &str = "adopted";
+/// How the jails of imported lists begin.
+pub const FEED: &str = "feed.";
+
+/// One ban: one row per prefix and jail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ban {
+    /// Whose packets are dropped; canonical (no host bits).
+    pub prefix: IpNet,
+    /// On whose behalf.
+    pub jail: Arc<str>,
+    /// When it began.
+    pub since: Timestamp,
+    /// When it ends by itself; `None` is permanent.
+    pub until: Option<Timestamp>,
+    /// How many times this jail has banned this prefix, this ban included; at least 1.
+    pub count: u32,
+    /// Where it came from: a log file's path, `banctl`, `kernel`.
+    pub source: Arc<str>,
+    /// Why, in a short sentence; empty if nobody said.
+    pub reason: Arc<str>,
+}
+
+/// What the jails decided: the input of the firewall, and of everything that listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// A ban begins, or its end changes.
+    Ban(Ban),
+    /// A ban ends.
+    Unban(Ban, Ending),
+}
+
+impl Verdict {
+    /// The ban that this is about.
+    #[must_use]
+    pub fn ban(&self) -> &Ban {
+        match self {
+            Self::Ban(ban) | Self::Unban(ban, _) => ban,
+        }
+    }
+}
+
+/// Why a ban ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Its time was over; the kernel has dropped the element by itself.
+    Expired,
+    /// Somebody lifted it.
+    ByHand,
+    /// Its jail is no longer configured.
+    JailGone,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "expired",
+            Self::ByHand => "lifted by hand",
+            Self::JailGone => "its jail is gone",
+        })
+    }
+}
+
+/// A prefix as people write it: without its length if it is a single address.
+#[must_use]
+pub fn shown(prefix: &IpNet) -> String {
+    if prefix.prefix_len() == prefix.max_prefix_len() {
+        prefix.addr().to_string()
+    } else {
+        prefix.to_string()
+    }
+}

@@ -1,0 +1,275 @@
+//! Counting: a sliding window of failures for each offender, in bounded memory.
+//!
+//! Each tracked prefix keeps at most `maxretry` times, so an entry has a fixed size however long an attack
+//! lasts. When the table is full, the least suspicious of a few randomly drawn entries leaves: whoever has
+//! failed least often, and of those the one heard of longest ago. That is constant work, and a flood of
+//! forged addresses with one failure each pushes out its own kind rather than those who keep trying.
+
+use indexmap::IndexMap;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use smallvec::SmallVec;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+/// How many entries are compared before one is dropped.
+const DRAWN: usize = 8;
+
+/// A log time in whole seconds since 1970: what counting needs, at a third of a `Timestamp`'s size.
+/// Times before 1970 or after 2106 are taken as those limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Second(u32);
+
+impl From<Timestamp> for Second {
+    fn from(time: Timestamp) -> Self {
+        Self(u32::try_from(time.as_second().max(0)).unwrap_or(u32::MAX))
+    }
+}
+
+/// The latest failures of one offender, ascending; at most `maxretry`.
+type Times = SmallVec<[Second; 5]>;
+
+/// What became of one failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Its date lies further back than `findtime`: it can never ban.
+    Stale,
+    /// So many failures are in the window now, fewer than `maxretry`.
+    Below(u32),
+    /// `maxretry` is reached; the offender is no longer tracked.
+    Reached(u32),
+}
+
+/// The failures of one jail.
+#[derive(Debug)]
+pub struct Window {
+    findtime: u32,
+    maxretry: usize,
+    capacity: usize,
+    tracked: IndexMap<IpNet, Times>,
+    draw: u64,
+    swept: usize,
+}
+
+impl Window {
+    /// Counts up to `maxretry` failures (at least 1) within `findtime` for at most `capacity` prefixes (at least 1).
+    #[must_use]
+    pub fn new(findtime: Duration, maxretry: u32, capacity: usize) -> Self {
+        let mut window = Self {
+            findtime: 0,
+            maxretry: 1,
+            capacity: 1,
+            tracked: IndexMap::new(),
+            draw: RandomState::new().hash_one(findtime) | 1,
+            swept: 0,
+        };
+        window.set_limits(findtime, maxretry, capacity);
+        window
+    }
+
+    /// New limits for what is already counted.
+    pub fn set_limits(&mut self, findtime: Duration, maxretry: u32, capacity: usize) {
+        self.findtime = u32::try_from(findtime.as_secs()).unwrap_or(u32::MAX);
+        self.maxretry = usize::try_from(maxretry).unwrap_or(usize::MAX).max(1);
+        self.capacity = capacity.max(1);
+        while self.tracked.len() > self.capacity {
+            self.evict();
+        }
+    }
+
+    /// Counts one failure of `prefix` at `time`, read at `now`.
+    ///
+    /// A time after `now` is a clock that goes wrong somewhere: it counts as `now`.
+    pub fn count(&mut self, prefix: IpNet, time: Timestamp, now: Timestamp) -> Counted {
+        let time = Second::from(time.min(now));
+        if self.is_over(time, Second::from(now)) {
+            return Counted::Stale;
+        }
+        if !self.tracked.contains_key(&prefix) && self.tracked.len() >= self.capacity {
+            self.evict();
+        }
+        let (findtime, maxretry) = (self.findtime, self.maxretry);
+        let times = self.tracked.entry(prefix).or_default();
+        let place = times.partition_point(|&earlier| earlier <= time);
+        times.insert(place, time);
+        let newest = times.last().copied().unwrap_or(time);
+        times.retain(|earlier| newest.0 - earlier.0 <= findtime);
+        let excess = times.len().saturating_sub(maxretry);
+        times.drain(..excess);
+        let counted = u32::try_from(times.len()).unwrap_or(u32::MAX);
+        if times.len() < maxretry {
+            return Counted::Below(counted);
+        }
+        self.tracked.swap_remove(&prefix);
+        Counted::Reached(counted)
+    }
+
+    /// How many prefixes are tracked.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tracked.len()
+    }
+
+    /// Whether nobody is tracked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tracked.is_empty()
+    }
+
+    /// Forgets what was counted for `prefix`.
+    pub fn forget(&mut self, prefix: &IpNet) {
+        self.tracked.swap_remove(prefix);
+    }
+
+    /// Looks at `budget` entries, going round, and drops those whose window is over. Call it now and then.
+    pub fn sweep(&mut self, now: Timestamp, budget: usize) {
+        for _ in 0..budget.min(self.tracked.len()) {
+            if self.swept >= self.tracked.len() {
+                self.swept = 0;
+            }
+            match self.tracked.get_index(self.swept) {
+                Some((_, times)) if self.all_over(times, Second::from(now)) => {
+                    self.tracked.swap_remove_index(self.swept);
+                }
+                _ => self.swept += 1,
+            }
+        }
+        if self.tracked.len() < self.tracked.capacity() / 4 {
+            self.tracked.shrink_to(self.tracked.len() * 2);
+        }
+    }
+
+    fn is_over(&self, time: Second, now: Second) -> bool {
+        now.0.saturating_sub(time.0) > self.findtime
+    }
+
+    fn all_over(&self, times: &Times, now: Second) -> bool {
+        times.last().is_none_or(|&newest| self.is_over(newest, now))
+    }
+
+    fn evict(&mut self) {
+        let least_suspicious = (0..DRAWN)
+            .filter_map(|_| {
+                let index = self.random_index()?;
+                let (_, times) = self.tracked.get_index(index)?;
+                Some((times.len(), times.last().copied(), index))
+            })
+            .min()
+            .map(|(_, _, index)| index);
+        if let Some(index) = least_suspicious {
+            self.tracked.swap_remove_index(index);
+        }
+    }
+
+    /// A place in the table by xorshift64 (Marsaglia 2003): its seed is random, so nobody outside can aim at it.
+    fn random_index(&mut self) -> Option<usize> {
+        self.draw ^= self.draw << 13;
+        self.draw ^= self.draw >> 7;
+        self.draw ^= self.draw << 17;
+        usize::try_from(self.draw >> 33).ok()?.checked_rem(self.tracked.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn host(last: u32) -> IpNet {
+        IpNet::from(std::net::IpAddr::from(std::net::Ipv4Addr::from(0xcb00_7100 + last)))
+    }
+
+    #[test]
+    fn the_last_failure_within_the_window_reaches_the_limit() {
+        let mut window = Window::new(MINUTE, 3, 10);
+        assert_eq!(window.count(host(1), at(0), at(0)), Counted::Below(1));
+        assert_eq!(window.count(host(1), at(30), at(30)), Counted::Below(2));
+        assert_eq!(window.count(host(1), at(60), at(60)), Counted::Reached(3));
+        assert!(window.is_empty());
+    }
+
+    #[test]
+    fn the_window_slides() {
+        let mut window = Window::new(MINUTE, 3, 10);
+        for second in [0, 40, 80, 120, 160] {
+            assert!(matches!(window.count(host(1), at(second), at(second)), Counted::Below(1 | 2)));
+        }
+    }
+
+    #[test]
+    fn a_line_older_than_findtime_never_counts() {
+        let mut window = Window::new(MINUTE, 1, 10);
+        assert_eq!(window.count(host(1), at(0), at(61)), Counted::Stale);
+        assert_eq!(window.count(host(1), at(0), at(60)), Counted::Reached(1));
+    }
+
+    #[test]
+    fn a_line_from_the_future_counts_as_now() {
+        let mut window = Window::new(MINUTE, 2, 10);
+        assert_eq!(window.count(host(1), at(86_400), at(0)), Counted::Below(1));
+        assert_eq!(
+            window.count(host(1), at(120), at(120)),
+            Counted::Below(1),
+            "the first one is over by now"
+        );
+    }
+
+    #[test]
+    fn lines_out_of_order_are_counted_by_their_own_time() {
+        let mut window = Window::new(MINUTE, 3, 10);
+        window.count(host(1), at(100), at(110));
+        window.count(host(1), at(60), at(110));
+        assert_eq!(window.count(host(1), at(80), at(110)), Counted::Reached(3));
+    }
+
+    #[test]
+    fn a_flood_of_one_time_addresses_does_not_push_out_who_keeps_trying() {
+        let mut window = Window::new(MINUTE, 5, 1000);
+        for _ in 0..4 {
+            window.count(host(0), at(0), at(0));
+        }
+        for forged in 1..=100_000 {
+            window.count(host(forged), at(1), at(1));
+            assert!(window.len() <= 1000);
+        }
+        assert_eq!(window.count(host(0), at(2), at(2)), Counted::Reached(5));
+    }
+
+    #[test]
+    fn sweeping_forgets_what_is_over_and_nothing_else() {
+        let mut window = Window::new(MINUTE, 5, 1000);
+        for n in 0..100 {
+            window.count(host(n), at(0), at(0));
+        }
+        window.count(host(200), at(50), at(50));
+        for _ in 0..30 {
+            window.sweep(at(90), 10);
+        }
+        assert_eq!(window.len(), 1);
+    }
+
+    proptest! {
+        /// The plain definition: banned as soon as `maxretry` failures lie within `findtime` of the newest.
+        #[test]
+        fn it_agrees_with_the_plain_definition(steps in proptest::collection::vec(0i64..40, 1..60), maxretry in 1u32..6) {
+            let mut window = Window::new(MINUTE, maxretry, 10);
+            let (mut now, mut kept) = (0, Vec::new());
+            for step in steps {
+                now += step;
+                kept.push(now);
+                kept.retain(|&time| now - time <= 60);
+                let expected = kept.len() >= maxretry as usize;
+                let got = matches!(window.count(host(1), at(now), at(now)), Counted::Reached(_));
+                prop_assert_eq!(got, expected);
+                if got { kept.clear(); }
+            }
+        }
+    }
+}
