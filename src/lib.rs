@@ -28,5 +28,7 @@ pub mod jail;
 
 pub mod firewall;
 
+pub mod store;
+
 #[cfg(test)]
 mod namespace;

@@ -1,0 +1,248 @@
+//! What survives a restart: the bans in force and how far each file was read.
+//!
+//! A tap on the way the data goes: [`Store::commit`] never waits for the disk. One thread owns the
+//! database; what it has not taken yet is merged in memory, where one newer row replaces the older.
+//! Bans and positions that were recorded together are committed together, so that after a crash no
+//! line is skipped whose failures were not acted upon.
+
+mod schema;
+
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use ipnet::IpNet;
+
+use crate::jail::{Ban, Verdict};
+use crate::source::Reading;
+
+/// The database's name in the state directory.
+const FILE: &str = "kban.sqlite3";
+/// How many batches may wait for the disk before they are merged in memory.
+const QUEUE: usize = 64;
+
+/// What the store remembered from the last run.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The bans that were in force, ended ones included.
+    pub bans: Vec<Ban>,
+    /// How far each file was read.
+    pub readings: BTreeMap<PathBuf, Reading>,
+}
+
+/// Why the store cannot be used. kban protects on without it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite or the file system said no.
+    #[error("{path}: {error}: bans and positions will not survive a restart; check the directory's owner and free space", path = .path.display())]
+    Database {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite says.
+        error: rusqlite::Error,
+    },
+    /// The directory cannot be made.
+    #[error("cannot create {path}: {error}: name another with --state-dir", path = .path.display())]
+    Directory {
+        /// The state directory.
+        path: PathBuf,
+        /// What the file system says.
+        error: std::io::Error,
+    },
+    /// A newer kban wrote it.
+    #[error("{path} has format {found}, this kban knows up to {known}: install the newer kban again, or move the file away", path = .path.display())]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// The format that the file has.
+        found: i64,
+        /// The newest format that this version reads.
+        known: i64,
+    },
+    /// The thread that writes could not be started.
+    #[error("cannot start the store's thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Rows to write, the newest of each kind and name.
+#[derive(Debug, Default)]
+struct Batch {
+    bans: BTreeMap<(IpNet, Arc<str>), Option<Ban>>,
+    readings: BTreeMap<PathBuf, Reading>,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.bans.is_empty() && self.readings.is_empty()
+    }
+}
+
+/// The door to the thread that writes.
+#[derive(Debug)]
+pub struct Store {
+    waiting: Batch,
+    queue: Option<SyncSender<Batch>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Store {
+    /// A store that forgets everything: a read-only root, or a database that cannot be used.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self { waiting: Batch::default(), queue: None, thread: None }
+    }
+
+    /// Opens or creates the database in `directory`, reads what it knows, and starts the thread that writes.
+    ///
+    /// A damaged file is set aside as `kban.sqlite3.damaged` and a new one begun.
+    ///
+    /// # Errors
+    /// When there is no directory, no database, or one of a newer version.
+    pub fn open(directory: &Path) -> Result<(Self, Memory), StoreError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(directory)
+            .map_err(|error| StoreError::Directory { path: directory.to_owned(), error })?;
+        let (mut database, memory) = schema::open(&directory.join(FILE))?;
+        let (queue, batches): (_, Receiver<Batch>) = sync_channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || {
+                for batch in batches {
+                    if let Err(error) = schema::write(&mut database, &batch) {
+                        tracing::error!("{error}");
+                    }
+                }
+            })
+            .map_err(StoreError::Thread)?;
+        Ok((Self { waiting: Batch::default(), queue: Some(queue), thread: Some(thread) }, memory))
+    }
+
+    /// Whether anything will survive a restart.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// Notes verdicts; they reach the disk with the next [`Store::commit`].
+    pub fn note_verdicts<'a>(&mut self, verdicts: impl IntoIterator<Item = &'a Verdict>) {
+        if self.is_durable() {
+            self.waiting.bans.extend(verdicts.into_iter().map(|verdict| {
+                let ban = verdict.ban();
+                let row = matches!(verdict, Verdict::Ban(_)).then(|| ban.clone());
+                ((ban.prefix, Arc::clone(&ban.jail)), row)
+            }));
+        }
+    }
+
+    /// Notes how far a file was read; it reaches the disk with the next [`Store::commit`].
+    pub fn note_reading(&mut self, path: &Path, reading: Reading) {
+        if !self.is_durable() {
+            return;
+        }
+        match self.waiting.readings.get_mut(path) {
+            Some(known) => *known = reading,
+            None => {
+                self.waiting.readings.insert(path.to_owned(), reading);
+            }
+        }
+    }
+
+    /// Hands everything noted to the thread that writes, as one transaction. If that is busy, the notes
+    /// wait and are merged with the next ones.
+    pub fn commit(&mut self) {
+        let Some(queue) = &self.queue else { return };
+        if self.waiting.is_empty() {
+            return;
+        }
+        match queue.try_send(std::mem::take(&mut self.waiting)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(batch)) => self.waiting = batch,
+            Err(TrySendError::Disconnected(_)) => {
+                tracing::error!(
+                    "the store's thread has ended: bans and positions will not survive a restart"
+                );
+                self.queue = None;
+            }
+        }
+    }
+
+    /// Writes what is left and waits until it is on disk.
+    pub fn close(mut self) {
+        if let Some(queue) = self.queue.take()
+            && !self.waiting.is_empty()
+        {
+            // The thread lives as long as the queue; if it died, it has said so.
+            let _ = queue.send(std::mem::take(&mut self.waiting));
+        }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's thread has panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Position;
+    use jiff::Timestamp;
+
+    fn ban(prefix: &str, until: Option<i64>) -> Ban {
+        Ban {
+            prefix: prefix.parse().unwrap(),
+            jail: "sshd".into(),
+            since: "2026-11-21T06:00:00.25Z".parse().unwrap(),
+            until: until.map(|second| Timestamp::from_second(second).unwrap()),
+            count: 3,
+            source: "/var/log/auth.log".into(),
+            reason: "because".into(),
+        }
+    }
+
+    #[test]
+    fn what_was_committed_is_there_after_reopening() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut store, memory) = Store::open(directory.path()).unwrap();
+        assert!(memory.bans.is_empty() && memory.readings.is_empty());
+        let kept = [ban("192.0.2.1/32", Some(1_900_000_000)), ban("2001:db8::/64", None)];
+        store.note_verdicts(&[Verdict::Ban(ban("192.0.2.9/32", None))]);
+        store.note_verdicts(&kept.clone().map(Verdict::Ban));
+        store.commit();
+        store.note_verdicts(&[Verdict::Unban(ban("192.0.2.9/32", None), crate::jail::Ending::Expired)]);
+        let from = Position { device: u64::MAX, inode: 2, offset: 77 };
+        let reading = Reading { from, until: Position { offset: 99, ..from } };
+        store.note_reading(Path::new("/var/log/auth.log"), reading);
+        store.close();
+
+        let (store, memory) = Store::open(directory.path()).unwrap();
+        store.close();
+        assert_eq!(memory.bans, kept);
+        assert_eq!(memory.readings.into_iter().collect::<Vec<_>>(), [("/var/log/auth.log".into(), reading)]);
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(FILE), vec![7; 4096]).unwrap();
+        let (store, memory) = Store::open(directory.path()).unwrap();
+        assert!(store.is_durable() && memory.bans.is_empty());
+        store.close();
+        assert_eq!(std::fs::read(directory.path().join("kban.sqlite3.damaged")).unwrap(), vec![7; 4096]);
+    }
+
+    #[test]
+    fn a_newer_format_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+        database.pragma_update(None, "user_version", 99).unwrap();
+        drop(database);
+        assert!(matches!(Store::open(directory.path()), Err(StoreError::Newer { found: 99, .. })));
+    }
+}

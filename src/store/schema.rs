@@ -1,0 +1,172 @@
+//! The database: its tables, and how rows go in and out.
+//!
+//! Readable with `sqlite3`: prefixes as text, times as microseconds since 1970 (UTC).
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, Row, params};
+
+use super::{Batch, Memory, StoreError};
+use crate::jail::Ban;
+use crate::source::{Position, Reading};
+
+/// The format that this version writes, kept in SQLite's `user_version`.
+const FORMAT: i64 = 1;
+
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS bans (
+        prefix TEXT NOT NULL,
+        jail   TEXT NOT NULL,
+        since  INTEGER NOT NULL,
+        until  INTEGER,
+        count  INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (prefix, jail)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS positions (
+        path        BLOB PRIMARY KEY,
+        device      INTEGER NOT NULL,
+        inode       INTEGER NOT NULL,
+        offset      INTEGER NOT NULL,
+        from_device INTEGER NOT NULL,
+        from_inode  INTEGER NOT NULL,
+        from_offset INTEGER NOT NULL
+    ) WITHOUT ROWID;
+";
+
+/// Opens the database and reads it; one that SQLite cannot read is set aside first.
+pub(super) fn open(path: &Path) -> Result<(Connection, Memory), StoreError> {
+    match try_open(path) {
+        Err(StoreError::Database { error, .. }) if is_damage(&error) => {
+            let aside = path.with_extension("sqlite3.damaged");
+            tracing::error!("{}: {error}: set aside as {}", path.display(), aside.display());
+            std::fs::rename(path, &aside)
+                .map_err(|error| StoreError::Directory { path: aside.clone(), error })?;
+            try_open(path)
+        }
+        result => result,
+    }
+}
+
+fn try_open(path: &Path) -> Result<(Connection, Memory), StoreError> {
+    let failed = |error| StoreError::Database { path: path.to_owned(), error };
+    let database = Connection::open(path).map_err(failed)?;
+    let found: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    if found > FORMAT {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT });
+    }
+    let memory = prepare(&database).map_err(failed)?;
+    Ok((database, memory))
+}
+
+fn prepare(database: &Connection) -> rusqlite::Result<Memory> {
+    database.pragma_update(None, "journal_mode", "WAL")?;
+    database.pragma_update(None, "synchronous", "NORMAL")?;
+    database.execute_batch(TABLES)?;
+    database.pragma_update(None, "user_version", FORMAT)?;
+    let mut memory = Memory::default();
+    let mut bans = database.prepare("SELECT prefix, jail, since, until, count, source, reason FROM bans")?;
+    for ban in bans.query_map([], read_ban)? {
+        memory.bans.push(ban?);
+    }
+    memory.bans.sort_by(|a, b| (a.prefix, &a.jail).cmp(&(b.prefix, &b.jail)));
+    let mut readings = database
+        .prepare("SELECT path, device, inode, offset, from_device, from_inode, from_offset FROM positions")?;
+    for reading in readings.query_map([], read_reading)? {
+        memory.readings.extend([reading?]);
+    }
+    Ok(memory)
+}
+
+/// One batch, one transaction.
+pub(super) fn write(database: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
+    write_rows(database, batch)
+        .map_err(|error| StoreError::Database { path: database.path().unwrap_or_default().into(), error })
+}
+
+fn write_rows(database: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
+    let transaction = database.transaction()?;
+    {
+        let mut put =
+            transaction.prepare_cached("INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+        let mut delete = transaction.prepare_cached("DELETE FROM bans WHERE prefix = ? AND jail = ?")?;
+        for ((prefix, jail), ban) in &batch.bans {
+            match ban {
+                Some(ban) => put.execute(params![
+                    prefix.to_string(),
+                    jail.as_ref(),
+                    ban.since.as_microsecond(),
+                    ban.until.map(Timestamp::as_microsecond),
+                    ban.count,
+                    ban.source.as_ref(),
+                    ban.reason.as_ref(),
+                ])?,
+                None => delete.execute(params![prefix.to_string(), jail.as_ref()])?,
+            };
+        }
+        let mut put =
+            transaction.prepare_cached("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+        for (path, Reading { from, until }) in &batch.readings {
+            put.execute(params![
+                path.as_os_str().as_bytes(),
+                until.device.cast_signed(),
+                until.inode.cast_signed(),
+                until.offset.cast_signed(),
+                from.device.cast_signed(),
+                from.inode.cast_signed(),
+                from.offset.cast_signed(),
+            ])?;
+        }
+    }
+    transaction.commit()
+}
+
+fn read_ban(row: &Row<'_>) -> rusqlite::Result<Ban> {
+    let text = |column: usize| row.get::<_, String>(column);
+    let bad =
+        |column, error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error);
+    let time = |column, value| Timestamp::from_microsecond(value).map_err(|error| bad(column, error.into()));
+    let prefix = text(0)?;
+    let prefix: IpNet = prefix
+        .parse()
+        .or_else(|_| prefix.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|error| bad(0, error.into()))?;
+    Ok(Ban {
+        prefix: prefix.trunc(),
+        jail: text(1)?.into(),
+        since: time(2, row.get(2)?)?,
+        until: row.get::<_, Option<i64>>(3)?.map(|value| time(3, value)).transpose()?,
+        count: row.get(4)?,
+        source: text(5)?.into(),
+        reason: text(6)?.into(),
+    })
+}
+
+fn read_reading(row: &Row<'_>) -> rusqlite::Result<(PathBuf, Reading)> {
+    let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+    let position = |first| {
+        Ok::<_, rusqlite::Error>(Position {
+            device: number(first)?,
+            inode: number(first + 1)?,
+            offset: number(first + 2)?,
+        })
+    };
+    let path = OsString::from_vec(row.get(0)?);
+    Ok((path.into(), Reading { until: position(1)?, from: position(4)? }))
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, _) => {
+            matches!(failure.code, ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
+        }
+        rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..) => true,
+        _ => false,
+    }
+}
