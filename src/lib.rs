@@ -30,5 +30,7 @@ pub mod firewall;
 
 pub mod store;
 
+pub mod control;
+
 #[cfg(test)]
 mod namespace;

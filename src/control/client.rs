@@ -1,0 +1,156 @@
+//! The command line's end of the control socket. Blocking: `banctl` does one thing at a time.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::protocol::{Answer, BanRow, Hello, PROTOCOL, Request};
+
+/// How long the daemon may take for one answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why the daemon cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens there.
+    #[error("no kband listens at {path} ({error}): start kband, or name its socket with --socket", path = .path.display())]
+    NotRunning {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The socket is there, but not for us.
+    #[error("you may not use {path}: run banctl as root, or join the group that owns the socket", path = .path.display())]
+    Permission {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// It listens, but the conversation broke off.
+    #[error("kband at {path} broke off ({error}): see its log", path = .path.display())]
+    Broken {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// It does not answer in time.
+    #[error("kband at {path} does not answer within {seconds} s: see its log", path = .path.display(), seconds = PATIENCE.as_secs())]
+    Silent {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// It says something that this banctl does not understand.
+    #[error("kband at {path} speaks another language than this banctl ({error}): install the same version of both", path = .path.display())]
+    Foreign {
+        /// The socket.
+        path: PathBuf,
+        /// What could not be read.
+        error: String,
+    },
+}
+
+/// One conversation with the daemon.
+#[derive(Debug)]
+pub struct Client {
+    path: PathBuf,
+    stream: BufReader<UnixStream>,
+}
+
+impl Client {
+    /// Connects and says hello.
+    ///
+    /// # Errors
+    /// When nobody listens, we may not, or the daemon speaks another protocol.
+    pub fn connect(path: &Path) -> Result<Self, ClientError> {
+        let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied => ClientError::Permission { path: path.to_owned() },
+            _ => ClientError::NotRunning { path: path.to_owned(), error },
+        })?;
+        let mut client = Self { path: path.to_owned(), stream: BufReader::new(stream) };
+        for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
+            set(client.stream.get_ref(), Some(PATIENCE)).map_err(|error| client.broken(error))?;
+        }
+        client.say(&Hello::of("banctl"))?;
+        let line = client.listen()?;
+        match client.understand::<Hello>(&line) {
+            Ok(hello) if hello.protocol == PROTOCOL => Ok(client),
+            Ok(hello) => {
+                Err(client.foreign(&format!("{} speaks protocol {}", hello.program, hello.protocol)))
+            }
+            Err(error) => match client.understand::<Answer>(&line) {
+                Ok(Answer::Refused(refused)) => Err(client.foreign(&refused.message)),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Asks once.
+    ///
+    /// # Errors
+    /// When the daemon breaks off, does not answer in time, or is not understood.
+    pub fn ask(&mut self, request: &Request) -> Result<Answer, ClientError> {
+        self.say(request)?;
+        let line = self.listen()?;
+        self.understand(&line)
+    }
+
+    /// Asks for every page of a list. `Err` in the inner result is the daemon's own refusal.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub fn list(
+        &mut self,
+        jail: Option<&str>,
+        within: Option<ipnet::IpNet>,
+    ) -> Result<Result<Vec<BanRow>, Answer>, ClientError> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let request = Request::List { jail: jail.map(str::to_owned), within, after };
+            match self.ask(&request)? {
+                Answer::Page { bans, next } => {
+                    all.extend(bans);
+                    match next {
+                        Some(row) => after = Some(row),
+                        None => return Ok(Ok(all)),
+                    }
+                }
+                other => return Ok(Err(other)),
+            }
+        }
+    }
+
+    fn say(&mut self, message: &impl Serialize) -> Result<(), ClientError> {
+        let mut line = serde_json::to_vec(message).map_err(|error| self.foreign(&error))?;
+        line.push(b'\n');
+        self.stream.get_mut().write_all(&line).map_err(|error| self.broken(error))
+    }
+
+    fn listen(&mut self) -> Result<String, ClientError> {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line) {
+            Ok(0) => Err(self.broken(ErrorKind::UnexpectedEof.into())),
+            Ok(_) => Ok(line),
+            Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    fn understand<T: DeserializeOwned>(&self, line: &str) -> Result<T, ClientError> {
+        serde_json::from_str(line).map_err(|error| self.foreign(&error))
+    }
+
+    fn broken(&self, error: io::Error) -> ClientError {
+        match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => ClientError::Silent { path: self.path.clone() },
+            _ => ClientError::Broken { path: self.path.clone(), error },
+        }
+    }
+
+    fn foreign(&self, error: &dyn ToString) -> ClientError {
+        ClientError::Foreign { path: self.path.clone(), error: error.to_string() }
+    }
+}

@@ -1,0 +1,12 @@
+//! How `banctl` talks to `kband`: JSON lines over `/run/kban/control.sock`.
+//!
+//! [`protocol`] is what both sides say, [`server`] the daemon's end, [`client`] the command line's.
+
+pub mod client;
+pub mod protocol;
+pub mod server;
+
+/// The socket's name in the runtime directory.
+pub const SOCKET: &str = "control.sock";
+/// The runtime directory, unless `--runtime-dir` or `--socket` says otherwise.
+pub const RUNTIME_DIR: &str = "/run/kban";

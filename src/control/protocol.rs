@@ -1,0 +1,327 @@
+//! What `banctl` and `kband` say to each other, one JSON document a line.
+//!
+//! First each side says [`Hello`], the client first; a daemon that does not speak the client's protocol
+//! answers with a refusal that names both versions. Then each [`Request`] gets one [`Answer`]. Long lists
+//! come in pages that the client asks for one by one, so the daemon never holds more than one of them.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::config::duration::BanTime;
+use crate::jail::{Ban, shown};
+
+/// The version of this protocol. It changes when an older peer could misunderstand a newer one.
+pub const PROTOCOL: u32 = 1;
+/// The longest request line, in bytes.
+pub const LONGEST_REQUEST: usize = 64 * 1024;
+/// The longest `reason` of a ban by hand, in bytes.
+pub const LONGEST_REASON: usize = 200;
+/// How many bans one page holds at most.
+pub const PAGE: usize = 1000;
+
+/// The first line of each side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The protocol that this side speaks.
+    pub protocol: u32,
+    /// Name and version, for the administrator.
+    pub program: String,
+}
+
+impl Hello {
+    /// This program's own.
+    #[must_use]
+    pub fn of(program: &str) -> Self {
+        Self { protocol: PROTOCOL, program: format!("{program} {}", env!("CARGO_PKG_VERSION")) }
+    }
+}
+
+/// What a client wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// How the daemon is.
+    Status,
+    /// One page of the bans in force.
+    List {
+        /// Only this jail's.
+        jail: Option<String>,
+        /// Only prefixes within this one, or that contain it.
+        within: Option<IpNet>,
+        /// Go on behind this row.
+        after: Option<Cursor>,
+    },
+    /// A ban by hand.
+    Ban {
+        /// Whom.
+        address: IpAddr,
+        /// On behalf of which jail; `manual` if not given.
+        jail: Option<String>,
+        /// How long; the jail's own bantime if not given.
+        bantime: Option<BanTime>,
+        /// Why; at most [`LONGEST_REASON`] bytes.
+        reason: Option<String>,
+    },
+    /// Lift bans: those within `within`, of `jail`, or both; all of them if neither is given.
+    Unban {
+        /// Only prefixes within this one.
+        within: Option<IpNet>,
+        /// Only this jail's.
+        jail: Option<String>,
+    },
+    /// Read the configuration again.
+    Reload,
+    /// Lift every ban, and empty the kernel's sets of whatever else is in them.
+    Flush,
+}
+
+/// A row of the list, to go on behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The row's prefix.
+    pub prefix: IpNet,
+    /// The row's jail.
+    pub jail: String,
+}
+
+/// What the daemon answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To [`Request::List`].
+    Page {
+        /// The rows, in order.
+        bans: Vec<BanRow>,
+        /// Whether to ask again, behind the last row.
+        next: Option<Cursor>,
+    },
+    /// To [`Request::Ban`].
+    Banned(BanRow),
+    /// To [`Request::Unban`] and [`Request::Flush`].
+    Lifted {
+        /// How many bans.
+        bans: usize,
+    },
+    /// To [`Request::Reload`].
+    Reloaded {
+        /// Sentences that are no errors.
+        warnings: Vec<String>,
+    },
+    /// It was not done.
+    Refused(Refused),
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// What kind of no it is.
+    pub kind: Kind,
+    /// The sentence for the administrator.
+    pub message: String,
+}
+
+/// The kinds of no, each with an exit code of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Not banned, or the configuration has errors.
+    No,
+    /// The request makes no sense.
+    Usage,
+    /// Whoever asks may not.
+    Permission,
+    /// The allow list forbids it.
+    Allowed,
+    /// The kernel refused.
+    Kernel,
+}
+
+impl Refused {
+    /// A refusal with its sentence.
+    pub fn new(kind: Kind, message: impl fmt::Display) -> Self {
+        Self { kind, message: message.to_string() }
+    }
+}
+
+/// One ban, as `banctl list --json` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanRow {
+    /// The address, or the prefix if it is more than one address.
+    pub address: String,
+    /// The jail that banned it.
+    pub jail: String,
+    /// When it began.
+    pub since: Timestamp,
+    /// When it ends; `null` is never.
+    pub until: Option<Timestamp>,
+    /// Whole seconds until then, rounded up.
+    pub seconds_left: Option<u64>,
+    /// How many times this jail has banned it.
+    pub count: u32,
+    /// The ports that are closed to it; `null` is all of them.
+    pub ports: Option<Vec<String>>,
+    /// Where the ban came from.
+    pub source: String,
+    /// Why.
+    pub reason: String,
+    /// Whether the kernel's set holds it now.
+    pub in_kernel: bool,
+}
+
+impl BanRow {
+    /// The row of a ban, seen at `now`.
+    #[must_use]
+    pub fn new(ban: &Ban, now: Timestamp, in_kernel: bool) -> Self {
+        let left = |until: Timestamp| {
+            let milliseconds = until.duration_since(now).as_millis().max(0).unsigned_abs();
+            u64::try_from(milliseconds.div_ceil(1000)).unwrap_or(u64::MAX)
+        };
+        Self {
+            address: shown(&ban.prefix),
+            jail: ban.jail.to_string(),
+            since: ban.since,
+            until: ban.until,
+            seconds_left: ban.until.map(left),
+            count: ban.count,
+            ports: None,
+            source: ban.source.to_string(),
+            reason: ban.reason.to_string(),
+            in_kernel,
+        }
+    }
+}
+
+/// How the daemon is: `banctl status --json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// When it started.
+    pub started: Timestamp,
+    /// What the administrator should know first.
+    pub warnings: Vec<String>,
+    /// Bans in force, all jails together.
+    pub bans: usize,
+    /// The enabled jails.
+    pub jails: Vec<JailStatus>,
+    /// What is read.
+    pub sources: Vec<SourceRow>,
+    /// What the kernel does.
+    pub firewall: FirewallStatus,
+    /// Whether bans and positions survive a restart.
+    pub durable: bool,
+}
+
+/// One jail, since the daemon's start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JailStatus {
+    /// Its name.
+    pub name: String,
+    /// The filter that it uses.
+    pub filter: String,
+    /// Failures found.
+    pub failures: u64,
+    /// Of these, from addresses that are never banned.
+    pub ignored: u64,
+    /// Of these, older than `findtime`.
+    pub stale: u64,
+    /// Of these, from addresses already banned.
+    pub already_banned: u64,
+    /// Bans made.
+    pub banned_total: u64,
+    /// Bans in force.
+    pub banned: usize,
+    /// Addresses with failures counted against them.
+    pub tracked: usize,
+}
+
+/// One log source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRow {
+    /// What is read.
+    pub path: String,
+    /// `following`, `waiting` or `failed`.
+    pub state: String,
+    /// What is wrong, if anything.
+    pub error: Option<String>,
+    /// Lines read.
+    pub lines: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Lines that were too long and were cut.
+    pub lines_cut: u64,
+    /// Lines that matched but whose date could not be read.
+    pub undated: u64,
+}
+
+/// The kernel's side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirewallStatus {
+    /// Packets dropped since the table was made.
+    pub packets: Option<u64>,
+    /// Bytes of these.
+    pub bytes: Option<u64>,
+    /// Changes that the kernel has not taken yet.
+    pub pending: usize,
+    /// What is wrong, if anything.
+    pub error: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_survive_the_wire() {
+        let requests = [
+            Request::Status,
+            Request::List {
+                jail: Some("sshd".into()),
+                within: "192.0.2.0/24".parse().ok(),
+                after: Some(Cursor { prefix: "192.0.2.1/32".parse().unwrap(), jail: "sshd".into() }),
+            },
+            Request::Ban {
+                address: "2001:db8::1".parse().unwrap(),
+                jail: None,
+                bantime: Some(BanTime::Permanent),
+                reason: Some("\u{1b}[2J".into()),
+            },
+            Request::Unban { within: None, jail: None },
+        ];
+        for request in requests {
+            let line = serde_json::to_string(&request).unwrap();
+            assert!(!line.contains('\n') && !line.contains('\u{1b}'));
+            assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+        }
+    }
+
+    #[test]
+    fn unknown_requests_and_fields_are_errors() {
+        for line in [r#"{"request":"dance"}"#, r#"{"request":"ban","address":"1.2.3.4","forever":true}"#] {
+            assert!(serde_json::from_str::<Request>(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_time_left_is_rounded_up() {
+        let now: Timestamp = "2026-11-21T06:00:00.4Z".parse().unwrap();
+        let mut ban = Ban {
+            prefix: "192.0.2.1/32".parse().unwrap(),
+            jail: "sshd".into(),
+            since: now,
+            until: Some("2026-11-21T06:00:10Z".parse().unwrap()),
+            count: 1,
+            source: "s".into(),
+            reason: "".into(),
+        };
+        assert_eq!(BanRow::new(&ban, now, true).seconds_left, Some(10));
+        ban.until = Some(now - std::time::Duration::from_secs(1));
+        assert_eq!(BanRow::new(&ban, now, true).seconds_left, Some(0));
+    }
+}

@@ -1,0 +1,212 @@
+//! The daemon's end of the control socket: who may speak, how much, how long.
+//!
+//! Each connection is a task of its own that hands complete requests to the daemon and waits for its
+//! answer. Everything is bounded: connections at once, bytes a request, seconds a line.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::unistd::{Gid, Group, geteuid};
+use serde::Serialize;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::UCred;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::protocol::{Answer, Hello, Kind, LONGEST_REQUEST, PROTOCOL, Refused, Request};
+
+/// How many clients are served at once.
+const CONNECTIONS: usize = 32;
+/// How long a client may take to send or receive one line.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection may be idle between two requests.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// One request on its way to the daemon.
+#[derive(Debug)]
+pub struct Call {
+    /// What is wanted.
+    pub request: Request,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Answer>,
+}
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Somebody answers there already.
+    #[error("another kband already listens at {path}: stop it first (`systemctl stop kban`)", path = .path.display())]
+    AlreadyRunning {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The file system says no.
+    #[error("cannot listen at {path}: {error}: name another directory with --runtime-dir", path = .path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// The listening socket. Its file is removed when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    path: PathBuf,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Listens at `path` and hands requests to `calls`. Root, the daemon's own user and the members of
+    /// `group` may use it.
+    ///
+    /// # Errors
+    /// When another daemon listens there, or the socket cannot be made.
+    pub fn start(path: &Path, group: &str, calls: mpsc::Sender<Call>) -> Result<Self, ServerError> {
+        let failed = |error| ServerError::Socket { path: path.to_owned(), error };
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(ServerError::AlreadyRunning { path: path.to_owned() });
+        }
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).map_err(failed)?;
+        }
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        let group = Group::from_name(group).ok().flatten().map(|group| group.gid);
+        if group.is_some() {
+            nix::unistd::chown(path, None, group).map_err(|errno| failed(errno.into()))?;
+        }
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
+        let task = tokio::spawn(accept(listener, group, calls));
+        Ok(Self { path: path.to_owned(), task })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!("cannot remove {}: {error}", self.path.display());
+        }
+    }
+}
+
+async fn accept(listener: UnixListener, group: Option<Gid>, calls: mpsc::Sender<Call>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!("cannot accept a banctl connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (place, calls) = (Arc::clone(&places).try_acquire_owned(), calls.clone());
+        tokio::spawn(async move {
+            let mut connection = Connection { stream: BufReader::new(stream) };
+            let over = match &place {
+                Ok(_) => connection.serve(group, &calls).await,
+                Err(_) => {
+                    connection
+                        .refuse(Kind::No, format!("kband serves {CONNECTIONS} clients already: try again"))
+                        .await
+                }
+            };
+            if let Err(error) = over {
+                tracing::debug!("a banctl connection ended: {error}");
+            }
+        });
+    }
+}
+
+/// One client.
+struct Connection {
+    stream: BufReader<UnixStream>,
+}
+
+impl Connection {
+    async fn serve(&mut self, group: Option<Gid>, calls: &mpsc::Sender<Call>) -> io::Result<()> {
+        if !may_use(self.stream.get_ref().peer_cred()?, group) {
+            return self
+                .refuse(Kind::Permission, "only root and the control group may use this socket")
+                .await;
+        }
+        let Some(line) = self.line(PATIENCE).await? else { return Ok(()) };
+        match serde_json::from_slice::<Hello>(&line) {
+            Ok(hello) if hello.protocol == PROTOCOL => self.say(&Hello::of("kband")).await?,
+            Ok(hello) => {
+                let ours = Hello::of("kband").program;
+                let message =
+                    format!("{ours} speaks protocol {PROTOCOL}, {} speaks {}", hello.program, hello.protocol);
+                return self.refuse(Kind::Usage, message).await;
+            }
+            Err(error) => return self.refuse(Kind::Usage, format!("say hello first: {error}")).await,
+        }
+        while let Some(line) = self.line(IDLE).await? {
+            match serde_json::from_slice::<Request>(&line) {
+                Ok(request) => {
+                    let (reply, answer) = oneshot::channel();
+                    let gone = |_| io::Error::other("kband is stopping");
+                    calls.send(Call { request, reply }).await.map_err(|_| gone(()))?;
+                    let answer = answer.await.map_err(|_| gone(()))?;
+                    self.say(&answer).await?;
+                }
+                Err(error) => {
+                    self.refuse(Kind::Usage, format!("this kband does not understand: {error}")).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next line; `None` at the end, after `patience`, or (refused) when it is too long.
+    async fn line(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
+        let mut line = Vec::new();
+        let limit = u64::try_from(LONGEST_REQUEST).unwrap_or(u64::MAX);
+        let mut limited = (&mut self.stream).take(limit);
+        match timeout(patience, limited.read_until(b'\n', &mut line)).await {
+            Ok(Ok(_)) if line.last() == Some(&b'\n') => Ok(Some(line)),
+            Ok(Ok(_)) if line.len() >= LONGEST_REQUEST => {
+                self.refuse(Kind::Usage, format!("a request has at most {LONGEST_REQUEST} bytes")).await?;
+                Ok(None)
+            }
+            Ok(Ok(_)) | Err(_) => Ok(None),
+            Ok(Err(error)) => Err(error),
+        }
+    }
+
+    async fn refuse(&mut self, kind: Kind, message: impl std::fmt::Display) -> io::Result<()> {
+        self.say(&Answer::Refused(Refused::new(kind, message))).await
+    }
+
+    async fn say(&mut self, message: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_vec(message)?;
+        line.push(b'\n');
+        timeout(PATIENCE, self.stream.get_mut().write_all(&line)).await?
+    }
+}
+
+/// Whether this peer may give orders. The socket's mode says the same; this holds if somebody changes it.
+fn may_use(peer: UCred, group: Option<Gid>) -> bool {
+    if peer.uid() == 0 || peer.uid() == geteuid().as_raw() {
+        return true;
+    }
+    let Some(group) = group.map(Gid::as_raw) else { return false };
+    peer.gid() == group || peer.pid().is_some_and(|pid| supplementary_groups(pid).contains(&group))
+}
+
+/// The `Groups:` line of `/proc/PID/status` (proc(5)).
+fn supplementary_groups(pid: i32) -> Vec<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
+    groups.split_whitespace().filter_map(|group| group.parse().ok()).collect()
+}
