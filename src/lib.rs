@@ -12,7 +12,7 @@
 //! ```
 //!
 //! One direction. A stage knows the type it receives and nothing else of the stage before it.
-//! The middle (filter, jail) is synchronous, does no I/O and takes time as an argument, so
+//! The middle ([`filter`], [`jail`]) is synchronous, does no I/O and takes time as an argument, so
 //! that the daemon, `banctl test` and the benches all call the same functions.
 //!
 //! The modules below stand in the order in which data meets them.
@@ -31,6 +31,10 @@ pub mod firewall;
 pub mod store;
 
 pub mod control;
+
+pub mod daemon;
+
+pub mod cli;
 
 #[cfg(test)]
 mod namespace;

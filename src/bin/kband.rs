@@ -1,0 +1,7 @@
+//! kband, the daemon.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kban::daemon::main()
+}

@@ -1,0 +1,123 @@
+//! `banctl list`: who is banned, by the daemon's account or by the kernel's.
+
+use std::io::Write;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+use super::{Shared, output, unban};
+use crate::control::client::Client;
+use crate::control::protocol::{Answer, BanRow};
+use crate::firewall::{Element, Firewall, Set};
+use crate::jail::shown;
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Only this jail, or only this address or prefix.
+    #[arg(value_name = "JAIL|PREFIX")]
+    filter: Option<String>,
+    /// What the kernel holds, read without the daemon.
+    #[arg(long)]
+    kernel: bool,
+}
+
+/// `{"schema":1,"bans":[...]}`.
+#[derive(Serialize)]
+pub(super) struct Document<'a, T> {
+    pub(super) bans: &'a [T],
+}
+
+#[derive(Serialize)]
+struct KernelRow {
+    address: String,
+    set: &'static str,
+    seconds_left: Option<u64>,
+}
+
+pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+    if options.kernel {
+        return from_kernel(shared, options, out);
+    }
+    let (jail, within) = match options.filter.as_deref() {
+        None => (None, None),
+        // Jail names are not addresses: `[jail.X]` refuses them.
+        Some(text) => match unban::prefix(text) {
+            Ok(prefix) => (None, Some(prefix)),
+            Err(failure) if text.contains(['/', ':']) => return Err(failure),
+            Err(_) => (Some(text), None),
+        },
+    };
+    let rows = match Client::connect(&shared.socket)?.list(jail, within)? {
+        Ok(rows) => rows,
+        Err(Answer::Refused(refused)) => return Err(Failure::new(refused.kind.into(), refused.message)),
+        Err(other) => return Err(super::unexpected(&other)),
+    };
+    if shared.json {
+        output::print_json(out, &Document { bans: &rows })?;
+        return Ok(Exit::Done);
+    }
+    if rows.is_empty() {
+        writeln!(out, "nobody is banned")?;
+        return Ok(Exit::Done);
+    }
+    let mut table = output::table(&["ADDRESS", "JAIL", "LEFT", "TIMES", "SINCE", "REASON"]);
+    for row in &rows {
+        let mut reason = output::harmless(&row.reason);
+        if !row.in_kernel {
+            reason.insert_str(0, "NOT IN THE KERNEL ");
+        }
+        let since = row.since.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T").to_string();
+        table.add_row([
+            row.address.clone(),
+            output::harmless(&row.jail),
+            left(row),
+            row.count.to_string(),
+            since,
+            reason,
+        ]);
+    }
+    output::print_table(out, &table)?;
+    Ok(Exit::Done)
+}
+
+/// The time left, for people.
+pub(super) fn left(row: &BanRow) -> String {
+    row.seconds_left.map_or_else(|| "permanent".into(), |left| output::duration(Duration::from_secs(left)))
+}
+
+fn from_kernel(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let within = options.filter.as_deref().map(unban::prefix).transpose()?;
+    let rows: Vec<KernelRow> = super::kernel()?
+        .1
+        .iter()
+        .filter(|element| within.is_none_or(|within| within.contains(&element.prefix)))
+        .map(kernel_row)
+        .collect();
+    if shared.json {
+        output::print_json(out, &Document { bans: &rows })?;
+        return Ok(Exit::Done);
+    }
+    if rows.is_empty() {
+        writeln!(out, "the kernel drops nobody")?;
+        return Ok(Exit::Done);
+    }
+    let mut table = output::table(&["ADDRESS", "SET", "LEFT"]);
+    for row in rows {
+        let left = row
+            .seconds_left
+            .map_or_else(|| "permanent".into(), |left| output::duration(Duration::from_secs(left)));
+        table.add_row([row.address, row.set.to_owned(), left]);
+    }
+    output::print_table(out, &table)?;
+    Ok(Exit::Done)
+}
+
+fn kernel_row(element: &Element) -> KernelRow {
+    KernelRow {
+        address: shown(&element.prefix),
+        set: Firewall::set_for(element.prefix).map_or("", Set::name),
+        seconds_left: element.left.map(|left| left.as_secs()),
+    }
+}

@@ -1,0 +1,156 @@
+//! `banctl`: one file per verb.
+//!
+//! [`main`] reads the command line and calls the verb; a verb writes to `out` and ends with an [`Exit`],
+//! or with a [`Failure`] whose sentence goes to standard error.
+
+mod ban;
+mod check;
+pub mod exit;
+mod flush;
+mod list;
+pub mod output;
+mod reload;
+mod status;
+mod test;
+mod unban;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Layout;
+use crate::control::client::Client;
+use crate::control::protocol::{Answer, Request};
+use crate::control::{RUNTIME_DIR, SOCKET};
+use crate::firewall::{Element, Firewall};
+use exit::{Exit, Failure};
+
+/// Look at bans and change them; test filters and configurations.
+#[derive(Debug, Parser)]
+#[command(name = "banctl", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Command {
+    #[command(flatten)]
+    shared: Shared,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  banctl list                            who is banned, and for how long
+  banctl ban 203.0.113.9 --for 1h        close every port to an address
+  banctl unban 203.0.113.9               let it in again
+  banctl test sshd /var/log/auth.log     what a filter finds in a log
+
+Exit codes: 0 done, 1 no, 2 usage, 3 no daemon, 4 no permission, 5 allowed address, 6 the kernel refused.";
+
+/// What every verb understands.
+#[derive(Debug, Args)]
+struct Shared {
+    /// The daemon's control socket.
+    #[arg(long, global = true, value_name = "PATH", default_value_os_t = PathBuf::from(RUNTIME_DIR).join(SOCKET))]
+    socket: PathBuf,
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Read this configuration instead of /etc/kban (check, test).
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// How the daemon, its jails and its sources are.
+    Status,
+    /// Who is banned, and for how long.
+    List(list::Options),
+    /// Ban an address by hand.
+    Ban(ban::Options),
+    /// Lift bans.
+    Unban(unban::Options),
+    /// Have the daemon read its configuration again.
+    Reload,
+    /// Check the configuration: every error at once.
+    Check,
+    /// What a filter finds in a log file.
+    Test(test::Options),
+    /// Lift every ban; without a daemon, remove kban's table from the kernel.
+    Flush,
+}
+
+impl Shared {
+    fn ask(&self, request: &Request) -> Result<Answer, Failure> {
+        match Client::connect(&self.socket)?.ask(request)? {
+            Answer::Refused(refused) => {
+                Err(Failure::new(refused.kind.into(), output::harmless(&refused.message)))
+            }
+            answer => Ok(answer),
+        }
+    }
+
+    fn layout(&self) -> Layout {
+        self.config.as_ref().map_or_else(Layout::default, Layout::single)
+    }
+}
+
+/// The kernel's firewall without the daemon, and what it holds; no table holds nobody.
+fn kernel() -> Result<(Firewall, Vec<Element>), Failure> {
+    let mut firewall = Firewall::open_existing()?;
+    match firewall.elements() {
+        Ok(elements) => Ok((firewall, elements)),
+        Err(error) if error.is_missing() => Ok((firewall, Vec::new())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The daemon answered something that does not belong to the request.
+fn unexpected(answer: &Answer) -> Failure {
+    Failure::new(
+        Exit::Unreachable,
+        format!("kband answered out of turn ({answer:?}): install the same version of both"),
+    )
+}
+
+/// The definition of `banctl`'s command line, for the man page and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    <Command as clap::CommandFactory>::command()
+}
+
+/// Runs `banctl` with this process's arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let command = Command::parse();
+    let mut out = std::io::BufWriter::new(anstream::stdout().lock());
+    let ended = run(&command, &mut out).and_then(|exit| {
+        out.flush()?;
+        Ok(exit)
+    });
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            // What was written before the failure still belongs to the answer.
+            let _ = out.flush();
+            if !failure.message.is_empty() {
+                let _ = writeln!(anstream::stderr(), "banctl: {}", failure.message);
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let shared = &command.shared;
+    match &command.verb {
+        Verb::Status => status::run(shared, out),
+        Verb::List(options) => list::run(shared, options, out),
+        Verb::Ban(options) => ban::run(shared, options, out),
+        Verb::Unban(options) => unban::run(shared, options, out),
+        Verb::Reload => reload::run(shared, out),
+        Verb::Check => check::run(shared, out),
+        Verb::Test(options) => test::run(shared, options, out),
+        Verb::Flush => flush::run(shared, out),
+    }
+}

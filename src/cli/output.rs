@@ -1,0 +1,121 @@
+//! What reaches the terminal: tables, durations, JSON, and text that may be an attacker's.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+/// The version of every JSON document's shape.
+pub const SCHEMA: u32 = 1;
+
+/// A table without lines, no wider than the terminal (or unbounded where there is none).
+#[must_use]
+pub fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header.iter().copied());
+    if is_terminal() {
+        table.set_width(u16::try_from(width()).unwrap_or(u16::MAX));
+    }
+    table
+}
+
+/// Whether standard output is a terminal.
+#[must_use]
+pub fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// The terminal's width in columns, or a usual one where there is none.
+#[must_use]
+pub fn width() -> usize {
+    terminal_size::terminal_size().map_or(100, |(width, _)| width.0.into())
+}
+
+/// Prints a table without trailing blanks.
+///
+/// # Errors
+/// When the output cannot be written.
+pub fn print_table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
+    table.lines().try_for_each(|line| writeln!(out, "{}", line.strip_prefix(' ').unwrap_or(&line).trim_end()))
+}
+
+/// Prints one JSON document on one line: `{"schema":1, ...}`.
+///
+/// # Errors
+/// When the output cannot be written.
+pub fn print_json(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Versioned<'a, T> {
+        schema: u32,
+        #[serde(flatten)]
+        document: &'a T,
+    }
+    serde_json::to_writer(&mut *out, &Versioned { schema: SCHEMA, document })?;
+    writeln!(out)
+}
+
+/// A length of time in its two largest units: `45s`, `9m 41s`, `1d 6h`.
+#[must_use]
+pub fn duration(length: Duration) -> String {
+    const UNITS: [(u64, char); 5] = [(604_800, 'w'), (86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')];
+    let mut rest = length.as_secs();
+    let mut words = Vec::new();
+    for (size, unit) in UNITS {
+        if rest >= size || !words.is_empty() {
+            words.push((rest / size, unit));
+            rest %= size;
+        }
+    }
+    let words: Vec<String> = words
+        .iter()
+        .take(2)
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, unit)| format!("{number}{unit}"))
+        .collect();
+    if words.is_empty() { "0s".into() } else { words.join(" ") }
+}
+
+/// Text that somebody else chose, made harmless for a terminal: control characters and those that change
+/// the direction of writing (Unicode Bidi_Control, and the invisible ones beside them) are shown as escapes.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let hides = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        if c.is_control() || hides {
+            // Writing to a String cannot fail.
+            let _ = write!(shown, "{}", c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short() {
+        for (seconds, expected) in [
+            (0, "0s"),
+            (45, "45s"),
+            (581, "9m 41s"),
+            (3600, "1h"),
+            (108_000, "1d 6h"),
+            (86_401, "1d"),
+            (1_209_600, "2w"),
+        ] {
+            assert_eq!(duration(Duration::from_secs(seconds)), expected);
+        }
+    }
+
+    #[test]
+    fn an_attacker_cannot_write_to_the_terminal() {
+        assert_eq!(harmless("a\u{1b}[2J\u{202e}b\n\u{9b}ä"), "a\\u{1b}[2J\\u{202e}b\\u{a}\\u{9b}ä");
+    }
+}

@@ -1,0 +1,70 @@
+//! `banctl status`: how the daemon is, warnings first.
+
+use std::io::Write;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::exit::{Exit, Failure};
+use super::{Shared, output, unexpected};
+use crate::control::protocol::{Answer, Request, Status};
+
+pub(super) fn run(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let status = match shared.ask(&Request::Status)? {
+        Answer::Status(status) => status,
+        other => return Err(unexpected(&other)),
+    };
+    if shared.json {
+        output::print_json(out, &*status)?;
+    } else {
+        print(&status, Timestamp::now(), out)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn print(status: &Status, now: Timestamp, out: &mut dyn Write) -> std::io::Result<()> {
+    for warning in &status.warnings {
+        writeln!(out, "WARNING: {}", output::harmless(warning))?;
+    }
+    let up = Duration::try_from(now.duration_since(status.started)).unwrap_or_default();
+    writeln!(out, "kband {}, up {}, {} banned", status.version, output::duration(up), status.bans)?;
+    let firewall = &status.firewall;
+    if let (Some(packets), Some(bytes)) = (firewall.packets, firewall.bytes) {
+        writeln!(
+            out,
+            "kernel: {packets} packets dropped ({bytes} bytes), {} changes pending",
+            firewall.pending
+        )?;
+    }
+    if !status.jails.is_empty() {
+        let mut table = output::table(&["JAIL", "FILTER", "FAILURES", "BANNED", "TOTAL", "TRACKED"]);
+        for jail in &status.jails {
+            table.add_row([
+                output::harmless(&jail.name),
+                output::harmless(&jail.filter),
+                jail.failures.to_string(),
+                jail.banned.to_string(),
+                jail.banned_total.to_string(),
+                jail.tracked.to_string(),
+            ]);
+        }
+        writeln!(out)?;
+        output::print_table(out, &table)?;
+    }
+    if !status.sources.is_empty() {
+        let mut table = output::table(&["SOURCE", "STATE", "LINES", "BYTES", "CUT", "UNDATED"]);
+        for source in &status.sources {
+            table.add_row([
+                output::harmless(&source.path),
+                output::harmless(&source.state),
+                source.lines.to_string(),
+                source.bytes.to_string(),
+                source.lines_cut.to_string(),
+                source.undated.to_string(),
+            ]);
+        }
+        writeln!(out)?;
+        output::print_table(out, &table)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! `banctl test --each`: what becomes of every line, in order.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::{Blocks, Options};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::harmless;
+use crate::filter::{Clock, Filter, LineMatch, LineVerdict};
+
+/// One line's object.
+#[derive(Serialize)]
+struct Line<'a> {
+    line: u64,
+    verdict: &'static str,
+    #[serde(flatten)]
+    found: Option<Found<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    results: Vec<Found<'a>>,
+}
+
+/// One pattern's match.
+#[derive(Serialize)]
+struct Found<'a> {
+    host: String,
+    time: String,
+    pattern: usize,
+    attempts: u32,
+    fields: &'a BTreeMap<String, String>,
+}
+
+pub(super) fn run(
+    options: &Options,
+    filter: &Filter,
+    clock: &Clock,
+    blocks: &mut Blocks,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let (mut number, mut matched) = (0, false);
+    loop {
+        let block = blocks.next()?;
+        if block.is_empty() {
+            return Ok(if matched { Exit::Done } else { Exit::No });
+        }
+        for text in block.split_inclusive(|&byte| byte == b'\n') {
+            number += 1;
+            let verdict = filter.line(text, clock, options.all_patterns);
+            matched |= matches!(verdict, LineVerdict::Match { .. });
+            let line = describe(number, &verdict, clock);
+            if options.jsonl {
+                serde_json::to_writer(&mut *out, &line).map_err(std::io::Error::from)?;
+                writeln!(out)?;
+            } else {
+                let host =
+                    line.found.as_ref().map(|found| format!(" {} pattern {}", found.host, found.pattern));
+                let text = String::from_utf8_lossy(text.trim_ascii_end());
+                writeln!(out, "{number} {}{}: {}", line.verdict, host.unwrap_or_default(), harmless(&text))?;
+            }
+        }
+    }
+}
+
+fn describe<'a>(line: u64, verdict: &'a LineVerdict, clock: &Clock) -> Line<'a> {
+    let found = |found: &'a LineMatch| Found {
+        host: found.address.to_string(),
+        time: found.time.to_zoned(clock.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string(),
+        pattern: found.pattern,
+        attempts: found.attempts,
+        fields: &found.fields,
+    };
+    let plain = |verdict| Line { line, verdict, found: None, results: Vec::new() };
+    match verdict {
+        LineVerdict::Miss => plain("miss"),
+        LineVerdict::Ignore => plain("ignore"),
+        LineVerdict::Match { first, others } => {
+            let all = || std::iter::once(first).chain(others).map(found).collect();
+            let results = if others.is_empty() { Vec::new() } else { all() };
+            Line { line, verdict: "match", found: Some(found(first)), results }
+        }
+    }
+}

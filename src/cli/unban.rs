@@ -1,0 +1,74 @@
+//! `banctl unban ADDR|PREFIX|--jail J|--all`: lifts bans.
+
+use std::io::Write;
+
+use clap::Args;
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+use super::{Shared, output, unexpected};
+use crate::control::protocol::{Answer, Request};
+use crate::firewall::Change;
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("whom").required(true).multiple(true).args(["target", "jail", "all"]))]
+pub(super) struct Options {
+    /// The address, or a prefix: every ban within it.
+    target: Option<String>,
+    /// Only (or all) bans of this jail.
+    #[arg(long, value_name = "JAIL")]
+    jail: Option<String>,
+    /// Every ban.
+    #[arg(long, conflicts_with_all = ["target", "jail"])]
+    all: bool,
+    /// Without the daemon: take the address out of the kernel's set.
+    #[arg(long, conflicts_with_all = ["jail", "all"])]
+    kernel: bool,
+}
+
+#[derive(Serialize)]
+struct Document {
+    lifted: usize,
+}
+
+pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let within = options.target.as_deref().map(prefix).transpose()?;
+    let lifted = match within {
+        Some(within) if options.kernel => from_kernel(within)?,
+        _ => match shared.ask(&Request::Unban { within, jail: options.jail.clone() })? {
+            Answer::Lifted { bans } => bans,
+            other => return Err(unexpected(&other)),
+        },
+    };
+    if shared.json {
+        output::print_json(out, &Document { lifted })?;
+    } else if lifted > 0 {
+        writeln!(out, "lifted {lifted} ban{}", if lifted == 1 { "" } else { "s" })?;
+    } else {
+        writeln!(out, "nothing was banned")?;
+    }
+    Ok(if lifted > 0 || options.all { Exit::Done } else { Exit::No })
+}
+
+fn from_kernel(within: IpNet) -> Result<usize, Failure> {
+    let (mut firewall, elements) = super::kernel()?;
+    let prefixes = elements.iter().map(|element| element.prefix).filter(|prefix| within.contains(prefix));
+    let lifts: Vec<Change> = prefixes.map(|prefix| Change::Lift { prefix }).collect();
+    match firewall.apply(&lifts)?.into_iter().next() {
+        Some(rejected) => Err(rejected.error.into()),
+        None => Ok(lifts.len()),
+    }
+}
+
+/// An address or a prefix, without the bits behind its length.
+pub(super) fn prefix(text: &str) -> Result<IpNet, Failure> {
+    let address = text.parse().map(|address| IpNet::from(crate::jail::allow::folded(address)));
+    address.or_else(|_| text.parse::<IpNet>().map(|prefix| prefix.trunc())).map_err(|_| {
+        let text = output::harmless(text);
+        Failure::new(
+            Exit::Usage,
+            format!("'{text}' is neither an address nor a prefix: write 203.0.113.9 or 203.0.113.0/24"),
+        )
+    })
+}

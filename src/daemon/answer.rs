@@ -1,0 +1,218 @@
+//! What the daemon answers to one request.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::pipeline::{NotBanned, Pipeline};
+use super::run::Daemon;
+use crate::config::duration::BanTime;
+use crate::control::protocol::{
+    Answer, BanRow, Cursor, FirewallStatus, JailStatus, Kind, LONGEST_REASON, PAGE, Refused, Request,
+    SourceRow, Status,
+};
+use crate::jail::bans::Key;
+use crate::jail::{ADOPTED, Ban, Ending, MANUAL, shown};
+use crate::source::SourceStatus;
+
+/// How many rows are looked at for one page, so that a narrow list of many bans delays nobody.
+const LOOKED_AT: usize = 20_000;
+
+/// Answers one request.
+pub(super) fn answer(daemon: &mut Daemon, request: Request, now: Timestamp) -> Answer {
+    let answered = match request {
+        Request::Status => Ok(status(daemon)),
+        Request::List { jail, within, after } => {
+            let after = after.map(|row| (row.prefix, Arc::from(row.jail)));
+            known_jail(daemon, jail.as_deref())
+                .and_then(|()| list(daemon, jail.as_deref(), within, after.as_ref(), now))
+        }
+        Request::Ban { address, jail, bantime, reason } => {
+            let reason = reason.unwrap_or_default();
+            known_jail(daemon, jail.as_deref())
+                .and_then(|()| ban(daemon, address, jail.as_deref(), bantime, &reason, now))
+        }
+        Request::Unban { within, jail } => {
+            known_jail(daemon, jail.as_deref()).and_then(|()| unban(daemon, within, jail.as_deref(), now))
+        }
+        Request::Reload => reload(daemon),
+        Request::Flush => flush(daemon, now),
+    };
+    answered.unwrap_or_else(Answer::Refused)
+}
+
+fn ban(
+    daemon: &mut Daemon,
+    address: IpAddr,
+    jail: Option<&str>,
+    bantime: Option<BanTime>,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Answer, Refused> {
+    if reason.len() > LONGEST_REASON {
+        return Err(Refused::new(
+            Kind::Usage,
+            format!("the reason is too long: at most {LONGEST_REASON} bytes"),
+        ));
+    }
+    let banned = daemon.pipeline.ban_by_hand(address, jail, bantime, reason, now);
+    let ban = banned.map_err(|error| match error {
+        NotBanned::Refused(refusal) => Refused::new(Kind::Allowed, refusal),
+        NotBanned::Kernel(error) => Refused::new(Kind::Kernel, error),
+    })?;
+    Ok(Answer::Banned(BanRow::new(&ban, now, true)))
+}
+
+fn unban(
+    daemon: &mut Daemon,
+    within: Option<IpNet>,
+    jail: Option<&str>,
+    now: Timestamp,
+) -> Result<Answer, Refused> {
+    let engine = &mut daemon.pipeline.engine;
+    let lifted =
+        engine.unban(jail, |prefix| within.is_none_or(|within| within.contains(prefix)), Ending::ByHand);
+    if let (true, Some(within)) = (lifted.is_empty(), within) {
+        let wider = engine.bans().prefixes().find(|prefix| prefix.contains(&within));
+        return Err(Refused::new(
+            Kind::No,
+            match wider {
+                Some(wider) => format!("{} is banned as part of {wider}: lift that", shown(&within)),
+                None => format!("{} is not banned", shown(&within)),
+            },
+        ));
+    }
+    daemon.pipeline.take(&lifted, now);
+    Ok(Answer::Lifted { bans: lifted.len() })
+}
+
+fn flush(daemon: &mut Daemon, now: Timestamp) -> Result<Answer, Refused> {
+    let lifted = daemon.pipeline.engine.unban(None, |_| true, Ending::ByHand);
+    daemon.pipeline.take(&lifted, now);
+    daemon.pipeline.effect.firewall.empty().map_err(|error| Refused::new(Kind::Kernel, error))?;
+    Ok(Answer::Lifted { bans: lifted.len() })
+}
+
+fn reload(daemon: &mut Daemon) -> Result<Answer, Refused> {
+    match daemon.reload() {
+        Ok(()) => Ok(Answer::Reloaded { warnings: warnings(daemon).collect() }),
+        Err(report) => {
+            let message = format!("the running configuration stays, the new one has errors:\n{report}");
+            Err(Refused::new(Kind::No, message))
+        }
+    }
+}
+
+fn list(
+    daemon: &mut Daemon,
+    jail: Option<&str>,
+    within: Option<IpNet>,
+    after: Option<&Key>,
+    now: Timestamp,
+) -> Result<Answer, Refused> {
+    let wanted = |ban: &Ban| {
+        jail.is_none_or(|jail| &*ban.jail == jail)
+            && within.is_none_or(|within| within.contains(&ban.prefix) || ban.prefix.contains(&within))
+    };
+    let (engine, firewall) = (&daemon.pipeline.engine, &mut daemon.pipeline.effect.firewall);
+    let (mut bans, mut last, mut more) = (Vec::new(), None, false);
+    for (looked_at, ban) in engine.bans().iter_after(after).enumerate() {
+        if bans.len() == PAGE || looked_at == LOOKED_AT {
+            more = true;
+            break;
+        }
+        if wanted(ban) {
+            let in_kernel = match firewall.contains(ban.prefix) {
+                Ok(element) => element.is_some(),
+                Err(error) if error.is_missing() => false,
+                Err(error) => return Err(Refused::new(Kind::Kernel, error)),
+            };
+            bans.push(BanRow::new(ban, now, in_kernel));
+        }
+        last = Some(ban);
+    }
+    let next = last.filter(|_| more).map(|ban| Cursor { prefix: ban.prefix, jail: ban.jail.to_string() });
+    Ok(Answer::Page { bans, next })
+}
+
+fn status(daemon: &mut Daemon) -> Answer {
+    let plan_warnings: Vec<String> = warnings(daemon).collect();
+    let pipeline = &mut daemon.pipeline;
+    let dropped = pipeline.effect.firewall.dropped();
+    let trouble = pipeline
+        .effect
+        .trouble()
+        .map(str::to_owned)
+        .or_else(|| dropped.as_ref().err().map(ToString::to_string));
+    let sources: Vec<SourceRow> =
+        daemon.sources.statuses().iter().map(|source| source_row(source, pipeline)).collect();
+    let mut banned: BTreeMap<&str, usize> = BTreeMap::new();
+    for ban in pipeline.engine.bans().iter() {
+        *banned.entry(&ban.jail).or_default() += 1;
+    }
+    let jails = pipeline.engine.jails().iter().zip(&daemon.plan.jails).map(|(jail, plan)| JailStatus {
+        name: jail.name.to_string(),
+        filter: plan.filter.name().to_owned(),
+        failures: jail.tally.failures,
+        ignored: jail.tally.ignored,
+        stale: jail.tally.stale,
+        already_banned: jail.tally.already_banned,
+        banned_total: jail.tally.bans,
+        banned: banned.get(&*jail.name).copied().unwrap_or(0),
+        tracked: jail.tracked(),
+    });
+    let mut warnings: Vec<String> = trouble.iter().cloned().collect();
+    warnings.extend(sources.iter().filter_map(|source| source.error.clone()));
+    if !pipeline.store.is_durable() {
+        warnings.push("bans and positions will not survive a restart: the store cannot be written".into());
+    }
+    warnings.extend(plan_warnings);
+    Answer::Status(Box::new(Status {
+        version: env!("CARGO_PKG_VERSION").into(),
+        started: daemon.started,
+        warnings,
+        bans: pipeline.engine.bans().len(),
+        jails: jails.collect(),
+        firewall: FirewallStatus {
+            packets: dropped.as_ref().ok().map(|counter| counter.packets),
+            bytes: dropped.as_ref().ok().map(|counter| counter.bytes),
+            pending: pipeline.effect.pending(),
+            error: trouble,
+        },
+        durable: pipeline.store.is_durable(),
+        sources,
+    }))
+}
+
+fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
+    SourceRow {
+        path: source.path.display().to_string(),
+        state: source.state.to_string(),
+        error: source.error.clone(),
+        lines: source.lines,
+        bytes: source.bytes,
+        lines_cut: source.lines_cut,
+        undated: pipeline.undated(source.id),
+    }
+}
+
+fn warnings(daemon: &Daemon) -> impl Iterator<Item = String> {
+    daemon.plan.warnings.iter().map(ToString::to_string)
+}
+
+/// A jail that is neither configured nor reserved is a slip of the pen.
+fn known_jail(daemon: &Daemon, jail: Option<&str>) -> Result<(), Refused> {
+    let Some(jail) = jail else { return Ok(()) };
+    let engine = &daemon.pipeline.engine;
+    if engine.knows(jail) {
+        return Ok(());
+    }
+    let names = engine.jails().iter().map(|jail| &*jail.name).chain([MANUAL, ADOPTED]);
+    let nearest =
+        names.max_by(|a, b| strsim::jaro_winkler(a, jail).total_cmp(&strsim::jaro_winkler(b, jail)));
+    let hint = nearest.map_or_else(String::new, |nearest| format!(": did you mean {nearest}?"));
+    Err(Refused::new(Kind::Usage, format!("there is no jail '{jail}'{hint}")))
+}

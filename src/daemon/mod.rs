@@ -1,0 +1,23 @@
+//! `kband`: the hub that carries blocks to verdicts, and verdicts to the kernel.
+//!
+//! `start` reads like a recipe; `run` is the loop; `pipeline` is what happens to one block;
+//! `answer` is what happens to one request of `banctl`.
+
+mod answer;
+mod effect;
+mod log;
+mod options;
+mod own;
+mod pipeline;
+mod restore;
+mod run;
+mod start;
+mod trail;
+
+pub use start::main;
+
+/// The definition of `kband`'s command line, for the man page and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    <options::Options as clap::CommandFactory>::command()
+}

@@ -1,0 +1,45 @@
+//! The command line of `kband`.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::config::Layout;
+use crate::control::{RUNTIME_DIR, SOCKET};
+
+/// Watch logs and ban attackers in the kernel.
+#[derive(Debug, Parser)]
+#[command(name = "kband", version, after_help = AFTER_HELP)]
+pub(super) struct Options {
+    /// Read this file [default: /etc/kban/kban.toml and /etc/kban/kban.d/*.toml].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where bans and file positions are kept.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/kban")]
+    pub(super) state_dir: PathBuf,
+    /// Where the control socket is made.
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+    runtime_dir: PathBuf,
+    /// Check the configuration and exit: 0, or 78 with every error.
+    #[arg(long)]
+    pub(super) check: bool,
+    /// Remove the table, and with it every ban, when stopping.
+    #[arg(long)]
+    pub(super) flush_on_exit: bool,
+}
+
+const AFTER_HELP: &str = "\
+Signals: SIGTERM and SIGINT stop (bans stay in the kernel), SIGHUP reloads.
+Environment: KBAN_LOG sets the log level (error, warn, info, debug).";
+
+impl Options {
+    /// Where the configuration is.
+    pub(super) fn layout(&self) -> Layout {
+        self.config.as_ref().map_or_else(Layout::default, Layout::single)
+    }
+
+    /// The control socket.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.runtime_dir.join(SOCKET)
+    }
+}

@@ -1,0 +1,226 @@
+//! One block's way: lines to failures, failures to verdicts, verdicts to the kernel and the store.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::effect::Effect;
+use super::trail::Trail;
+use crate::config::duration::BanTime;
+use crate::config::plan::{JailPlan, Plan};
+use crate::filter::{Clock, Filter, Scanner};
+use crate::firewall::FirewallError;
+use crate::jail::allow::folded;
+use crate::jail::engine::{Engine, JailId, Refusal};
+use crate::jail::{Ban, Ending, MANUAL, Verdict, shown};
+use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus};
+use crate::store::Store;
+
+// A line that a source has cut must not match: its author chose where it seems to end.
+const _: () = assert!(crate::filter::LONGEST_LINE <= crate::source::lines::LONGEST_LINE);
+
+/// How many bans are ended in one go before others get their turn.
+const EXPIRED_AT_ONCE: usize = 1000;
+
+/// Everything between a block and the kernel.
+pub(super) struct Pipeline {
+    pub(super) engine: Engine,
+    pub(super) effect: Effect,
+    pub(super) store: Store,
+    feeds: Vec<Feed>,
+    /// How far each file has been dealt with: of those that are followed, and of those that once were.
+    trails: BTreeMap<PathBuf, Trail>,
+    stored: BTreeMap<PathBuf, Reading>,
+    zone: TimeZone,
+}
+
+/// Why a ban by hand was not made.
+#[derive(Debug)]
+pub(super) enum NotBanned {
+    /// The address may not be banned.
+    Refused(Refusal),
+    /// The kernel did not take it.
+    Kernel(FirewallError),
+}
+
+/// One file, and the jails that read it.
+#[derive(Debug)]
+struct Feed {
+    path: PathBuf,
+    /// The path, as bans name it.
+    name: Arc<str>,
+    scanner: Scanner,
+    /// The jails behind each of the scanner's filters.
+    jails: Vec<JailId>,
+}
+
+impl Pipeline {
+    pub(super) fn new(
+        engine: Engine,
+        effect: Effect,
+        store: Store,
+        stored: BTreeMap<PathBuf, Reading>,
+    ) -> Self {
+        Self {
+            engine,
+            effect,
+            store,
+            feeds: Vec::new(),
+            trails: BTreeMap::new(),
+            stored,
+            zone: TimeZone::system(),
+        }
+    }
+
+    /// Builds one feed for each file of the plan; the sources to follow are returned.
+    pub(super) fn set_feeds(&mut self, plan: &Plan, now: Timestamp) -> Vec<SourceConfig> {
+        let mut readers: BTreeMap<&PathBuf, Vec<(JailId, &JailPlan)>> = BTreeMap::new();
+        for (id, jail) in plan.jails.iter().enumerate() {
+            for path in &jail.logpath {
+                readers.entry(path).or_default().push((JailId(id), jail));
+            }
+        }
+        self.zone = TimeZone::system();
+        self.feeds.clear();
+        self.trails.retain(|path, _| readers.contains_key(path));
+        let mut sources = Vec::new();
+        for (path, jails) in readers {
+            let window = jails.iter().map(|(_, jail)| jail.findtime).max().unwrap_or_default();
+            let stored = self.stored.remove(path);
+            let trail = self.trails.entry(path.clone()).or_insert_with(|| Trail::new(stored, now));
+            trail.set_window(window);
+            let input = Input::File { path: path.clone(), resume: trail.resume() };
+            sources.push(SourceConfig { id: SourceId(self.feeds.len()), input });
+            let filters: Vec<Arc<Filter>> = jails.iter().map(|(_, jail)| Arc::clone(&jail.filter)).collect();
+            self.feeds.push(Feed {
+                path: path.clone(),
+                name: path.to_string_lossy().into(),
+                scanner: Scanner::new(&filters),
+                jails: jails.into_iter().map(|(id, _)| id).collect(),
+            });
+        }
+        sources
+    }
+
+    /// Deals with one block: after this, whoever it convicts is in the kernel's set.
+    pub(super) fn block(&mut self, block: &Block, now: Timestamp) {
+        let Some(feed) = self.feeds.get_mut(block.source.0) else { return };
+        let Some(trail) = self.trails.get_mut(&feed.path) else { return };
+        let clock = Clock { now, zone: self.zone.clone() };
+        let (engine, jails, name) = (&mut self.engine, &feed.jails, &feed.name);
+        let (again, new) = trail.divide(block);
+        feed.scanner.scan(again, &clock, &mut |filter, failure, _line| {
+            if let Some(&jail) = jails.get(filter) {
+                engine.recall(jail, &failure, now);
+            }
+        });
+        let mut verdicts = Vec::new();
+        feed.scanner.scan(new, &clock, &mut |filter, failure, _line| {
+            if let Some(&jail) = jails.get(filter) {
+                verdicts.extend(engine.observe(jail, &failure, name, now));
+            }
+        });
+        self.store.note_reading(&feed.path, trail.advance(block, now));
+        self.take(&verdicts, now);
+    }
+
+    /// Notes where sources begin that have not sent anything yet.
+    pub(super) fn note_beginnings(&mut self, sources: &[SourceStatus], now: Timestamp) {
+        for source in sources {
+            let Some(position) = source.position else { continue };
+            let begun = self.trails.get_mut(&source.path).and_then(|trail| trail.begin(position, now));
+            if let Some(reading) = begun {
+                self.store.note_reading(&source.path, reading);
+            }
+        }
+        self.store.commit();
+    }
+
+    /// Makes verdicts true: in the kernel, in the store, in the log.
+    pub(super) fn take(&mut self, verdicts: &[Verdict], now: Timestamp) {
+        self.effect.doubt(verdicts.iter().map(|verdict| verdict.ban().prefix));
+        self.settle(now);
+        self.tell(verdicts);
+    }
+
+    fn tell(&mut self, verdicts: &[Verdict]) {
+        self.store.note_verdicts(verdicts);
+        self.store.commit();
+        verdicts.iter().for_each(log);
+    }
+
+    /// Bans by hand: in the kernel when this returns, or everything is as it was.
+    pub(super) fn ban_by_hand(
+        &mut self,
+        address: IpAddr,
+        jail: Option<&str>,
+        bantime: Option<BanTime>,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Ban, NotBanned> {
+        let before = self.engine.bans().get(&IpNet::from(folded(address)), jail.unwrap_or(MANUAL)).cloned();
+        let verdict = self.engine.ban(address, jail, bantime, reason, now).map_err(NotBanned::Refused)?;
+        let ban = verdict.ban().clone();
+        if let Err(error) = self.effect.settle_one(&self.engine, ban.prefix, now) {
+            self.engine.take_back(&ban);
+            before.into_iter().for_each(|before| self.engine.restore(before));
+            return Err(NotBanned::Kernel(error));
+        }
+        self.tell(&[verdict]);
+        Ok(ban)
+    }
+
+    /// Brings the kernel to the intent, wherever they may differ.
+    pub(super) fn settle(&mut self, now: Timestamp) {
+        self.effect.settle(&self.engine, now);
+    }
+
+    /// Ends bans whose time is over; says whether more are waiting.
+    pub(super) fn expire(&mut self, now: Timestamp) -> bool {
+        let mut verdicts = Vec::new();
+        while verdicts.len() < EXPIRED_AT_ONCE {
+            let Some(verdict) = self.engine.expire_next(now) else { break };
+            verdicts.push(verdict);
+        }
+        // The kernel has dropped these by itself; lifting what is absent costs little and catches a slow clock.
+        if !verdicts.is_empty() {
+            self.take(&verdicts, now);
+        }
+        verdicts.len() == EXPIRED_AT_ONCE
+    }
+
+    /// Ends every ban, and removes the table.
+    pub(super) fn flush(&mut self, now: Timestamp) -> Result<(), FirewallError> {
+        let lifted = self.engine.unban(None, |_| true, Ending::ByHand);
+        self.take(&lifted, now);
+        self.effect.firewall.remove_table()
+    }
+
+    /// When there is something to do without any block or request.
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        [self.engine.bans().next_end(), self.effect.next_try()].into_iter().flatten().min()
+    }
+
+    /// Lines of each source that matched without a readable date.
+    pub(super) fn undated(&self, source: SourceId) -> u64 {
+        self.feeds.get(source.0).map_or(0, |feed| feed.scanner.counters().undated)
+    }
+}
+
+/// The daemon's own log: one line for each ban and its end.
+fn log(verdict: &Verdict) {
+    let ban = verdict.ban();
+    let address = shown(&ban.prefix);
+    match verdict {
+        Verdict::Ban(_) => match ban.until {
+            Some(until) => tracing::info!("[{}] Ban {address} until {until:.0}", ban.jail),
+            None => tracing::info!("[{}] Ban {address} permanently", ban.jail),
+        },
+        Verdict::Unban(_, ending) => tracing::info!("[{}] Unban {address} ({ending})", ban.jail),
+    }
+}

@@ -1,0 +1,139 @@
+//! The loop: blocks, requests, deadlines and signals, one at a time.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::answer;
+use super::own;
+use super::pipeline::Pipeline;
+use crate::config::plan::Plan;
+use crate::config::{self, Layout};
+use crate::control::server::Call;
+use crate::jail::engine::Engine;
+use crate::source::{self, Block, Sources};
+
+/// How many blocks may wait between the sources and the pipeline.
+const BLOCKS: usize = 4;
+/// When the sources have found their files, after a start.
+const SETTLED: Duration = Duration::from_secs(1);
+/// How often the daemon tidies up even if nothing happens.
+const TIDY: Duration = Duration::from_secs(60);
+/// How many counted addresses of each jail are looked at in one tidying.
+const SWEPT: usize = 50_000;
+
+/// The daemon at work.
+pub(super) struct Daemon {
+    pub(super) layout: Layout,
+    pub(super) plan: Plan,
+    pub(super) started: Timestamp,
+    pub(super) pipeline: Pipeline,
+    pub(super) sources: Sources,
+    pub(super) blocks: mpsc::Receiver<Block>,
+}
+
+impl Daemon {
+    /// Starts following the plan's sources.
+    pub(super) fn new(layout: Layout, plan: Plan, mut pipeline: Pipeline) -> Self {
+        let (sources, blocks) = follow(&plan, &mut pipeline);
+        Self { layout, plan, started: Timestamp::now(), pipeline, sources, blocks }
+    }
+
+    /// Works until SIGTERM or SIGINT.
+    pub(super) async fn run(&mut self, mut calls: mpsc::Receiver<Call>) -> std::io::Result<()> {
+        let (mut term, mut int, mut hup) =
+            (on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?);
+        let mut tidy = tokio::time::interval_at(tokio::time::Instant::now() + SETTLED, TIDY);
+        tidy.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let deadline = self.until_deadline();
+            tokio::select! {
+                _ = term.recv() => return Ok(()),
+                _ = int.recv() => return Ok(()),
+                _ = hup.recv() => match self.reload() {
+                    Ok(()) => tracing::info!("reloaded"),
+                    Err(report) => tracing::error!("the running configuration stays, the new one has errors: {report}"),
+                },
+                Some(call) = calls.recv() => {
+                    let answer = answer::answer(self, call.request, Timestamp::now());
+                    // A client that has gone away does not want its answer.
+                    let _ = call.reply.send(answer);
+                }
+                block = self.blocks.recv() => match block {
+                    Some(block) => self.pipeline.block(&block, Timestamp::now()),
+                    None => return Err(std::io::Error::other("reading the logs has ended unexpectedly")),
+                },
+                () = tokio::time::sleep(deadline.unwrap_or(TIDY)), if deadline.is_some() => {
+                    let now = Timestamp::now();
+                    self.pipeline.expire(now);
+                    self.pipeline.settle(now);
+                }
+                _ = tidy.tick() => self.tidy(),
+            }
+        }
+    }
+
+    /// Reads the configuration again. A bad one changes nothing; its report is returned, ready to read.
+    pub(super) fn reload(&mut self) -> Result<(), String> {
+        let plan = config::load(&self.layout).map_err(|report| report.to_string())?;
+        for warning in &plan.warnings {
+            tracing::warn!("{warning}");
+        }
+        self.note_beginnings();
+        let now = Timestamp::now();
+        let lifted = self.pipeline.engine.configure(&plan.jails, &plan.ignoreip);
+        self.pipeline.take(&lifted, now);
+        self.allow();
+        (self.sources, self.blocks) = follow(&plan, &mut self.pipeline);
+        self.plan = plan;
+        Ok(())
+    }
+
+    fn until_deadline(&self) -> Option<Duration> {
+        let deadline = self.pipeline.next_deadline()?;
+        Some(Duration::try_from(deadline.duration_since(Timestamp::now())).unwrap_or_default())
+    }
+
+    /// What is to be kept over a restart although nothing happened.
+    pub(super) fn note_beginnings(&mut self) {
+        self.pipeline.note_beginnings(&self.sources.statuses(), Timestamp::now());
+    }
+
+    fn tidy(&mut self) {
+        self.note_beginnings();
+        self.pipeline.engine.sweep(Timestamp::now(), SWEPT);
+        if self.pipeline.engine.set_own_addresses(own::addresses()) {
+            self.allow();
+        }
+        if let Err(error) = self.pipeline.effect.firewall.tidy() {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// Tells the kernel who must never be dropped.
+    fn allow(&mut self) {
+        let allowed = self.pipeline.engine.allowed();
+        if let Err(error) = self.pipeline.effect.firewall.set_allow(&allowed) {
+            tracing::error!("cannot renew the allow list in the kernel: {error}");
+        }
+    }
+}
+
+/// An engine that knows the plan and the machine it runs on.
+pub(super) fn engine(plan: &Plan) -> Engine {
+    let mut engine = Engine::new();
+    engine.set_own_addresses(own::addresses());
+    engine.configure(&plan.jails, &plan.ignoreip);
+    engine
+}
+
+fn follow(plan: &Plan, pipeline: &mut Pipeline) -> (Sources, mpsc::Receiver<Block>) {
+    let (sender, blocks) = mpsc::channel(BLOCKS);
+    (source::spawn(pipeline.set_feeds(plan, Timestamp::now()), sender), blocks)
+}
+
+fn on(kind: SignalKind) -> std::io::Result<Signal> {
+    signal(kind)
+}

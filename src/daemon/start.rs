@@ -1,0 +1,121 @@
+//! Starting and stopping: a recipe.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::effect::Effect;
+use super::log;
+use super::options::Options;
+use super::pipeline::Pipeline;
+use super::restore::restore;
+use super::run::{Daemon, engine};
+use crate::config::{self, plan::Plan};
+use crate::control::server::{Server, ServerError};
+use crate::firewall::{Firewall, FirewallError};
+use crate::store::{Memory, Store};
+
+/// sysexits.h: the configuration is wrong.
+const EX_CONFIG: u8 = 78;
+/// sysexits.h: not permitted.
+const EX_NOPERM: u8 = 77;
+
+/// How wide reports on standard error are, in columns.
+const WIDTH: usize = 100;
+
+/// How many requests of `banctl` may wait.
+const CALLS: usize = 16;
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("{0}")]
+    Control(#[from] ServerError),
+    #[error("{0}")]
+    Firewall(#[from] FirewallError),
+    #[error("the system refused: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs `kband` with this process's arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let options = Options::parse();
+    let plan = match config::load(&options.layout()) {
+        Ok(plan) => plan,
+        Err(report) => {
+            let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            // If nobody reads standard error, the exit code still says it.
+            let _ = write!(anstream::stderr(), "{}", report.render(colour, WIDTH));
+            return ExitCode::from(EX_CONFIG);
+        }
+    };
+    if options.check {
+        return ExitCode::SUCCESS;
+    }
+    log::init();
+    let started = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::from)
+        .and_then(|runtime| runtime.block_on(run(&options, plan)));
+    match started {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            match error {
+                StartError::Firewall(error) if error.is_permission() => ExitCode::from(EX_NOPERM),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+async fn run(options: &Options, plan: Plan) -> Result<(), StartError> {
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+    let (calls, requests) = mpsc::channel(CALLS);
+    let server = Server::start(&options.socket(), &plan.control.group, calls)?;
+
+    let (store, memory) = open_store(options);
+    let mut engine = engine(&plan);
+    let mut firewall = Firewall::open(plan.firewall.set_size)?;
+    let kernel = firewall.set_up(&engine.allowed())?;
+
+    let now = Timestamp::now();
+    let found = restore(&mut engine, memory.bans, &kernel, now);
+    tracing::info!(
+        "kband {} protects {} jails; {} bans remembered, {} adopted from the kernel",
+        env!("CARGO_PKG_VERSION"),
+        plan.jails.len(),
+        found.remembered,
+        found.adopted
+    );
+    let mut effect = Effect::new(firewall);
+    effect.compare(&engine, &kernel, now);
+    let mut pipeline = Pipeline::new(engine, effect, store, memory.readings);
+    pipeline.take(&found.ended, now);
+
+    let mut daemon = Daemon::new(options.layout(), plan, pipeline);
+    daemon.run(requests).await?;
+
+    tracing::info!("stopping");
+    daemon.note_beginnings();
+    drop(server);
+    let mut pipeline = daemon.pipeline;
+    let flushed = if options.flush_on_exit { pipeline.flush(Timestamp::now()) } else { Ok(()) };
+    pipeline.store.close();
+    Ok(flushed?)
+}
+
+/// kband protects without a store rather than not at all.
+fn open_store(options: &Options) -> (Store, Memory) {
+    Store::open(&options.state_dir).unwrap_or_else(|error| {
+        tracing::error!("{error}");
+        (Store::in_memory(), Memory::default())
+    })
+}
