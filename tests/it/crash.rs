@@ -1,0 +1,113 @@
+//! Killed in the middle of everything, the daemon comes back knowing what the kernel knows.
+
+use std::collections::BTreeSet;
+
+use crate::harness::{Machine, addresses, eventually, failed_password};
+
+const ATTACKERS: u32 = 10_000;
+
+/// What the kernel holds and what the daemon says it holds.
+fn agree(machine: &Machine) -> bool {
+    let kernel: BTreeSet<String> = machine.set("host4").into_iter().map(|(address, _)| address).collect();
+    let listed: BTreeSet<String> = machine.listed().into_iter().collect();
+    kernel == listed
+}
+
+#[test]
+fn killed_in_the_middle_of_ten_thousand_bans() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 5\nbantime = \"1h\"\n");
+    let daemon = machine.start(machine.kband());
+    let lines: String =
+        addresses(ATTACKERS).iter().map(|address| failed_password(address).repeat(5)).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for chunk in lines.as_bytes().chunks(64 * 1024) {
+                crate::harness::append(&machine.path("auth.log"), chunk);
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        });
+        eventually("it is in the middle", || machine.set("host4").len() > 500);
+        daemon.kill();
+    });
+    let survived = machine.set("host4").len();
+    assert!((500..ATTACKERS as usize).contains(&survived), "killed in the middle: {survived}");
+
+    let daemon = machine.start(machine.kband());
+    eventually("every attacker is banned", || machine.set("host4").len() == ATTACKERS as usize);
+    assert!(agree(&machine));
+    daemon.kill();
+
+    let daemon = machine.start(machine.kband());
+    eventually("nothing changed", || agree(&machine) && machine.listed().len() == ATTACKERS as usize);
+    daemon.stop();
+}
+
+#[test]
+fn a_restart_after_a_reboot_brings_the_bans_back_with_the_time_they_have_left() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nbantime = \"1h\"\n");
+    let daemon = machine.start(machine.kband());
+    machine.log(&failed_password("203.0.113.9"));
+    eventually("banned", || machine.listed() == ["203.0.113.9"]);
+    daemon.stop();
+    machine.sh("nft delete table inet kban");
+    let _daemon = machine.start(machine.kband());
+    let set = machine.set("host4");
+    assert_eq!(set[0].0, "203.0.113.9");
+    assert!((3000..=3600).contains(&set[0].1));
+    assert_eq!(machine.banctl_json(&["list"])["bans"][0]["jail"], "sshd");
+}
+
+#[test]
+fn elements_of_which_nothing_is_known_are_adopted() {
+    let machine = Machine::new();
+    machine.configure("");
+    machine.start(machine.kband()).stop();
+    machine.sh("nft add element inet kban host4 '{ 203.0.113.77 timeout 1h }'");
+    let _daemon = machine.start(machine.kband());
+    let ban = machine.banctl_json(&["list"])["bans"][0].clone();
+    assert_eq!((ban["address"].as_str(), ban["jail"].as_str()), (Some("203.0.113.77"), Some("adopted")));
+    assert!(machine.banctl(&["unban", "203.0.113.77"]).status.success());
+    assert!(machine.set("host4").is_empty());
+}
+
+#[test]
+fn lines_written_while_it_was_down_are_read() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\n");
+    machine.log("first\n");
+    let daemon = machine.start(machine.kband());
+    machine.log(&failed_password("203.0.113.1"));
+    eventually("banned", || machine.listed() == ["203.0.113.1"]);
+    daemon.stop();
+    machine.log(&failed_password("203.0.113.2"));
+    let _daemon = machine.start(machine.kband());
+    eventually("both are banned", || machine.listed() == ["203.0.113.1", "203.0.113.2"]);
+}
+
+#[test]
+fn a_log_that_was_quiet_is_read_on_where_it_was_left_too() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\n");
+    machine.log(&failed_password("203.0.113.1"));
+    let daemon = machine.start(machine.kband());
+    eventually("followed", || machine.banctl_json(&["status"])["sources"][0]["state"] == "following");
+    daemon.stop();
+    machine.log(&failed_password("203.0.113.2"));
+    let _daemon = machine.start(machine.kband());
+    eventually("only what is new", || machine.listed() == ["203.0.113.2"]);
+}
+
+#[test]
+fn flush_on_exit_removes_the_table() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\n");
+    let mut command = machine.kband();
+    command.arg("--flush-on-exit");
+    let daemon = machine.start(command);
+    machine.log(&failed_password("203.0.113.9"));
+    eventually("banned", || machine.listed() == ["203.0.113.9"]);
+    daemon.stop();
+    machine.sh("! nft list table inet kban 2>/dev/null");
+}

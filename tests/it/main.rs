@@ -1,0 +1,23 @@
+//! kban as its user meets it: the real programs on a real kernel, each test in namespaces of its own.
+
+#[cfg(test)]
+mod harness;
+
+#[cfg(test)]
+mod bans;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod house;
+#[cfg(test)]
+mod manual;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod rsyslog;
+#[cfg(test)]
+mod sshd;

@@ -1,0 +1,54 @@
+//! The man pages under docs/man are made from the command lines themselves. `KBAN_BLESS=1 cargo test manual` renews them.
+
+use std::fs;
+use std::path::Path;
+
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
+
+fn page(command: clap::Command, section: &str, see_also: &str) -> String {
+    let command = command.disable_help_subcommand(true);
+    let mut text = Vec::new();
+    let man = Man::new(command.clone())
+        .section(section)
+        .source(format!("kban {}", env!("CARGO_PKG_VERSION")))
+        .manual("kban");
+    man.render_title(&mut text).unwrap();
+    man.render_name_section(&mut text).unwrap();
+    man.render_synopsis_section(&mut text).unwrap();
+    man.render_description_section(&mut text).unwrap();
+    man.render_options_section(&mut text).unwrap();
+    for verb in command.get_subcommands() {
+        let full = format!("{} {}", command.get_name(), verb.get_name());
+        let verb = verb.clone().disable_help_flag(true);
+        let mut heading = Roff::new();
+        heading.control("SH", [full.to_uppercase().as_str()]);
+        heading.text([roman(verb.get_about().map(ToString::to_string).unwrap_or_default())]);
+        text.extend(heading.render().into_bytes());
+        let mut options = Vec::new();
+        Man::new(verb).render_options_section(&mut options).unwrap();
+        text.extend(String::from_utf8(options).unwrap().replacen(".SH OPTIONS\n", "", 1).into_bytes());
+    }
+    man.render_extra_section(&mut text).unwrap();
+    let mut end = Roff::new();
+    end.control("SH", ["SEE ALSO"]);
+    end.text([roman(see_also)]);
+    text.extend(end.render().into_bytes());
+    String::from_utf8(text).unwrap()
+}
+
+#[track_caller]
+fn compare(name: &str, made: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/man").join(name);
+    if std::env::var_os("KBAN_BLESS").is_some() {
+        fs::write(&path, made).unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == made, "{name} is not what the command line says: run KBAN_BLESS=1 cargo test manual");
+}
+
+#[test]
+fn the_man_pages_say_what_the_programs_take() {
+    compare("banctl.1", &page(kban::cli::command(), "1", "kband(8), kban.toml(5), nft(8)"));
+    compare("kband.8", &page(kban::daemon::command(), "8", "banctl(1), kban.toml(5), nft(8)"));
+}
