@@ -46,6 +46,12 @@ impl Effect {
         self.dirty.extend(prefixes);
     }
 
+    /// Gives every set another size, keeping what is in them.
+    pub(super) fn resize(&mut self, engine: &Engine, set_size: u32) -> Result<(), FirewallError> {
+        self.firewall = Firewall::open(set_size)?;
+        self.firewall.set_up(&engine.allowed()).map(drop)
+    }
+
     /// At start: whatever the kernel holds otherwise than intended is doubted.
     pub(super) fn compare(&mut self, engine: &Engine, kernel: &[Element], now: Timestamp) {
         let held: BTreeMap<IpNet, Option<Duration>> =
@@ -95,6 +101,17 @@ impl Effect {
         rejected.into_iter().next().map_or(Ok(()), |rejected| Err(rejected.error))
     }
 
+    /// Takes the rules of unused sets away, and makes a table again that somebody removed.
+    pub(super) fn tidy(&mut self, engine: &Engine, now: Timestamp) {
+        let tidied = match self.firewall.tidy() {
+            Err(error) if error.is_missing() => self.make_again(engine, now).map(drop),
+            result => result,
+        };
+        if let Err(error) = tidied {
+            tracing::warn!("{error}");
+        }
+    }
+
     /// When to settle although nothing has happened.
     pub(super) fn next_try(&self) -> Option<Timestamp> {
         self.trouble.as_ref().map(|trouble| trouble.again)
@@ -128,7 +145,7 @@ impl Effect {
         self.trouble = Some(Trouble { sentence: error.to_string(), waiting: refused, again: next, full });
     }
 
-    /// Applies changes; a table that somebody removed is made again, with every ban in force.
+    /// Applies changes; a table that somebody removed is made again.
     fn apply(
         &mut self,
         engine: &Engine,
@@ -136,15 +153,17 @@ impl Effect {
         now: Timestamp,
     ) -> Result<Vec<Rejected>, FirewallError> {
         match self.firewall.apply(changes) {
-            Err(error) if error.is_missing() => {
-                tracing::warn!("the table inet kban is gone: making it again with every ban in force");
-                self.firewall.set_up(&engine.allowed())?;
-                let all: Vec<Change> =
-                    engine.bans().prefixes().map(|prefix| change(engine, *prefix, now)).collect();
-                self.firewall.apply(&all)
-            }
+            Err(error) if error.is_missing() => self.make_again(engine, now),
             result => result,
         }
+    }
+
+    /// Makes the table again, with every ban in force.
+    fn make_again(&mut self, engine: &Engine, now: Timestamp) -> Result<Vec<Rejected>, FirewallError> {
+        tracing::warn!("the table inet kban is gone: making it again with every ban in force");
+        self.firewall.set_up(&engine.allowed())?;
+        let all: Vec<Change> = engine.bans().prefixes().map(|prefix| change(engine, *prefix, now)).collect();
+        self.firewall.apply(&all)
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Found {
     pub(super) remembered: usize,
     /// Elements of the kernel of which the store knows nothing.
     pub(super) adopted: usize,
-    /// Bans of the store that do not go on: they are over, or their jail is gone.
+    /// Bans of the store that do not go on: they are over, their jail is gone, or they are allowed now.
     pub(super) ended: Vec<Verdict>,
 }
 
@@ -28,6 +28,8 @@ pub(super) fn restore(engine: &mut Engine, memory: Vec<Ban>, kernel: &[Element],
             found.ended.push(Verdict::Unban(ban, Ending::Expired));
         } else if !engine.knows(&ban.jail) {
             found.ended.push(Verdict::Unban(ban, Ending::JailGone));
+        } else if engine.allows(&ban.prefix) {
+            found.ended.push(Verdict::Unban(ban, Ending::Allowed));
         } else {
             engine.restore(ban);
             found.remembered += 1;
@@ -83,13 +85,15 @@ mod tests {
             remembered("192.0.2.1/32", MANUAL, 60),
             remembered("192.0.2.2/32", MANUAL, 5),
             remembered("192.0.2.4/32", "gone", 60),
+            remembered("192.0.2.5/32", MANUAL, 60),
         ];
+        engine.configure(&[], &["192.0.2.5/32".parse().unwrap()]);
         let kernel = ["192.0.2.1/32", "192.0.2.3/32", "192.0.2.4/32"]
             .map(|prefix| Element { prefix: prefix.parse().unwrap(), left: Some(Duration::from_secs(30)) });
         let found = restore(&mut engine, memory, &kernel, at(10));
         assert_eq!((found.remembered, found.adopted), (1, 1));
         let ended: Vec<_> = found.ended.iter().map(|verdict| verdict.ban().prefix.to_string()).collect();
-        assert_eq!(ended, ["192.0.2.2/32", "192.0.2.4/32"]);
+        assert_eq!(ended, ["192.0.2.2/32", "192.0.2.4/32", "192.0.2.5/32"]);
         let rows: Vec<_> = engine
             .bans()
             .iter()

@@ -86,6 +86,15 @@ impl Daemon {
         let lifted = self.pipeline.engine.configure(&plan.jails, &plan.ignoreip);
         self.pipeline.take(&lifted, now);
         self.allow();
+        let (size, pipeline) = (plan.firewall.set_size, &mut self.pipeline);
+        if size != self.plan.firewall.set_size
+            && let Err(error) = pipeline.effect.resize(&pipeline.engine, size)
+        {
+            tracing::error!("the sets keep their size: {error}");
+        }
+        if plan.control != self.plan.control {
+            tracing::warn!("another [control] group takes effect when kband is started again");
+        }
         (self.sources, self.blocks) = follow(&plan, &mut self.pipeline);
         self.plan = plan;
         Ok(())
@@ -107,9 +116,8 @@ impl Daemon {
         if self.pipeline.engine.set_own_addresses(own::addresses()) {
             self.allow();
         }
-        if let Err(error) = self.pipeline.effect.firewall.tidy() {
-            tracing::warn!("{error}");
-        }
+        let pipeline = &mut self.pipeline;
+        pipeline.effect.tidy(&pipeline.engine, Timestamp::now());
     }
 
     /// Tells the kernel who must never be dropped.

@@ -33,6 +33,12 @@ impl Allow {
         self.prefixes.get(behind.checked_sub(1)?).filter(|prefix| prefix.contains(&address))
     }
 
+    /// Whether every address of `prefix` is covered.
+    #[must_use]
+    pub fn covers(&self, prefix: &IpNet) -> bool {
+        self.covering(prefix.network()).is_some_and(|entry| entry.contains(prefix))
+    }
+
     /// An entry that shares an address with `prefix`, if there is one.
     #[must_use]
     pub fn overlapping(&self, prefix: &IpNet) -> Option<&IpNet> {
@@ -72,6 +78,14 @@ mod tests {
         let allow =
             Allow::new(nets(&["10.0.0.0/8", "10.1.0.0/16", "192.0.2.0/25", "192.0.2.128/25", "::1/128"]));
         assert_eq!(allow.prefixes(), nets(&["10.0.0.0/8", "192.0.2.0/24", "::1/128"]));
+    }
+
+    #[test]
+    fn a_prefix_is_covered_when_all_of_it_is() {
+        let allow = Allow::new(nets(&["2001:db8::/48", "192.0.2.7/32"]));
+        assert!(allow.covers(&"2001:db8:0:1::/64".parse().unwrap()));
+        assert!(allow.covers(&"192.0.2.7/32".parse().unwrap()));
+        assert!(!allow.covers(&"192.0.2.0/24".parse().unwrap()));
     }
 
     #[test]

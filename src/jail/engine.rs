@@ -85,7 +85,8 @@ impl Engine {
         Self::default()
     }
 
-    /// Takes over a plan. Jails that stay keep what they have counted; the bans of jails that are gone end.
+    /// Takes over a plan. Jails that stay keep what they have counted; the bans of jails that are gone end, and those
+    /// of addresses that are allowed now.
     pub fn configure(&mut self, plans: &[JailPlan], ignoreip: &[IpNet]) -> Vec<Verdict> {
         self.allow = Allow::new(ignoreip.iter().copied());
         let mut before = std::mem::take(&mut self.jails);
@@ -94,7 +95,12 @@ impl Engine {
                 before.iter().position(|jail| jail.name == plan.name).map(|place| before.swap_remove(place));
             self.jails.push(Jail::configured(plan, known));
         }
-        before.into_iter().flat_map(|gone| self.unban(Some(&gone.name), |_| true, Ending::JailGone)).collect()
+        let gone =
+            before.into_iter().flat_map(|gone| self.unban(Some(&gone.name), |_| true, Ending::JailGone));
+        let mut ended: Vec<Verdict> = gone.collect();
+        let allow = self.allow.clone();
+        ended.extend(self.unban(None, |prefix| allow.covers(prefix), Ending::Allowed));
+        ended
     }
 
     /// Replaces the machine's own addresses, which are never banned. Says whether they changed.
@@ -129,6 +135,12 @@ impl Engine {
         [MANUAL, ADOPTED].contains(&jail)
             || jail.starts_with(FEED)
             || self.jails.iter().any(|known| &*known.name == jail)
+    }
+
+    /// Whether `ignoreip` covers all of `prefix`.
+    #[must_use]
+    pub fn allows(&self, prefix: &IpNet) -> bool {
+        self.allow.covers(prefix)
     }
 
     /// One failure, found in `source` and read at `now`: at `maxretry` of them, a ban.

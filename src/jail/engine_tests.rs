@@ -144,6 +144,18 @@ fn reload_keeps_counts_and_ends_the_bans_of_jails_that_go() {
 }
 
 #[test]
+fn who_is_allowed_by_a_reload_is_let_in_at_once() {
+    let mut engine = engine(1);
+    fail(&mut engine, "203.0.113.9", 0);
+    fail(&mut engine, "203.0.113.200", 0);
+    let ended = engine.configure(&[jail("sshd", 1), jail("mail", 1)], &["203.0.113.128/25".parse().unwrap()]);
+    assert_eq!(ended.len(), 1);
+    assert!(
+        matches!(&ended[0], Verdict::Unban(ban, Ending::Allowed) if ban.prefix == prefix("203.0.113.200/32"))
+    );
+}
+
+#[test]
 fn unban_of_one_jail_keeps_the_others() {
     let mut engine = engine(3);
     let address = "203.0.113.9".parse().unwrap();

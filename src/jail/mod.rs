@@ -69,6 +69,8 @@ pub enum Ending {
     ByHand,
     /// Its jail is no longer configured.
     JailGone,
+    /// `ignoreip` covers it now.
+    Allowed,
 }
 
 impl fmt::Display for Ending {
@@ -77,6 +79,7 @@ impl fmt::Display for Ending {
             Self::Expired => "expired",
             Self::ByHand => "lifted by hand",
             Self::JailGone => "its jail is gone",
+            Self::Allowed => "it is allowed now",
         })
     }
 }

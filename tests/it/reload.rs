@@ -59,6 +59,19 @@ fn a_bad_file_on_reload_keeps_the_running_plan_and_says_so() {
 }
 
 #[test]
+fn a_reload_resizes_the_sets_and_keeps_what_is_in_them() {
+    let machine = Machine::new();
+    machine.configure("[firewall]\nset_size = 1\n");
+    let _daemon = machine.start(machine.kband());
+    assert!(machine.banctl(&["ban", "203.0.113.1", "--for", "1h"]).status.success());
+    assert_eq!(machine.banctl(&["ban", "203.0.113.2"]).status.code(), Some(6));
+    machine.configure("[firewall]\nset_size = 2\n");
+    assert!(machine.banctl(&["reload"]).status.success());
+    assert!(machine.banctl(&["ban", "203.0.113.2"]).status.success());
+    assert_eq!(machine.set("host4").len(), 2);
+}
+
+#[test]
 fn a_jail_that_goes_lifts_its_bans() {
     let machine = Machine::new();
     let file = machine.configure("maxretry = 1\n");
