@@ -7,6 +7,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::{FilterError, closest};
+use super::fields::Format;
+use super::record::{Condition, Keys, Names, Where};
 
 /// The mode that is meant when none is named: the patterns of the top level alone.
 pub const NORMAL: &str = "normal";
@@ -17,7 +19,7 @@ pub const NORMAL: &str = "normal";
 pub struct Definition {
     /// What it is for, in a sentence.
     pub description: String,
-    /// The syslog identifiers whose lines count; empty: any.
+    /// The syslog identifiers whose lines count; empty: any. Each may hold one `*`: `postfix*/smtpd`.
     #[serde(default)]
     pub programs: Vec<String>,
     /// Where the service logs by default; the first file that exists is meant.
@@ -35,6 +37,17 @@ pub struct Definition {
     /// Patterns of messages that are never failures.
     #[serde(default)]
     pub ignoreregex: Vec<Spanned<String>>,
+    /// How structured lines are written; needed by `where`.
+    pub format: Option<Format>,
+    /// The field of a structured line that holds the address.
+    pub host: Option<Names>,
+    /// The field of a structured line that holds the time, in any of the shapes of `<DATE>`.
+    pub time: Option<Names>,
+    /// The field of a structured line that holds the user's name.
+    pub user: Option<Names>,
+    /// Conditions under which a structured line is a failure; several tables are alternatives.
+    #[serde(rename = "where")]
+    pub conditions: Option<Where>,
     /// What modes add to the top level.
     #[serde(default)]
     pub mode: BTreeMap<String, Mode>,
@@ -56,6 +69,9 @@ pub struct Mode {
     /// More patterns of messages that are never failures.
     #[serde(default)]
     pub ignoreregex: Vec<Spanned<String>>,
+    /// More conditions; each table is one more alternative.
+    #[serde(rename = "where")]
+    pub conditions: Option<Where>,
 }
 
 /// A port of the service: `22`, `"ssh"`, `"5901-5910"`.
@@ -89,6 +105,7 @@ pub struct Example {
 pub(super) struct Patterns<'a> {
     pub(super) fail: Vec<&'a Spanned<String>>,
     pub(super) ignore: Vec<&'a Spanned<String>>,
+    pub(super) rules: Vec<&'a BTreeMap<String, Condition>>,
 }
 
 impl Definition {
@@ -116,15 +133,29 @@ impl Definition {
 
     /// The patterns of a mode: the top level's, those of the modes that it includes, its own.
     pub(super) fn patterns(&self, filter: &str, mode: &str) -> Result<Patterns<'_>, FilterError> {
-        let mut found =
-            Patterns { fail: self.failregex.iter().collect(), ignore: self.ignoreregex.iter().collect() };
+        let mut found = Patterns {
+            fail: self.failregex.iter().collect(),
+            ignore: self.ignoreregex.iter().collect(),
+            rules: self.conditions.iter().flat_map(Where::rules).collect(),
+        };
         let mut added = Vec::new();
         self.add_mode(filter, mode, &mut Vec::new(), &mut added)?;
         for mode in added.iter().filter_map(|name| self.mode.get(*name)) {
             found.fail.extend(&mode.failregex);
             found.ignore.extend(&mode.ignoreregex);
+            found.rules.extend(mode.conditions.iter().flat_map(Where::rules));
         }
         Ok(found)
+    }
+
+    /// Where structured lines hold what.
+    pub(super) fn keys(&self) -> Keys<'_> {
+        Keys {
+            format: self.format,
+            host: self.host.as_ref(),
+            time: self.time.as_ref(),
+            user: self.user.as_ref(),
+        }
     }
 
     fn add_mode<'a>(

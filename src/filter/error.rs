@@ -48,8 +48,11 @@ pub enum FaultKind {
         /// The repeated tag.
         tag: String,
     },
+    /// `where` without `format`.
+    #[error("nothing says how its lines are written; add format = \"json\" or format = \"logfmt\"")]
+    NoFormat,
     /// Nothing says where the address is.
-    #[error("no <HOST>, <ADDR>, <IP4> or <IP6> says where the address is; add one")]
+    #[error("no <HOST>, <ADDR>, <IP4> or <IP6> (for `where`: no `host`) says where the address is; add one")]
     NoHost,
     /// The pattern may match in the middle of a message, where attackers write.
     #[error("the pattern may start anywhere in the message, where log text can forge it; begin it with ^")]
@@ -172,8 +175,20 @@ pub enum FilterError {
         /// What is wrong with it.
         fault: Box<Fault>,
     },
+    /// The conditions on a structured line are refused.
+    #[error("{origin}: where {index}: {}{}", .field.as_deref().map(|field| format!("{field}: ")).unwrap_or_default(), .fault.kind)]
+    Where {
+        /// The file, or the name in the catalogue.
+        origin: String,
+        /// Which of the alternatives in this mode, from 0.
+        index: usize,
+        /// The field whose regular expression is wrong.
+        field: Option<String>,
+        /// What is wrong with it.
+        fault: Box<Fault>,
+    },
     /// Nothing to match with.
-    #[error("{origin}: the filter has no failregex in mode '{mode}'; add one")]
+    #[error("{origin}: the filter has neither failregex nor where in mode '{mode}'; add one")]
     Empty {
         /// The file, or the name in the catalogue.
         origin: String,

@@ -10,9 +10,15 @@
 //! - Where a service does write chosen text behind the address (key identifiers, reasons), the tail
 //!   allows no text in which a second ` from ADDRESS port N` could stand, or the address comes first.
 //!
+//! # What a pattern sees
+//! The message behind the syslog head, if the program is one of `programs`; the whole line where there is no head. A
+//! pattern with `<DATE>` describes a line that the service wrote itself: it is tried on the whole line
+//! first, and then on the message, because many a service's own lines end up in syslog or the journal.
+//!
 //! # Order
-//! `programs`, then `ignoreregex`, then `failregex` in order; the first whose host is an address wins.
+//! `programs`, then `ignoreregex`, then `failregex` in order, then `where` in order; the first whose host is an address wins.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -20,13 +26,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use regex_automata::meta::Regex;
 use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
+use regex_automata::util::captures::Captures;
+use regex_syntax::hir::Hir;
 
 use super::definition::{Definition, Port};
 use super::error::{Fault, FilterError};
-use super::pattern::{Pattern, compile_ignore};
-use super::prefix::{self, Head};
+use super::pattern::{Exception, Pattern, compile_ignore};
+use super::prefix::{self, DateText, Head};
+use super::record::{Record, Rule};
 use super::{Clock, LONGEST_LINE, date, examples, prefilter, reference};
 
 /// What all patterns of a filter together may take, in bytes.
@@ -37,15 +45,48 @@ pub struct Filter {
     name: String,
     definition: Arc<Definition>,
     patterns: Vec<Pattern>,
-    ignore: Vec<Regex>,
+    rules: Vec<Rule>,
+    ignore: Vec<Exception>,
     /// All patterns in one automaton: it says which of them is the first to match.
     union: NFA,
+    /// The same of the patterns with `<DATE>`, and their indices; none if there are none.
+    dated: Option<(NFA, Vec<usize>)>,
+    /// Something is to be tried on whole lines.
+    whole_lines: bool,
     literals: Option<Vec<Vec<u8>>>,
 }
 
 impl fmt::Debug for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Filter").field("name", &self.name).field("patterns", &self.patterns.len()).finish()
+    }
+}
+
+/// What of a line is to be matched.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Texts<'l> {
+    /// The whole line, if a pattern wants it.
+    pub(super) whole: Option<&'l [u8]>,
+    /// The message, if it is of a program whose lines count.
+    pub(super) message: Option<&'l [u8]>,
+}
+
+/// A match, before its date is read.
+#[derive(Debug)]
+pub(super) struct Found<'l> {
+    pub(super) pattern: usize,
+    pub(super) address: IpAddr,
+    /// The date that it caught in the line or a field.
+    pub(super) date: Option<Cow<'l, [u8]>>,
+    /// It was found in the message rather than the whole line.
+    pub(super) in_message: bool,
+}
+
+impl Found<'_> {
+    /// The date that counts: the syslog daemon's before the service's own, which may lack the zone of its container.
+    pub(super) fn date<'a>(&'a self, head: &Head<'a>) -> Option<DateText<'a>> {
+        let own = self.date.as_deref().map(DateText::Stamp);
+        if self.in_message { head.date.or(own) } else { own.or(head.date) }
     }
 }
 
@@ -116,21 +157,47 @@ impl Filter {
                     .map_err(|fault| refused("ignoreregex", index, written, fault))?,
             );
         }
+        let mut rules = Vec::with_capacity(wanted.rules.len());
+        for (index, conditions) in wanted.rules.iter().enumerate() {
+            let rule = Rule::compile(definition.keys(), conditions);
+            rules.push(rule.map_err(|(field, _, fault)| FilterError::Where {
+                origin: origin.to_owned(),
+                index,
+                field: Some(field).filter(|field| !field.is_empty()),
+                fault: Box::new(fault),
+            })?);
+        }
         let empty = || FilterError::Empty { origin: origin.to_owned(), mode: mode.to_owned() };
-        if patterns.is_empty() {
+        if patterns.is_empty() && rules.is_empty() {
             return Err(empty());
         }
         let config = thompson::Config::new()
             .utf8(false)
             .which_captures(WhichCaptures::None)
             .nfa_size_limit(Some(SIZE_LIMIT));
-        let union = match NFA::compiler().configure(config).build_many_from_hir(&trees) {
-            Ok(union) => union,
-            Err(_) => return Err(empty()),
+        let compiler = || {
+            let mut compiler = NFA::compiler();
+            compiler.configure(config.clone());
+            compiler
         };
-        let literals: Option<Vec<Vec<Vec<u8>>>> = trees.iter().map(prefilter::required_literals).collect();
+        let union = compiler().build_many_from_hir(&trees).map_err(|_| empty())?;
+        let indices: Vec<usize> = patterns
+            .iter()
+            .enumerate()
+            .filter(|(_, pattern)| pattern.dated)
+            .map(|(index, _)| index)
+            .collect();
+        let dated_trees: Vec<&Hir> = indices.iter().filter_map(|index| trees.get(*index)).collect();
+        let dated = match indices.is_empty() {
+            true => None,
+            false => Some((compiler().build_many_from_hir(&dated_trees).map_err(|_| empty())?, indices)),
+        };
+        let whole_lines = dated.is_some() || ignore.iter().any(|exception| exception.dated);
+        let literals: Option<Vec<Vec<Vec<u8>>>> =
+            trees.iter().map(prefilter::required_literals).chain(rules.iter().map(Rule::literals)).collect();
         let literals = literals.map(|sets| prefilter::join(sets.into_iter().flatten().collect()));
-        Ok(Self { name: name.to_owned(), definition, patterns, ignore, union, literals })
+        let name = name.to_owned();
+        Ok(Self { name, definition, patterns, rules, ignore, union, dated, whole_lines, literals })
     }
 
     /// Loads what a reference (`sshd`, `sshd[mode=aggressive]`, `/path/x.toml`) names, from `directories` or the
@@ -187,9 +254,13 @@ impl Filter {
         &self.definition.journalmatch
     }
 
-    /// The patterns as they were written; the index is that of [`LineMatch::pattern`].
+    /// The patterns as they were written, then the conditions; the index is that of [`LineMatch::pattern`].
     pub fn patterns(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.patterns.iter().map(|pattern| pattern.written.as_str())
+        let written = |index: usize| match self.patterns.get(index) {
+            Some(pattern) => pattern.written.as_str(),
+            None => self.rules.get(index - self.patterns.len()).map_or("", |rule| &rule.written),
+        };
+        (0..self.patterns.len() + self.rules.len()).map(written)
     }
 
     /// The full verdict on one line (with or without its `\n`). Production stops at the first pattern that
@@ -200,21 +271,32 @@ impl Filter {
             return LineVerdict::Miss;
         }
         let head = prefix::parse(line);
-        if !self.is_ours(&head) {
-            return LineVerdict::Miss;
-        }
-        if self.ignores(head.message) {
+        let texts = self.texts(line, &head);
+        if self.ignores(texts) {
             return LineVerdict::Ignore;
         }
-        let time = head.date.and_then(|text| date::read(text, clock)).unwrap_or(clock.now);
-        let mut matches = self.patterns.iter().enumerate().filter_map(|(index, pattern)| {
-            let (address, captures) = pattern.captures(head.message)?;
+        let complete = |found: &Found<'_>, fields| LineMatch {
+            address: found.address,
+            time: found.date(&head).and_then(|text| date::read(text, clock)).unwrap_or(clock.now),
+            pattern: found.pattern,
+            attempts: head.attempts,
+            fields,
+        };
+        let by_pattern = self.patterns.iter().enumerate().filter_map(|(index, pattern)| {
+            let (found, text, captures) = find(index, pattern, texts)?;
             let fields = pattern
-                .fields(head.message, &captures)
+                .fields(text, &captures)
                 .map(|(name, caught)| (name.to_owned(), String::from_utf8_lossy(caught).into_owned()))
                 .collect();
-            Some(LineMatch { address, time, pattern: index, attempts: 1, fields })
+            Some(complete(&found, fields))
         });
+        let by_rule = (self.patterns.len()..).zip(&self.rules).filter_map(|(index, rule)| {
+            let Record { address, date, user } = rule.find(texts.message?)?;
+            let date = date.map(|date| Cow::Owned(date.into_bytes()));
+            let found = Found { pattern: index, address, date, in_message: true };
+            Some(complete(&found, user.map(|user| ("user".to_owned(), user)).into_iter().collect()))
+        });
+        let mut matches = by_pattern.chain(by_rule);
         match matches.next() {
             None => LineVerdict::Miss,
             Some(first) if all_patterns => LineVerdict::Match { first, others: matches.collect() },
@@ -222,18 +304,29 @@ impl Filter {
         }
     }
 
+    /// What of the line is to be matched.
+    pub(super) fn texts<'l>(&self, line: &'l [u8], head: &Head<'l>) -> Texts<'l> {
+        Texts {
+            whole: self.whole_lines.then(|| prefix::trim_end(line)),
+            message: self.is_ours(head).then_some(head.message),
+        }
+    }
+
     /// Whether the line is of a program whose lines count. A line without program counts: `sshd -E` writes such.
-    pub(super) fn is_ours(&self, head: &Head<'_>) -> bool {
+    fn is_ours(&self, head: &Head<'_>) -> bool {
         let programs = &self.definition.programs;
         match head.program {
-            Some(program) => programs.is_empty() || programs.iter().any(|known| known.as_bytes() == program),
+            Some(program) => programs.is_empty() || programs.iter().any(|known| is_program(known, program)),
             None => true,
         }
     }
 
-    /// Whether an ignoreregex matches the message.
-    pub(super) fn ignores(&self, message: &[u8]) -> bool {
-        self.ignore.iter().any(|regex| regex.is_match(message))
+    /// Whether an ignoreregex matches.
+    pub(super) fn ignores(&self, texts: Texts<'_>) -> bool {
+        self.ignore.iter().any(|exception| {
+            let matches = |text: &[u8]| exception.regex.is_match(text);
+            exception.dated && texts.whole.is_some_and(matches) || texts.message.is_some_and(matches)
+        })
     }
 
     /// One of the patterns.
@@ -241,13 +334,23 @@ impl Filter {
         self.patterns.get(index)
     }
 
-    /// The first pattern from `start` on that matches, with its address.
-    pub(super) fn first_from(&self, start: usize, message: &[u8]) -> Option<(usize, IpAddr)> {
+    /// The first pattern from `start` on that matches.
+    pub(super) fn first_from<'l>(&self, start: usize, texts: Texts<'l>) -> Option<Found<'l>> {
         self.patterns
             .iter()
             .enumerate()
             .skip(start)
-            .find_map(|(index, pattern)| pattern.captures(message).map(|(address, _)| (index, address)))
+            .find_map(|(index, pattern)| find(index, pattern, texts).map(|(found, _, _)| found))
+    }
+
+    /// The first rule on structured lines that matches.
+    pub(super) fn first_rule<'l>(&self, texts: Texts<'l>) -> Option<Found<'l>> {
+        let message = texts.message?;
+        (self.patterns.len()..).zip(&self.rules).find_map(|(pattern, rule)| {
+            let Record { address, date, .. } = rule.find(message)?;
+            let date = date.map(|date| Cow::Owned(date.into_bytes()));
+            Some(Found { pattern, address, date, in_message: true })
+        })
     }
 
     /// All patterns in one automaton.
@@ -255,8 +358,53 @@ impl Filter {
         &self.union
     }
 
+    /// The patterns with `<DATE>` in one automaton, and their indices.
+    pub(super) fn dated(&self) -> Option<&(NFA, Vec<usize>)> {
+        self.dated.as_ref()
+    }
+
     /// Literals of which every matching message holds one; none: any line may match.
     pub(super) fn literals(&self) -> Option<&[Vec<u8>]> {
         self.literals.as_deref()
+    }
+}
+
+/// What a pattern finds, the text in which it does, and its captures.
+fn find<'l>(index: usize, pattern: &Pattern, texts: Texts<'l>) -> Option<(Found<'l>, &'l [u8], Captures)> {
+    let whole = texts.whole.filter(|_| pattern.dated);
+    [(whole, false), (texts.message, true)].into_iter().find_map(|(text, in_message)| {
+        let text = text?;
+        let (address, captures) = pattern.captures(text)?;
+        let date = pattern.date(text, &captures).map(Cow::Borrowed);
+        Some((Found { pattern: index, address, date, in_message }, text, captures))
+    })
+}
+
+/// Whether `known`, which may hold one `*`, names the program.
+fn is_program(known: &str, program: &[u8]) -> bool {
+    known.as_bytes() == program
+        || known.split_once('*').is_some_and(|(start, end)| {
+            program.len() >= start.len() + end.len()
+                && program.starts_with(start.as_bytes())
+                && program.ends_with(end.as_bytes())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_program;
+
+    #[test]
+    fn programs_may_hold_one_star() {
+        for (known, program, is) in [
+            ("sshd", "sshd", true),
+            ("sshd", "sshd2", false),
+            ("postfix*/smtpd", "postfix/smtpd", true),
+            ("postfix*/smtpd", "postfix-in/submission/smtpd", true),
+            ("postfix*/smtpd", "postfix/qmgr", false),
+            ("ab*ba", "aba", false),
+        ] {
+            assert_eq!(is_program(known, program.as_bytes()), is, "{known} {program}");
+        }
     }
 }

@@ -13,10 +13,12 @@ mod date;
 mod definition;
 mod error;
 pub mod examples;
+mod fields;
 mod matcher;
 mod pattern;
 mod prefilter;
 mod prefix;
+mod record;
 mod reference;
 mod scanner;
 mod tags;
@@ -51,4 +53,6 @@ pub struct Failure {
     pub address: IpAddr,
     /// Which pattern of the filter, from 0.
     pub pattern: usize,
+    /// How many failures the line stands for, at least 1.
+    pub attempts: u32,
 }

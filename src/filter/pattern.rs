@@ -10,7 +10,7 @@ use regex_automata::util::captures::Captures;
 use regex_syntax::hir::{Hir, Look};
 
 use super::error::{Fault, FaultKind};
-use super::tags::{self, HOST_GROUP, HostTag, expand};
+use super::tags::{self, DATE_GROUP, HOST_GROUP, HostTag, expand};
 use super::tail::Tail;
 
 /// What one pattern may take once compiled, in bytes.
@@ -21,6 +21,8 @@ const SIZE_LIMIT: usize = 1 << 20;
 pub(super) struct Pattern {
     /// As it was written.
     pub(super) written: String,
+    /// It has a `<DATE>` and is therefore tried on the whole line first.
+    pub(super) dated: bool,
     regex: Regex,
     host: HostTag,
     tail: Option<Tail>,
@@ -41,8 +43,10 @@ impl Pattern {
         let Some(host) = expanded.host else {
             return Err(Fault { offset: written.len(), kind: FaultKind::NoHost });
         };
-        let tail = Tail::of(&hir);
-        Ok((Self { written: written.to_owned(), regex, host, tail }, hir))
+        let dated = expanded.dated;
+        // A dated pattern needs captures anyway, for its date.
+        let tail = if dated { None } else { Tail::of(&hir) };
+        Ok((Self { written: written.to_owned(), dated, regex, host, tail }, hir))
     }
 
     /// The address of a message that this pattern is known to match, without captures where possible.
@@ -68,7 +72,15 @@ impl Pattern {
         Some((address, captures))
     }
 
-    /// The named captures other than the host, with what they caught.
+    /// The date that a match caught.
+    pub(super) fn date<'a>(&self, message: &'a [u8], captures: &Captures) -> Option<&'a [u8]> {
+        if !self.dated {
+            return None;
+        }
+        message.get(captures.get_group_by_name(DATE_GROUP)?.range())
+    }
+
+    /// The named captures other than host and date, with what they caught.
     pub(super) fn fields<'a>(
         &'a self,
         message: &'a [u8],
@@ -76,28 +88,55 @@ impl Pattern {
     ) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         let info = captures.group_info();
         let names = captures.pattern().into_iter().flat_map(|pattern| info.pattern_names(pattern)).flatten();
-        names.filter(|name| *name != HOST_GROUP).filter_map(|name| {
+        names.filter(|name| *name != HOST_GROUP && *name != DATE_GROUP).filter_map(|name| {
             let caught = message.get(captures.get_group_by_name(name)?.range())?;
             Some((tags::field_name(name).unwrap_or(name), caught))
         })
     }
 }
 
+/// An ignoreregex.
+#[derive(Debug)]
+pub(super) struct Exception {
+    /// It has a `<DATE>` and is therefore tried on the whole line too.
+    pub(super) dated: bool,
+    pub(super) regex: Regex,
+}
+
 /// Compiles an ignoreregex: any tags, no host needed.
-pub(super) fn compile_ignore(written: &str) -> Result<Regex, Fault> {
-    compile(written).map(|(_, _, regex)| regex)
+pub(super) fn compile_ignore(written: &str) -> Result<Exception, Fault> {
+    compile(written).map(|(expanded, _, regex)| Exception { dated: expanded.dated, regex })
+}
+
+/// Compiles the expression on one field of a structured line; it may match anywhere in it.
+pub(super) fn compile_field(written: &str) -> Result<Regex, Fault> {
+    let expanded = expand(written)?;
+    let hir = tree(&expanded, written)?;
+    build(&hir)
 }
 
 fn compile(written: &str) -> Result<(tags::Expanded, Hir, Regex), Fault> {
     let expanded = expand(written)?;
-    let hir = parse(&expanded.regex).map_err(|(at, text)| Fault {
-        offset: expanded.written_offset(at).min(written.len()),
-        kind: FaultKind::Syntax(text),
-    })?;
+    let hir = tree(&expanded, written)?;
     if !hir.properties().look_set_prefix().contains(Look::Start) {
         return Err(Fault { offset: 0, kind: FaultKind::NotAnchored });
     }
-    let regex = Regex::builder()
+    let regex = build(&hir)?;
+    if regex.is_match(b"") {
+        return Err(Fault { offset: 0, kind: FaultKind::MatchesNothing });
+    }
+    Ok((expanded, hir, regex))
+}
+
+fn tree(expanded: &tags::Expanded, written: &str) -> Result<Hir, Fault> {
+    parse(&expanded.regex).map_err(|(at, text)| Fault {
+        offset: expanded.written_offset(at).min(written.len()),
+        kind: FaultKind::Syntax(text),
+    })
+}
+
+fn build(hir: &Hir) -> Result<Regex, Fault> {
+    Regex::builder()
         .configure(
             meta::Config::new()
                 .utf8_empty(false)
@@ -107,12 +146,8 @@ fn compile(written: &str) -> Result<(tags::Expanded, Hir, Regex), Fault> {
                 .nfa_size_limit(Some(SIZE_LIMIT))
                 .onepass_size_limit(Some(SIZE_LIMIT / 8)),
         )
-        .build_from_hir(&hir)
-        .map_err(|_| Fault { offset: 0, kind: FaultKind::TooBig })?;
-    if regex.is_match(b"") {
-        return Err(Fault { offset: 0, kind: FaultKind::MatchesNothing });
-    }
-    Ok((expanded, hir, regex))
+        .build_from_hir(hir)
+        .map_err(|_| Fault { offset: 0, kind: FaultKind::TooBig })
 }
 
 /// The syntax tree of a regular expression on bytes with ASCII classes; an error has its byte and its text.

@@ -10,7 +10,9 @@ use aho_corasick::packed::{Config, MatchKind, Searcher};
 use aho_corasick::{AhoCorasick, Span};
 use memchr::{memchr, memmem, memrchr};
 use regex_syntax::hir::literal::Extractor;
-use regex_syntax::hir::{Hir, HirKind};
+use regex_syntax::hir::{Dot, Hir, HirKind, Repetition};
+
+use super::tags::DATE_GROUP;
 
 /// How many literals one Teddy takes.
 const TEDDY_LIMIT: usize = 64;
@@ -75,9 +77,17 @@ pub(super) fn required_literals(pattern: &Hir) -> Option<Vec<Vec<u8>>> {
     best.map(|(_, set)| set)
 }
 
-/// The pieces of a concatenation, captures opened.
+/// The pieces of a concatenation, captures opened; but a date's text is in every line and says nothing.
 fn flatten(hir: &Hir, items: &mut Vec<Hir>) {
     match hir.kind() {
+        HirKind::Capture(group) if group.name.as_deref() == Some(DATE_GROUP) => {
+            items.push(Hir::repetition(Repetition {
+                min: 1,
+                max: None,
+                greedy: true,
+                sub: Box::new(Hir::dot(Dot::AnyByteExceptLF)),
+            }));
+        }
         HirKind::Concat(parts) => parts.iter().for_each(|part| flatten(part, items)),
         HirKind::Capture(group) => flatten(&group.sub, items),
         _ => items.push(hir.clone()),

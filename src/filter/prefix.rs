@@ -18,6 +18,8 @@ pub(super) enum DateText<'a> {
     Bsd(&'a [u8]),
     /// `2026-11-21T06:50:25`, with optional fraction and offset, `T` or a space between.
     Iso(&'a [u8]),
+    /// What `<DATE>` caught, or the field that tells the time: any of the shapes that services write.
+    Stamp(&'a [u8]),
 }
 
 /// A line, taken apart.
@@ -31,6 +33,8 @@ pub(super) struct Head<'a> {
     pub(super) pid: Option<&'a [u8]>,
     /// What the program said, without `\r` and spaces at its end.
     pub(super) message: &'a [u8],
+    /// How many times it said so: rsyslog folds lines that repeat into `message repeated 3 times: [ ...]`.
+    pub(super) attempts: u32,
 }
 
 const MONTHS: [&[u8; 3]; 12] =
@@ -55,16 +59,32 @@ pub(super) fn parse(line: &[u8]) -> Head<'_> {
     let (date, rest) = match take_date(rest) {
         Some((date, rest)) => (Some(date), rest),
         None if priority => (None, rest),
-        None => return Head { date: None, program: None, pid: None, message: line },
+        None => return Head { date: None, program: None, pid: None, message: line, attempts: 1 },
     };
     let rest = rest.trim_ascii_start();
     match tagged(rest) {
-        Some((program, pid, message)) => Head { date, program: Some(program), pid, message },
-        None => Head { date, program: None, pid: None, message: rest },
+        Some((program, pid, message)) => {
+            let (attempts, message) = repeated(message).unwrap_or((1, message));
+            Head { date, program: Some(program), pid, message, attempts }
+        }
+        None => Head { date, program: None, pid: None, message: rest, attempts: 1 },
     }
 }
 
-fn trim_end(mut line: &[u8]) -> &[u8] {
+/// What rsyslog's `message repeated N times: [ MESSAGE]` folds, and N. Only the logging daemon writes behind the tag.
+fn repeated(message: &[u8]) -> Option<(u32, &[u8])> {
+    let rest = message.strip_prefix(b"message repeated ")?;
+    let (digits, rest) = split_token(rest)?;
+    let inner = rest.strip_prefix(b"times: [")?.strip_suffix(b"]")?;
+    if digits.len() > 6 {
+        return None;
+    }
+    let times: u32 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some((times.max(1), inner.trim_ascii()))
+}
+
+/// The line without line end and blanks at its end.
+pub(super) fn trim_end(mut line: &[u8]) -> &[u8] {
     while let [rest @ .., b'\r' | b'\n' | b' ' | b'\t'] = line {
         line = rest;
     }
@@ -215,13 +235,10 @@ fn rfc5424(text: &[u8]) -> Option<Head<'_>> {
     let (procid, rest) = split_token(rest)?;
     let (_msgid, rest) = split_token(rest).unwrap_or((rest, b""));
     let message = skip_structured_data(rest)?.trim_ascii_start();
+    let message = message.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(message);
+    let (attempts, message) = repeated(message).unwrap_or((1, message));
     let given = |field: &'static [u8], value| (value != field).then_some(value);
-    Some(Head {
-        date,
-        program: given(b"-", app),
-        pid: given(b"-", procid),
-        message: message.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(message),
-    })
+    Some(Head { date, program: given(b"-", app), pid: given(b"-", procid), message, attempts })
 }
 
 impl<'a> DateText<'a> {
@@ -269,7 +286,7 @@ mod tests {
         let head = parse(line.as_bytes());
         let text = |bytes| std::str::from_utf8(bytes).unwrap();
         let date = head.date.map(|date| match date {
-            DateText::Bsd(text) | DateText::Iso(text) => text,
+            DateText::Bsd(text) | DateText::Iso(text) | DateText::Stamp(text) => text,
         });
         (date.map(text), head.program.map(text), head.pid.map(text), text(head.message))
     }
@@ -313,6 +330,21 @@ mod tests {
         assert_eq!(seen("<34>1 - h sshd - - - Failed"), (None, Some("sshd"), None, "Failed"));
         // Broken structured data is no head.
         assert_eq!(seen("<34>1 2003-10-11T22:14:15Z h sshd 1 - [a b=\"x] Failed").1, None);
+    }
+
+    #[test]
+    fn rsyslog_folds_repeated_messages() {
+        let head = |line: &'static str| {
+            let head = parse(line.as_bytes());
+            (head.attempts, std::str::from_utf8(head.message).unwrap())
+        };
+        assert_eq!(head("Nov 21 06:50:25 h sshd[7]: message repeated 3 times: [ Failed x]"), (3, "Failed x"));
+        assert_eq!(head("<34>1 - h sshd - - - message repeated 2 times: [ Failed x]"), (2, "Failed x"));
+        for line in
+            ["message repeated 3 times: [ a]", "Nov 21 06:50:25 h sshd[7]: message repeated x times: [ a]"]
+        {
+            assert_eq!(head(line).0, 1);
+        }
     }
 
     #[test]

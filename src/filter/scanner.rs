@@ -4,18 +4,18 @@
 //! all patterns of the filter, the host from the line's end, and the date last, because most lines share
 //! it with the line before. Each shortcut gives exactly what [`Filter::line`] gives; property tests hold them to it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use regex_automata::hybrid::dfa::{Cache, DFA};
+use regex_automata::nfa::thompson::NFA;
 use regex_automata::{Anchored, Input, MatchKind};
 
 use super::date::Dates;
-use super::matcher::{Filter, LineVerdict};
+use super::matcher::{Filter, Found, LineVerdict, Texts};
 use super::pattern::Quick;
 use super::prefilter::Prefilter;
-use super::prefix::{self, Head};
+use super::prefix::{self, DateText};
 use super::{Clock, Failure, LONGEST_LINE};
 
 /// What the lazy DFAs of one scanner may take together, in bytes.
@@ -46,6 +46,8 @@ struct Armed {
     filter: Arc<Filter>,
     /// None where it cannot be built: each pattern is then tried by itself.
     automaton: Option<(DFA, Cache)>,
+    /// That of the patterns with `<DATE>`, for whole lines.
+    dated: Option<(DFA, Cache)>,
 }
 
 impl Scanner {
@@ -73,13 +75,12 @@ impl Scanner {
             }
             let head = prefix::parse(line);
             for &index in concerned {
-                let Some((pattern, address)) =
-                    self.filters.get_mut(index).and_then(|armed| armed.judge(&head, &mut self.counters))
-                else {
-                    continue;
-                };
-                let time = moment(&head, clock, &mut self.dates, &mut self.counters);
-                on_failure(index, Failure { time, address, pattern }, line);
+                let Some(armed) = self.filters.get_mut(index) else { continue };
+                let texts = armed.filter.texts(line, &head);
+                let Some(found) = armed.judge(texts, &mut self.counters) else { continue };
+                let time = moment(found.date(&head), clock, &mut self.dates, &mut self.counters);
+                let Found { address, pattern, .. } = found;
+                on_failure(index, Failure { time, address, pattern, attempts: head.attempts }, line);
             }
         }
     }
@@ -104,14 +105,20 @@ impl Scanner {
     pub fn cache_bytes(&self) -> usize {
         self.filters
             .iter()
-            .filter_map(|armed| armed.automaton.as_ref())
+            .flat_map(|armed| [armed.automaton.as_ref(), armed.dated.as_ref()])
+            .flatten()
             .map(|(_, cache)| cache.memory_usage())
             .sum()
     }
 }
 
-fn moment(head: &Head<'_>, clock: &Clock, dates: &mut Dates, counters: &mut Counters) -> Timestamp {
-    match head.date {
+fn moment(
+    date: Option<DateText<'_>>,
+    clock: &Clock,
+    dates: &mut Dates,
+    counters: &mut Counters,
+) -> Timestamp {
+    match date {
         None => clock.now,
         Some(text) => dates.read(text, clock).unwrap_or_else(|| {
             counters.undated += 1;
@@ -124,41 +131,72 @@ impl Armed {
     fn new(filter: &Arc<Filter>, cache_capacity: usize) -> Self {
         let config = DFA::config()
             .match_kind(MatchKind::LeftmostFirst)
-            .cache_capacity(cache_capacity)
+            .cache_capacity(if filter.dated().is_some() { cache_capacity / 2 } else { cache_capacity })
             .skip_cache_capacity_check(true);
-        let automaton = DFA::builder().configure(config).build_from_nfa(filter.union().clone()).ok();
+        let build = |nfa: &NFA| {
+            let dfa = DFA::builder().configure(config.clone()).build_from_nfa(nfa.clone()).ok()?;
+            let cache = dfa.create_cache();
+            Some((dfa, cache))
+        };
         Self {
             filter: Arc::clone(filter),
-            automaton: automaton.map(|dfa| {
-                let cache = dfa.create_cache();
-                (dfa, cache)
-            }),
+            automaton: build(filter.union()),
+            dated: filter.dated().and_then(|(nfa, _)| build(nfa)),
         }
     }
 
-    /// The first pattern that matches, with its address.
-    fn judge(&mut self, head: &Head<'_>, counters: &mut Counters) -> Option<(usize, IpAddr)> {
-        if !self.filter.is_ours(head) {
-            return None;
-        }
-        let found = self.first_match(head.message)?;
-        if self.filter.ignores(head.message) {
+    /// The first pattern that matches.
+    fn judge<'l>(&mut self, texts: Texts<'l>, counters: &mut Counters) -> Option<Found<'l>> {
+        let found = match self.first_match(texts) {
+            Some(found) => found,
+            None => self.filter.first_rule(texts)?,
+        };
+        if self.filter.ignores(texts) {
             counters.ignored += 1;
             return None;
         }
         Some(found)
     }
 
-    fn first_match(&mut self, message: &[u8]) -> Option<(usize, IpAddr)> {
-        let Some((dfa, cache)) = &mut self.automaton else { return self.filter.first_from(0, message) };
-        let first = match dfa.try_search_fwd(cache, &Input::new(message).anchored(Anchored::Yes)) {
-            Ok(found) => found?.pattern().as_usize(),
-            Err(_) => return self.filter.first_from(0, message),
+    fn first_match<'l>(&mut self, texts: Texts<'l>) -> Option<Found<'l>> {
+        let Some(first) = self.first_index(texts) else { return self.filter.first_from(0, texts) };
+        let first = first?;
+        let pattern = self.filter.pattern(first)?;
+        let quick = match texts.message {
+            Some(message) if !pattern.dated => pattern.quick(message),
+            _ => Quick::Unknown,
         };
-        match self.filter.pattern(first)?.quick(message) {
-            Quick::Decided(Some(address)) => Some((first, address)),
-            Quick::Decided(None) => self.filter.first_from(first + 1, message),
-            Quick::Unknown => self.filter.first_from(first, message),
+        match quick {
+            Quick::Decided(Some(address)) => {
+                Some(Found { pattern: first, address, date: None, in_message: true })
+            }
+            Quick::Decided(None) => self.filter.first_from(first + 1, texts),
+            Quick::Unknown => self.filter.first_from(first, texts),
         }
     }
+
+    /// The first pattern whose expression matches; none at all if the automata cannot tell.
+    fn first_index(&mut self, texts: Texts<'_>) -> Option<Option<usize>> {
+        let in_message = match texts.message {
+            Some(message) => search(self.automaton.as_mut()?, message)?,
+            None => None,
+        };
+        let in_line = match (texts.whole, self.filter.dated()) {
+            // Where there is no head, the message is the line.
+            (Some(whole), Some((_, indices))) if texts.message != Some(whole) => {
+                search(self.dated.as_mut()?, whole)?.and_then(|at| indices.get(at).copied())
+            }
+            _ => None,
+        };
+        Some(match (in_message, in_line) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        })
+    }
+}
+
+/// Which pattern is the first to match; none at all if the automaton gave up.
+fn search((dfa, cache): &mut (DFA, Cache), text: &[u8]) -> Option<Option<usize>> {
+    let found = dfa.try_search_fwd(cache, &Input::new(text).anchored(Anchored::Yes)).ok()?;
+    Some(found.map(|half| half.pattern().as_usize()))
 }

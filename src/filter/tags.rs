@@ -9,10 +9,14 @@
 
 use std::net::IpAddr;
 
+use super::date;
 use super::error::{Fault, FaultKind, closest};
 
 /// The capture group that holds the address.
 pub(super) const HOST_GROUP: &str = "host";
+
+/// The capture group that holds the date.
+pub(super) const DATE_GROUP: &str = "date";
 
 /// `<F-X>` captures live in groups with this prefix, so that none can be called `host`.
 const FIELD_PREFIX: &str = "f_";
@@ -39,7 +43,7 @@ impl HostTag {
     /// The address that `text` is, IPv4-mapped folded to IPv4 and the zone dropped.
     pub(super) fn address(self, text: &[u8]) -> Option<IpAddr> {
         let written: IpAddr = match memchr::memchr(b'%', text) {
-            None => std::str::from_utf8(text).ok()?.parse().ok()?,
+            None => std::str::from_utf8(without_port(text)).ok()?.parse().ok()?,
             Some(percent) => {
                 let (address, zone) = text.split_at_checked(percent)?;
                 if zone.len() < 2 {
@@ -55,6 +59,21 @@ impl HostTag {
     }
 }
 
+/// `192.0.2.1:4711` without its port: many services write one there, and the run of host bytes holds it. (Behind an
+/// IPv6 address a port is only told apart by brackets, which are not of the run.)
+fn without_port(text: &[u8]) -> &[u8] {
+    match memchr::memchr(b':', text).and_then(|colon| text.split_at_checked(colon)) {
+        Some((address, [_, port @ ..]))
+            if (1..=5).contains(&port.len())
+                && port.iter().all(u8::is_ascii_digit)
+                && memchr::memchr(b'.', address).is_some() =>
+        {
+            address
+        }
+        _ => text,
+    }
+}
+
 /// A pattern whose tags have become groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Expanded {
@@ -62,6 +81,8 @@ pub(super) struct Expanded {
     pub(super) regex: String,
     /// What its host group accepts; none if there is no host tag.
     pub(super) host: Option<HostTag>,
+    /// It has a `<DATE>`: it describes whole lines rather than messages behind a syslog head.
+    pub(super) dated: bool,
     /// Where pieces of the expression came from: (byte in `regex`, byte in the pattern), ascending.
     origins: Vec<(usize, usize)>,
 }
@@ -84,8 +105,12 @@ pub(super) fn field_name(group: &str) -> Option<&str> {
 
 /// Expands the tags of `pattern`.
 pub(super) fn expand(pattern: &str) -> Result<Expanded, Fault> {
-    let mut expanded =
-        Expanded { regex: String::with_capacity(pattern.len() + 32), host: None, origins: Vec::new() };
+    let mut expanded = Expanded {
+        regex: String::with_capacity(pattern.len() + 32),
+        host: None,
+        dated: false,
+        origins: Vec::new(),
+    };
     let mut open: Vec<(usize, &str)> = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
     let mut rest = pattern;
@@ -115,6 +140,16 @@ pub(super) fn expand(pattern: &str) -> Result<Expanded, Fault> {
             expanded.regex.push('>');
             expanded.regex.push_str(HOST_CLASS);
             expanded.regex.push_str(r")\]?");
+        } else if tag == "DATE" {
+            if expanded.dated {
+                return fault(FaultKind::Twice { tag: tag.to_owned() });
+            }
+            expanded.dated = true;
+            expanded.regex.push_str("(?P<");
+            expanded.regex.push_str(DATE_GROUP);
+            expanded.regex.push('>');
+            expanded.regex.push_str(date::SHAPES);
+            expanded.regex.push(')');
         } else if DIALECT_TAGS.contains(&tag) || tag == "F-CONTENT" {
             return fault(FaultKind::DialectTag { tag: tag.to_owned() });
         } else if let Some(name) = tag.strip_prefix("F-").filter(|name| !name.is_empty()) {
@@ -128,7 +163,7 @@ pub(super) fn expand(pattern: &str) -> Result<Expanded, Fault> {
             expanded.regex.push_str(&name.to_ascii_lowercase().replace('-', "_"));
             expanded.regex.push('>');
         } else {
-            let near = closest(tag, HOST_TAGS.into_iter().chain(["F-USER", "F-ALT_USER"]));
+            let near = closest(tag, HOST_TAGS.into_iter().chain(["DATE", "F-USER", "F-ALT_USER"]));
             return fault(FaultKind::UnknownTag { tag: tag.to_owned(), near });
         }
         at = pattern.len() - after.len();
@@ -199,6 +234,9 @@ mod tests {
         assert_eq!(any("192.0.2.1").as_deref(), Some("192.0.2.1"));
         assert_eq!(any("::ffff:192.0.2.1").as_deref(), Some("192.0.2.1"));
         assert_eq!(any("fe80::1%eth0").as_deref(), Some("fe80::1"));
+        assert_eq!(any("192.0.2.1:4711").as_deref(), Some("192.0.2.1"));
+        assert_eq!(any("192.0.2.1:"), None);
+        assert_eq!(any("192.0.2.1:471111"), None);
         for wrong in ["300.1.1.1", "192.030.0.6", "1.2.3", "fe80::1%", "1.2.3.4%eth0", "example.com", ":", ""]
         {
             assert_eq!(any(wrong), None, "{wrong}");

@@ -31,6 +31,15 @@ fn filters() -> Vec<Arc<Filter>> {
             filter(
                 "description='captures'\nignoreregex=['^Failed .*oracle']\nfailregex=['^Failed .* from <HOST> port', '^Failed .* from <IP4>.*$', '^Invalid user .* from <IP6>\\b']",
             ),
+            filter(
+                "description='whole lines'\nprograms=['sshd']\nignoreregex=['^<DATE> x y oracle']\nfailregex=['^<HOST> \\S+ \\[<DATE>\\] \"GET ', '^\\[?<DATE>\\]? x y .* from <HOST>$', '^x y .* from <HOST>$', '^(?:<DATE> )?root from <HOST>']",
+            ),
+            filter(
+                "description='fields'\nformat='json'\nhost=['ip','peer']\ntime='ts'\nwhere.status=[401,22]\nwhere.user={regex='root|x'}",
+            ),
+            filter(
+                "description='more fields'\nformat='logfmt'\nhost='ip'\nwhere.msg='Failed password for root'",
+            ),
             filter("description='no literal'\nprograms=['x']\nfailregex=['^\\S+ \\S+ <HOST>$']"),
         ]
     });
@@ -51,8 +60,8 @@ fn line_by_line(filters: &[Arc<Filter>], block: &[u8]) -> Vec<Reported> {
     for line in block.split(|byte| *byte == b'\n') {
         for (index, filter) in filters.iter().enumerate() {
             if let LineVerdict::Match { first, .. } = filter.line(line, &clock(), false) {
-                let LineMatch { address, time, pattern, .. } = first;
-                found.push((index, Failure { time, address, pattern }, line.to_vec()));
+                let LineMatch { address, time, pattern, attempts, .. } = first;
+                found.push((index, Failure { time, address, pattern, attempts }, line.to_vec()));
             }
         }
     }
@@ -68,6 +77,12 @@ fn line() -> impl Strategy<Value = String> {
         "2026-11-21T06:50:25.5+01:00 gw sshd-session[9]: ",
         "<34>1 2026-11-21T06:50:25Z gw sshd 1 - [a b=\"]\"] ",
         "Nov 21 06:50:25 gw x[1]: ",
+        "Nov 21 06:50:25 gw sshd[12]: message repeated 3 times: [ ",
+        "2026-11-21 06:50:25,123 x y ",
+        "Nov 21 06:50:25 gw sshd[1]: [Sat Nov 21 06:50:25 2026] x y ",
+        "Sat Nov 21 06:50:25 2026 ",
+        "192.0.2.1 - [21/Nov/2026:06:50:25 +0000] ",
+        "{",
         "",
     ]);
     let piece = prop::sample::select(vec![
@@ -111,6 +126,16 @@ fn line() -> impl Strategy<Value = String> {
         " user=a",
         " ",
         "\r",
+        "]",
+        "x y ",
+        "[Nov 21 06:50:25] ",
+        "2026/11/21 06:50:25 ",
+        "- [21/Nov/2026:06:50:25 +0000] \"GET ",
+        r#""ip":"192.0.2.1","#,
+        r#""peer":"[2001:db8::1]:22","status":401,"user":"root"}"#,
+        r#""ts":1795243825.5,"#,
+        r#"msg="Failed password for root" "#,
+        "ip=192.0.2.4 ",
         "\u{e9}",
     ]);
     let genuine = (
@@ -143,7 +168,7 @@ proptest! {
         let filters = filters();
         prop_assert_eq!(scanned(&filters, block.as_bytes()), line_by_line(&filters, block.as_bytes()));
         // Without the filter that has no literals, only lines with a literal are looked at.
-        prop_assert_eq!(scanned(&filters[..3], block.as_bytes()), line_by_line(&filters[..3], block.as_bytes()));
+        prop_assert_eq!(scanned(&filters[..6], block.as_bytes()), line_by_line(&filters[..6], block.as_bytes()));
     }
 
     #[test]

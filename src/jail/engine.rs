@@ -164,7 +164,7 @@ impl Engine {
             jail.tally.already_banned += 1;
             return None;
         }
-        match jail.window.count(prefix, failure.time, now) {
+        match jail.window.count(prefix, failure.time, failure.attempts, now) {
             Counted::Stale => {
                 jail.tally.stale += 1;
                 None
@@ -189,7 +189,7 @@ impl Engine {
         }
         let prefix = banned_as(address, jail.ipv6_prefix, &[&self.allow, &self.own, &jail.allow]);
         if self.bans.get(&prefix, &jail.name).is_none() {
-            jail.window.count(prefix, failure.time, now);
+            jail.window.count(prefix, failure.time, failure.attempts, now);
         }
     }
 

@@ -32,7 +32,7 @@ fn engine(maxretry: u32) -> Engine {
 }
 
 fn fail(engine: &mut Engine, address: &str, second: i64) -> Option<Verdict> {
-    let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0 };
+    let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
     engine.observe(JailId(0), &failure, &"auth.log".into(), at(second))
 }
 
@@ -96,7 +96,7 @@ fn who_is_banned_is_not_counted_again() {
 #[test]
 fn old_lines_never_ban() {
     let mut engine = engine(1);
-    let failure = Failure { time: at(0), address: "203.0.113.9".parse().unwrap(), pattern: 0 };
+    let failure = Failure { time: at(0), address: "203.0.113.9".parse().unwrap(), pattern: 0, attempts: 1 };
     assert_eq!(engine.observe(JailId(0), &failure, &"auth.log".into(), at(601)), None);
     assert_eq!(engine.jails()[0].tally.stale, 1);
 }
@@ -169,7 +169,12 @@ fn unban_of_one_jail_keeps_the_others() {
 #[test]
 fn what_was_acted_upon_before_a_restart_is_counted_and_leads_to_nothing() {
     let mut engine = engine(3);
-    let failure = |second| Failure { time: at(second), address: "203.0.113.9".parse().unwrap(), pattern: 0 };
+    let failure = |second| Failure {
+        time: at(second),
+        address: "203.0.113.9".parse().unwrap(),
+        pattern: 0,
+        attempts: 1,
+    };
     for second in 0..5 {
         engine.recall(JailId(0), &failure(second), at(10));
     }

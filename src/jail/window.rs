@@ -78,10 +78,10 @@ impl Window {
         }
     }
 
-    /// Counts one failure of `prefix` at `time`, read at `now`.
+    /// Counts `attempts` failures (at least 1) of `prefix` at `time`, read at `now`.
     ///
     /// A time after `now` is a clock that goes wrong somewhere: it counts as `now`.
-    pub fn count(&mut self, prefix: IpNet, time: Timestamp, now: Timestamp) -> Counted {
+    pub fn count(&mut self, prefix: IpNet, time: Timestamp, attempts: u32, now: Timestamp) -> Counted {
         let time = Second::from(time.min(now));
         if self.is_over(time, Second::from(now)) {
             return Counted::Stale;
@@ -92,7 +92,9 @@ impl Window {
         let (findtime, maxretry) = (self.findtime, self.maxretry);
         let times = self.tracked.entry(prefix).or_default();
         let place = times.partition_point(|&earlier| earlier <= time);
-        times.insert(place, time);
+        // More than maxretry of them change nothing, and an entry stays small.
+        let attempts = usize::try_from(attempts).unwrap_or(usize::MAX).clamp(1, maxretry);
+        times.insert_many(place, std::iter::repeat_n(time, attempts));
         let newest = times.last().copied().unwrap_or(time);
         times.retain(|earlier| newest.0 - earlier.0 <= findtime);
         let excess = times.len().saturating_sub(maxretry);
@@ -187,11 +189,18 @@ mod tests {
     }
 
     #[test]
+    fn a_line_may_stand_for_several_failures() {
+        let mut window = Window::new(Duration::from_secs(60), 5, 10);
+        assert_eq!(window.count(host(1), at(0), 3, at(0)), Counted::Below(3));
+        assert_eq!(window.count(host(1), at(1), 1_000_000, at(1)), Counted::Reached(5));
+    }
+
+    #[test]
     fn the_last_failure_within_the_window_reaches_the_limit() {
         let mut window = Window::new(MINUTE, 3, 10);
-        assert_eq!(window.count(host(1), at(0), at(0)), Counted::Below(1));
-        assert_eq!(window.count(host(1), at(30), at(30)), Counted::Below(2));
-        assert_eq!(window.count(host(1), at(60), at(60)), Counted::Reached(3));
+        assert_eq!(window.count(host(1), at(0), 1, at(0)), Counted::Below(1));
+        assert_eq!(window.count(host(1), at(30), 1, at(30)), Counted::Below(2));
+        assert_eq!(window.count(host(1), at(60), 1, at(60)), Counted::Reached(3));
         assert!(window.is_empty());
     }
 
@@ -199,23 +208,23 @@ mod tests {
     fn the_window_slides() {
         let mut window = Window::new(MINUTE, 3, 10);
         for second in [0, 40, 80, 120, 160] {
-            assert!(matches!(window.count(host(1), at(second), at(second)), Counted::Below(1 | 2)));
+            assert!(matches!(window.count(host(1), at(second), 1, at(second)), Counted::Below(1 | 2)));
         }
     }
 
     #[test]
     fn a_line_older_than_findtime_never_counts() {
         let mut window = Window::new(MINUTE, 1, 10);
-        assert_eq!(window.count(host(1), at(0), at(61)), Counted::Stale);
-        assert_eq!(window.count(host(1), at(0), at(60)), Counted::Reached(1));
+        assert_eq!(window.count(host(1), at(0), 1, at(61)), Counted::Stale);
+        assert_eq!(window.count(host(1), at(0), 1, at(60)), Counted::Reached(1));
     }
 
     #[test]
     fn a_line_from_the_future_counts_as_now() {
         let mut window = Window::new(MINUTE, 2, 10);
-        assert_eq!(window.count(host(1), at(86_400), at(0)), Counted::Below(1));
+        assert_eq!(window.count(host(1), at(86_400), 1, at(0)), Counted::Below(1));
         assert_eq!(
-            window.count(host(1), at(120), at(120)),
+            window.count(host(1), at(120), 1, at(120)),
             Counted::Below(1),
             "the first one is over by now"
         );
@@ -224,31 +233,31 @@ mod tests {
     #[test]
     fn lines_out_of_order_are_counted_by_their_own_time() {
         let mut window = Window::new(MINUTE, 3, 10);
-        window.count(host(1), at(100), at(110));
-        window.count(host(1), at(60), at(110));
-        assert_eq!(window.count(host(1), at(80), at(110)), Counted::Reached(3));
+        window.count(host(1), at(100), 1, at(110));
+        window.count(host(1), at(60), 1, at(110));
+        assert_eq!(window.count(host(1), at(80), 1, at(110)), Counted::Reached(3));
     }
 
     #[test]
     fn a_flood_of_one_time_addresses_does_not_push_out_who_keeps_trying() {
         let mut window = Window::new(MINUTE, 5, 1000);
         for _ in 0..4 {
-            window.count(host(0), at(0), at(0));
+            window.count(host(0), at(0), 1, at(0));
         }
         for forged in 1..=100_000 {
-            window.count(host(forged), at(1), at(1));
+            window.count(host(forged), at(1), 1, at(1));
             assert!(window.len() <= 1000);
         }
-        assert_eq!(window.count(host(0), at(2), at(2)), Counted::Reached(5));
+        assert_eq!(window.count(host(0), at(2), 1, at(2)), Counted::Reached(5));
     }
 
     #[test]
     fn sweeping_forgets_what_is_over_and_nothing_else() {
         let mut window = Window::new(MINUTE, 5, 1000);
         for n in 0..100 {
-            window.count(host(n), at(0), at(0));
+            window.count(host(n), at(0), 1, at(0));
         }
-        window.count(host(200), at(50), at(50));
+        window.count(host(200), at(50), 1, at(50));
         for _ in 0..30 {
             window.sweep(at(90), 10);
         }
@@ -266,7 +275,7 @@ mod tests {
                 kept.push(now);
                 kept.retain(|&time| now - time <= 60);
                 let expected = kept.len() >= maxretry as usize;
-                let got = matches!(window.count(host(1), at(now), at(now)), Counted::Reached(_));
+                let got = matches!(window.count(host(1), at(now), 1, at(now)), Counted::Reached(_));
                 prop_assert_eq!(got, expected);
                 if got { kept.clear(); }
             }

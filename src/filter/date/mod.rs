@@ -8,12 +8,15 @@
 //!
 //! Consecutive lines mostly share their date, so the bytes of the last one are remembered.
 
+mod stamp;
+
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Clock;
 use super::prefix::{DateText, month};
+pub(super) use stamp::SHAPES;
 
 /// The longest date that is remembered: 9 digits of fraction and an offset.
 const LONGEST: usize = 35;
@@ -21,10 +24,19 @@ const LONGEST: usize = 35;
 /// How far back the year of 29 February is looked for: two leap years can be eight years apart.
 const YEARS_BACK: i16 = 8;
 
+/// Which kind of date the remembered bytes were read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bsd,
+    Iso,
+    Stamp,
+}
+
 /// The reader of dates, with the one it saw last.
 #[derive(Debug, Default)]
 pub(super) struct Dates {
     last: Vec<u8>,
+    kind: Option<Kind>,
     value: Option<Timestamp>,
 }
 
@@ -32,16 +44,24 @@ impl Dates {
     /// Forgets the last date, because the clock may have moved on.
     pub(super) fn forget(&mut self) {
         self.last.clear();
+        self.kind = None;
     }
 
     /// The moment that `text` names; none for a date that does not exist.
     pub(super) fn read(&mut self, text: DateText<'_>, clock: &Clock) -> Option<Timestamp> {
-        let (DateText::Bsd(bytes) | DateText::Iso(bytes)) = text;
-        if self.last != bytes {
+        let (bytes, kind) = match text {
+            DateText::Bsd(bytes) => (bytes, Kind::Bsd),
+            DateText::Iso(bytes) => (bytes, Kind::Iso),
+            DateText::Stamp(bytes) => (bytes, Kind::Stamp),
+        };
+        if self.last != bytes || self.kind != Some(kind) {
             self.value = read(text, clock);
+            self.kind = Some(kind);
             self.last.clear();
             if bytes.len() <= LONGEST {
                 self.last.extend_from_slice(bytes);
+            } else {
+                self.kind = None;
             }
         }
         self.value
@@ -53,6 +73,7 @@ pub(super) fn read(text: DateText<'_>, clock: &Clock) -> Option<Timestamp> {
     match text {
         DateText::Bsd(text) => bsd(text, clock),
         DateText::Iso(text) => iso(text, clock),
+        DateText::Stamp(text) => stamp::read(text, clock),
     }
 }
 
@@ -60,7 +81,11 @@ fn bsd(text: &[u8], clock: &Clock) -> Option<Timestamp> {
     let month = month(text)?;
     let (front, time) = text.split_at_checked(text.len().checked_sub(8)?)?;
     let day = i8::try_from(number(front.get(3..)?.trim_ascii())?).ok()?;
-    let time = clock_time(time, 0)?;
+    year_for(month, day, clock_time(time, 0)?, clock)
+}
+
+/// The moment of a date without a year.
+fn year_for(month: i8, day: i8, time: Time, clock: &Clock) -> Option<Timestamp> {
     let limit = clock.now.checked_add(SignedDuration::from_hours(24)).ok()?;
     let this_year = clock.now.to_zoned(clock.zone.clone()).year();
     (this_year.saturating_sub(YEARS_BACK)..=this_year.saturating_add(1))
