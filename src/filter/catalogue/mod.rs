@@ -1,7 +1,40 @@
 //! kban's own filters: data, compiled in.
 
 /// Name and text of each filter, by name.
-const FILTERS: [(&str, &str); 1] = [("sshd", include_str!("sshd.toml"))];
+const FILTERS: [(&str, &str); 32] = [
+    ("apache-auth", include_str!("apache-auth.toml")),
+    ("apache-badbots", include_str!("apache-badbots.toml")),
+    ("apache-botsearch", include_str!("apache-botsearch.toml")),
+    ("apache-fakegooglebot", include_str!("apache-fakegooglebot.toml")),
+    ("apache-modsecurity", include_str!("apache-modsecurity.toml")),
+    ("apache-nohome", include_str!("apache-nohome.toml")),
+    ("apache-noscript", include_str!("apache-noscript.toml")),
+    ("apache-overflows", include_str!("apache-overflows.toml")),
+    ("apache-pass", include_str!("apache-pass.toml")),
+    ("apache-shellshock", include_str!("apache-shellshock.toml")),
+    ("courier-auth", include_str!("courier-auth.toml")),
+    ("courier-smtp", include_str!("courier-smtp.toml")),
+    ("cyrus-imap", include_str!("cyrus-imap.toml")),
+    ("dovecot", include_str!("dovecot.toml")),
+    ("exim", include_str!("exim.toml")),
+    ("exim-spam", include_str!("exim-spam.toml")),
+    ("gssftpd", include_str!("gssftpd.toml")),
+    ("mysqld-auth", include_str!("mysqld-auth.toml")),
+    ("named-refused", include_str!("named-refused.toml")),
+    ("nginx-bad-request", include_str!("nginx-bad-request.toml")),
+    ("nginx-botsearch", include_str!("nginx-botsearch.toml")),
+    ("nginx-http-auth", include_str!("nginx-http-auth.toml")),
+    ("nginx-limit-req", include_str!("nginx-limit-req.toml")),
+    ("postfix", include_str!("postfix.toml")),
+    ("proftpd", include_str!("proftpd.toml")),
+    ("pure-ftpd", include_str!("pure-ftpd.toml")),
+    ("sendmail-auth", include_str!("sendmail-auth.toml")),
+    ("sendmail-reject", include_str!("sendmail-reject.toml")),
+    ("sieve", include_str!("sieve.toml")),
+    ("sshd", include_str!("sshd.toml")),
+    ("vsftpd", include_str!("vsftpd.toml")),
+    ("wuftpd", include_str!("wuftpd.toml")),
+];
 
 /// The names of all filters.
 pub fn names() -> impl Iterator<Item = &'static str> {
