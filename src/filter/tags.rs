@@ -187,7 +187,13 @@ fn next_tag(text: &str) -> Option<(&str, &str, &str)> {
         let bare = name.strip_prefix('/').unwrap_or(name);
         let is_name = bare.starts_with(|c: char| c.is_ascii_uppercase())
             && bare.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'));
-        if is_name && !before.ends_with("(?") && !before.ends_with("(?P") {
+        // `(?<NAME>` is the engine's own syntax, but `\(?<DATE>` is an optional parenthesis before a tag.
+        let is_group = ["(?", "(?P"].iter().any(|start| {
+            before
+                .strip_suffix(start)
+                .is_some_and(|rest| (rest.len() - rest.trim_end_matches('\\').len()).is_multiple_of(2))
+        });
+        if is_name && !is_group {
             return Some((before, name, after));
         }
     }
@@ -206,6 +212,8 @@ mod tests {
         let dollar = expanded.regex.len() - 1;
         assert_eq!(expanded.written_offset(dollar), "^a <F-USER>.*</F-USER> from <HOST> <b>(?P<x>c)".len());
         assert_eq!(expanded.written_offset(1), 1);
+        assert_eq!(expand(r"^\(?<IP4>\)").unwrap().host, Some(HostTag::V4));
+        assert_eq!(expand(r"^\\(?<IP4>x)").unwrap().host, None);
     }
 
     #[test]
