@@ -6,6 +6,7 @@
 mod ban;
 mod check;
 pub mod exit;
+mod filters;
 mod flush;
 mod list;
 pub mod output;
@@ -55,7 +56,7 @@ struct Shared {
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]
     json: bool,
-    /// Read this configuration instead of /etc/kban (check, test).
+    /// Read this configuration instead of /etc/kban (check, test, filters).
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -76,6 +77,8 @@ enum Verb {
     Check,
     /// What a filter finds in a log file.
     Test(test::Options),
+    /// Which filters there are, or what one of them looks for.
+    Filters(filters::Options),
     /// Lift every ban; without a daemon, remove kban's table from the kernel.
     Flush,
 }
@@ -151,6 +154,7 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
         Verb::Reload => reload::run(shared, out),
         Verb::Check => check::run(shared, out),
         Verb::Test(options) => test::run(shared, options, out),
+        Verb::Filters(options) => filters::run(shared, options, out),
         Verb::Flush => flush::run(shared, out),
     }
 }

@@ -263,6 +263,17 @@ impl Filter {
         (0..self.patterns.len() + self.rules.len()).map(written)
     }
 
+    /// The ignoreregexes as they were written.
+    pub fn exceptions(&self) -> impl Iterator<Item = &str> {
+        self.ignore.iter().map(|exception| exception.written.as_str())
+    }
+
+    /// All modes of the filter, `normal` first.
+    #[must_use]
+    pub fn modes(&self) -> Vec<String> {
+        self.definition.modes()
+    }
+
     /// The full verdict on one line (with or without its `\n`). Production stops at the first pattern that
     /// matches; with `all_patterns` every one is tried.
     #[must_use]

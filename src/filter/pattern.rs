@@ -98,6 +98,8 @@ impl Pattern {
 /// An ignoreregex.
 #[derive(Debug)]
 pub(super) struct Exception {
+    /// As it was written.
+    pub(super) written: String,
     /// It has a `<DATE>` and is therefore tried on the whole line too.
     pub(super) dated: bool,
     pub(super) regex: Regex,
@@ -105,7 +107,11 @@ pub(super) struct Exception {
 
 /// Compiles an ignoreregex: any tags, no host needed.
 pub(super) fn compile_ignore(written: &str) -> Result<Exception, Fault> {
-    compile(written).map(|(expanded, _, regex)| Exception { dated: expanded.dated, regex })
+    compile(written).map(|(expanded, _, regex)| Exception {
+        written: written.to_owned(),
+        dated: expanded.dated,
+        regex,
+    })
 }
 
 /// Compiles the expression on one field of a structured line; it may match anywhere in it.

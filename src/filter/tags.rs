@@ -43,7 +43,7 @@ impl HostTag {
     /// The address that `text` is, IPv4-mapped folded to IPv4 and the zone dropped.
     pub(super) fn address(self, text: &[u8]) -> Option<IpAddr> {
         let written: IpAddr = match memchr::memchr(b'%', text) {
-            None => std::str::from_utf8(without_port(text)).ok()?.parse().ok()?,
+            None => std::str::from_utf8(bare(text)).ok()?.parse().ok()?,
             Some(percent) => {
                 let (address, zone) = text.split_at_checked(percent)?;
                 if zone.len() < 2 {
@@ -59,9 +59,10 @@ impl HostTag {
     }
 }
 
-/// `192.0.2.1:4711` without its port: many services write one there, and the run of host bytes holds it. (Behind an
-/// IPv6 address a port is only told apart by brackets, which are not of the run.)
-fn without_port(text: &[u8]) -> &[u8] {
+/// `192.0.2.1:4711` without its port, and `192.0.2.1.` without its full stop: many services write one there, and the run
+/// of host bytes holds it. (Behind an IPv6 address a port is only told apart by brackets, which are not of the run.)
+fn bare(text: &[u8]) -> &[u8] {
+    let text = text.strip_suffix(b".").unwrap_or(text);
     match memchr::memchr(b':', text).and_then(|colon| text.split_at_checked(colon)) {
         Some((address, [_, port @ ..]))
             if (1..=5).contains(&port.len())
@@ -243,6 +244,7 @@ mod tests {
         assert_eq!(any("::ffff:192.0.2.1").as_deref(), Some("192.0.2.1"));
         assert_eq!(any("fe80::1%eth0").as_deref(), Some("fe80::1"));
         assert_eq!(any("192.0.2.1:4711").as_deref(), Some("192.0.2.1"));
+        assert_eq!(any("2001:db8::1.").as_deref(), Some("2001:db8::1"));
         assert_eq!(any("192.0.2.1:"), None);
         assert_eq!(any("192.0.2.1:471111"), None);
         for wrong in ["300.1.1.1", "192.030.0.6", "1.2.3", "fe80::1%", "1.2.3.4%eth0", "example.com", ":", ""]
