@@ -26,6 +26,17 @@ pub(super) fn run(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure>
             writeln!(out)?;
         }
         let jails: Vec<&str> = plan.jails.iter().map(|jail| &*jail.name).collect();
+        for jail in &plan.jails {
+            let slow = jail.filter.backtracking();
+            if !slow.is_empty() {
+                let numbers = slow.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+                writeln!(
+                    out,
+                    "jail {}: patterns of its filter that need backtracking (slower, and given up on lines that drive them far): {numbers}",
+                    jail.name
+                )?;
+            }
+        }
         match jails.as_slice() {
             [] => writeln!(out, "the configuration has no errors, and enables no jail")?,
             names => writeln!(out, "the configuration has no errors; enabled: {}", names.join(", "))?,

@@ -49,7 +49,6 @@ pub(super) enum NotBanned {
 }
 
 /// One file, and the jails that read it.
-#[derive(Debug)]
 struct Feed {
     path: PathBuf,
     /// The path, as bans name it.

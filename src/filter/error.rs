@@ -135,11 +135,13 @@ pub enum FilterError {
         /// The file without its partner.
         local: PathBuf,
     },
-    /// A .conf of fail2ban.
-    #[error("{}: fail2ban's dialect is not read by this version yet; use a .toml filter", .path.display())]
-    Dialect {
-        /// The .conf file.
-        path: PathBuf,
+    /// A .conf of fail2ban's that cannot be used.
+    #[error("{origin}: {problem}; correct the file")]
+    Conf {
+        /// The file, with the line where one is at fault.
+        origin: String,
+        /// What is wrong.
+        problem: String,
     },
     /// The file cannot be read.
     #[error("cannot read {}: {error}; check its name and permissions", .path.display())]

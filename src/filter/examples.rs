@@ -9,7 +9,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::Clock;
 use super::definition::{Definition, Example, NORMAL};
 use super::error::FilterError;
-use super::matcher::{Filter, LineVerdict};
+use super::matcher::{Field, Filter, LineVerdict};
 
 /// Tries every example, in its mode.
 ///
@@ -49,21 +49,21 @@ fn problem(example: &Example, verdict: LineVerdict) -> Option<String> {
     };
     let found = match verdict {
         LineVerdict::Match { first, .. } => Some(first),
-        LineVerdict::Ignore | LineVerdict::Miss => None,
+        _ => None,
     };
     match (expected, found) {
         (None, None) => None,
         (None, Some(found)) => {
-            Some(format!("pattern {} finds {}, nothing should match", found.pattern, found.address))
+            Some(format!("pattern {} finds {}, nothing should match", found.pattern, found.host))
         }
         (Some(expected), None) => Some(format!("nothing matches, {expected} should be found")),
-        (Some(expected), Some(found)) if expected != found.address => {
-            Some(format!("pattern {} finds {} instead of {expected}", found.pattern, found.address))
+        (Some(expected), Some(found)) if Some(expected) != found.address => {
+            Some(format!("pattern {} finds {} instead of {expected}", found.pattern, found.host))
         }
         (Some(_), Some(found)) => {
-            let caught = found.fields.get("user");
-            (example.user.is_some() && example.user.as_ref() != caught).then(|| {
-                format!("pattern {} catches the user {:?}", found.pattern, caught.map_or("", String::as_str))
+            let caught = found.fields.get("user").and_then(Field::text);
+            (example.user.is_some() && example.user.as_deref() != caught).then(|| {
+                format!("pattern {} catches the user {:?}", found.pattern, caught.unwrap_or_default())
             })
         }
     }

@@ -1,24 +1,5 @@
-//! A compiled filter, and its verdict on one line.
-//!
-//! # How forged lines are defeated
-//! A remote user chooses his name, and may choose `x from 192.0.2.1 port 22 ssh2` or a whole log line.
-//! - Every pattern is anchored at the start of the message, after the head that the logging daemon
-//!   wrote; a log line inside a name is never at the start.
-//! - A name is written as a greedy `.*`, followed by a rigid tail that is anchored with `$`. The service
-//!   writes the true address behind the name, and nothing that a client chooses stands behind it: the
-//!   last place at which the tail fits is the true one, and greediness finds the last.
-//! - Where a service does write chosen text behind the address (key identifiers, reasons), the tail
-//!   allows no text in which a second ` from ADDRESS port N` could stand, or the address comes first.
-//!
-//! # What a pattern sees
-//! The message behind the syslog head, if the program is one of `programs`; the whole line where there is no head. A
-//! pattern with `<DATE>` describes a line that the service wrote itself: it is tried on the whole line
-//! first, and then on the message, because many a service's own lines end up in syslog or the journal.
-//!
-//! # Order
-//! `programs`, then `ignoreregex`, then `failregex` in order, then `where` in order; the first whose host is an address wins.
+//! A compiled filter of either kind: in TOML ([`Own`]) or in fail2ban's dialect.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -26,67 +7,58 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
-use regex_automata::util::captures::Captures;
-use regex_syntax::hir::Hir;
 
 use super::definition::{Definition, Port};
-use super::error::{Fault, FilterError};
-use super::pattern::{Exception, Pattern, compile_ignore};
-use super::prefix::{self, DateText, Head};
-use super::record::{Record, Rule};
-use super::{Clock, LONGEST_LINE, date, examples, prefilter, reference};
-
-/// What all patterns of a filter together may take, in bytes.
-const SIZE_LIMIT: usize = 16 << 20;
+use super::error::FilterError;
+use super::fail2ban::{Memory, Rules};
+use super::own::Own;
+use super::reference::Text;
+use super::{Clock, LONGEST_LINE, examples, reference};
 
 /// A compiled filter. Immutable; shared by jails and scanners.
 pub struct Filter {
     name: String,
-    definition: Arc<Definition>,
-    patterns: Vec<Pattern>,
-    rules: Vec<Rule>,
-    ignore: Vec<Exception>,
-    /// All patterns in one automaton: it says which of them is the first to match.
-    union: NFA,
-    /// The same of the patterns with `<DATE>`, and their indices; none if there are none.
-    dated: Option<(NFA, Vec<usize>)>,
-    /// Something is to be tried on whole lines.
-    whole_lines: bool,
+    kind: Kind,
+}
+
+/// The two kinds of filters.
+#[derive(Clone)]
+pub(super) enum Kind {
+    Own(Arc<Own>),
+    /// In fail2ban's dialect.
+    Dialect(Arc<Dialect>),
+}
+
+/// A filter of fail2ban's, and what a scanner asks of it.
+pub(super) struct Dialect {
+    rules: Rules,
     literals: Option<Vec<Vec<u8>>>,
+}
+
+impl Dialect {
+    /// What it remembers of the lines of one source; nothing, yet.
+    pub(super) fn memory(&self) -> Memory {
+        Memory::new(&self.rules)
+    }
+
+    /// The verdict on a line, given the lines before it.
+    pub(super) fn line(
+        &self,
+        memory: &mut Memory,
+        line: &[u8],
+        clock: &Clock,
+        all_patterns: bool,
+    ) -> LineVerdict {
+        if line.strip_suffix(b"\n").unwrap_or(line).len() >= LONGEST_LINE {
+            return LineVerdict::Miss;
+        }
+        memory.line(&self.rules, line, clock, all_patterns)
+    }
 }
 
 impl fmt::Debug for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Filter").field("name", &self.name).field("patterns", &self.patterns.len()).finish()
-    }
-}
-
-/// What of a line is to be matched.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Texts<'l> {
-    /// The whole line, if a pattern wants it.
-    pub(super) whole: Option<&'l [u8]>,
-    /// The message, if it is of a program whose lines count.
-    pub(super) message: Option<&'l [u8]>,
-}
-
-/// A match, before its date is read.
-#[derive(Debug)]
-pub(super) struct Found<'l> {
-    pub(super) pattern: usize,
-    pub(super) address: IpAddr,
-    /// The date that it caught in the line or a field.
-    pub(super) date: Option<Cow<'l, [u8]>>,
-    /// It was found in the message rather than the whole line.
-    pub(super) in_message: bool,
-}
-
-impl Found<'_> {
-    /// The date that counts: the syslog daemon's before the service's own, which may lack the zone of its container.
-    pub(super) fn date<'a>(&'a self, head: &Head<'a>) -> Option<DateText<'a>> {
-        let own = self.date.as_deref().map(DateText::Stamp);
-        if self.in_message { head.date.or(own) } else { own.or(head.date) }
+        f.debug_struct("Filter").field("name", &self.name).field("patterns", &self.patterns().len()).finish()
     }
 }
 
@@ -102,6 +74,12 @@ pub enum LineVerdict {
     },
     /// An ignoreregex matches.
     Ignore,
+    /// A connection ended, and what was known of it is forgotten (`<F-MLFFORGET>`).
+    Forget,
+    /// A connection succeeded, and its failures are forgiven (`<F-MLFGAINED>`).
+    Gain,
+    /// A part of a failure: another line of its connection must follow.
+    Partial,
     /// Nothing matches, or the line is another program's.
     Miss,
 }
@@ -109,8 +87,10 @@ pub enum LineVerdict {
 /// One pattern's match of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineMatch {
-    /// Who; IPv4-mapped IPv6 is folded to IPv4.
-    pub address: IpAddr,
+    /// Who: an address, or what the dialect has in its place (a name, a network, whatever `<F-ID>` caught).
+    pub host: String,
+    /// The host, if it is an address; IPv4-mapped IPv6 is folded to IPv4.
+    pub address: Option<IpAddr>,
     /// When, by the line's own date, else the clock's now.
     pub time: Timestamp,
     /// Which pattern of the filter, from 0.
@@ -119,7 +99,28 @@ pub struct LineMatch {
     pub attempts: u32,
     /// What the other named captures caught, by lower-case name (`<F-USER>` is `user`). Bytes that are no
     /// UTF-8 are replaced. The text is the attacker's: escape it before it reaches a terminal.
-    pub fields: BTreeMap<String, String>,
+    pub fields: BTreeMap<String, Field>,
+}
+
+/// What a named capture caught.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(untagged)]
+pub enum Field {
+    /// Its text.
+    Text(String),
+    /// Several texts: the users of a connection, the parts of a joined identifier.
+    List(Vec<String>),
+}
+
+impl Field {
+    /// The text of a capture that caught one.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::List(_) => None,
+        }
+    }
 }
 
 impl Filter {
@@ -133,71 +134,8 @@ impl Filter {
         definition: Arc<Definition>,
         mode: &str,
     ) -> Result<Self, FilterError> {
-        let wanted = definition.patterns(name, mode)?;
-        let refused = |key, index, written: &toml::Spanned<String>, fault: Fault| FilterError::Pattern {
-            origin: origin.to_owned(),
-            key,
-            index,
-            pattern: written.get_ref().clone(),
-            span: written.span(),
-            fault: Box::new(fault),
-        };
-        let mut patterns = Vec::with_capacity(wanted.fail.len());
-        let mut trees = Vec::with_capacity(wanted.fail.len());
-        for (index, written) in wanted.fail.iter().enumerate() {
-            let (pattern, tree) = Pattern::compile(written.get_ref())
-                .map_err(|fault| refused("failregex", index, written, fault))?;
-            patterns.push(pattern);
-            trees.push(tree);
-        }
-        let mut ignore = Vec::with_capacity(wanted.ignore.len());
-        for (index, written) in wanted.ignore.iter().enumerate() {
-            ignore.push(
-                compile_ignore(written.get_ref())
-                    .map_err(|fault| refused("ignoreregex", index, written, fault))?,
-            );
-        }
-        let mut rules = Vec::with_capacity(wanted.rules.len());
-        for (index, conditions) in wanted.rules.iter().enumerate() {
-            let rule = Rule::compile(definition.keys(), conditions);
-            rules.push(rule.map_err(|(field, _, fault)| FilterError::Where {
-                origin: origin.to_owned(),
-                index,
-                field: Some(field).filter(|field| !field.is_empty()),
-                fault: Box::new(fault),
-            })?);
-        }
-        let empty = || FilterError::Empty { origin: origin.to_owned(), mode: mode.to_owned() };
-        if patterns.is_empty() && rules.is_empty() {
-            return Err(empty());
-        }
-        let config = thompson::Config::new()
-            .utf8(false)
-            .which_captures(WhichCaptures::None)
-            .nfa_size_limit(Some(SIZE_LIMIT));
-        let compiler = || {
-            let mut compiler = NFA::compiler();
-            compiler.configure(config.clone());
-            compiler
-        };
-        let union = compiler().build_many_from_hir(&trees).map_err(|_| empty())?;
-        let indices: Vec<usize> = patterns
-            .iter()
-            .enumerate()
-            .filter(|(_, pattern)| pattern.dated)
-            .map(|(index, _)| index)
-            .collect();
-        let dated_trees: Vec<&Hir> = indices.iter().filter_map(|index| trees.get(*index)).collect();
-        let dated = match indices.is_empty() {
-            true => None,
-            false => Some((compiler().build_many_from_hir(&dated_trees).map_err(|_| empty())?, indices)),
-        };
-        let whole_lines = dated.is_some() || ignore.iter().any(|exception| exception.dated);
-        let literals: Option<Vec<Vec<Vec<u8>>>> =
-            trees.iter().map(prefilter::required_literals).chain(rules.iter().map(Rule::literals)).collect();
-        let literals = literals.map(|sets| prefilter::join(sets.into_iter().flatten().collect()));
-        let name = name.to_owned();
-        Ok(Self { name, definition, patterns, rules, ignore, union, dated, whole_lines, literals })
+        let own = Own::compile(name, origin, definition, mode)?;
+        Ok(Self { name: name.to_owned(), kind: Kind::Own(Arc::new(own)) })
     }
 
     /// Loads what a reference (`sshd`, `sshd[mode=aggressive]`, `/path/x.toml`) names, from `directories` or the
@@ -207,11 +145,27 @@ impl Filter {
     /// Whatever is wrong with the reference, the file, its patterns or its examples.
     pub fn load(reference: &str, directories: &[PathBuf]) -> Result<Self, FilterError> {
         let found = reference::resolve(reference, directories)?;
-        let definition = Arc::new(Definition::parse(&found.origin, &found.text)?);
-        if !found.built_in {
-            examples::check(&found.name, &found.origin, &definition)?;
+        match found.text {
+            Text::Toml { text, mode } => {
+                let definition = Arc::new(Definition::parse(&found.origin, &text)?);
+                if !found.built_in {
+                    examples::check(&found.name, &found.origin, &definition)?;
+                }
+                Self::compile(&found.name, &found.origin, definition, &mode)
+            }
+            Text::Dialect { path, options } => {
+                let rules = Rules::load(&path, &options)?;
+                let literals = rules.literals();
+                Ok(Self { name: found.name, kind: Kind::Dialect(Arc::new(Dialect { rules, literals })) })
+            }
         }
-        Self::compile(&found.name, &found.origin, definition, &found.mode)
+    }
+
+    fn own(&self) -> Option<&Own> {
+        match &self.kind {
+            Kind::Own(own) => Some(own),
+            Kind::Dialect(_) => None,
+        }
     }
 
     /// The filter's name, without options.
@@ -223,18 +177,18 @@ impl Filter {
     /// What it is for, in a sentence.
     #[must_use]
     pub fn description(&self) -> &str {
-        &self.definition.description
+        self.own().map_or("a filter in fail2ban's dialect", |own| &own.definition().description)
     }
 
     /// The syslog identifiers whose lines count; empty: any.
     #[must_use]
     pub fn programs(&self) -> &[String] {
-        &self.definition.programs
+        self.own().map_or(&[], |own| &own.definition().programs)
     }
 
     /// Where the service logs by default.
     pub fn log_paths(&self) -> impl Iterator<Item = &Path> {
-        self.definition.logpath.iter().map(Path::new)
+        self.own().map_or(&[][..], |own| &own.definition().logpath).iter().map(Path::new)
     }
 
     /// The first of [`Filter::log_paths`] that `exists` says is there.
@@ -245,177 +199,69 @@ impl Filter {
     /// The ports of the service.
     #[must_use]
     pub fn ports(&self) -> &[Port] {
-        &self.definition.port
+        self.own().map_or(&[], |own| &own.definition().port)
     }
 
     /// Journal matches that select the service's entries.
     #[must_use]
     pub fn journal_matches(&self) -> &[String] {
-        &self.definition.journalmatch
+        match &self.kind {
+            Kind::Own(own) => &own.definition().journalmatch,
+            Kind::Dialect(dialect) => dialect.rules.journal_matches(),
+        }
     }
 
     /// The patterns as they were written, then the conditions; the index is that of [`LineMatch::pattern`].
     pub fn patterns(&self) -> impl ExactSizeIterator<Item = &str> {
-        let written = |index: usize| match self.patterns.get(index) {
-            Some(pattern) => pattern.written.as_str(),
-            None => self.rules.get(index - self.patterns.len()).map_or("", |rule| &rule.written),
+        let written: Vec<&str> = match &self.kind {
+            Kind::Own(own) => own.patterns().collect(),
+            Kind::Dialect(dialect) => dialect.rules.written().iter().map(String::as_str).collect(),
         };
-        (0..self.patterns.len() + self.rules.len()).map(written)
+        written.into_iter()
     }
 
-    /// The ignoreregexes as they were written.
+    /// The ignoreregexes as they were written; of filters in TOML.
     pub fn exceptions(&self) -> impl Iterator<Item = &str> {
-        self.ignore.iter().map(|exception| exception.written.as_str())
+        self.own().into_iter().flat_map(Own::exceptions)
     }
 
     /// All modes of the filter, `normal` first.
     #[must_use]
     pub fn modes(&self) -> Vec<String> {
-        self.definition.modes()
+        self.own().map_or(Vec::new(), |own| own.definition().modes())
+    }
+
+    /// The patterns that the backtracking engine must run; the linear one runs the others.
+    #[must_use]
+    pub fn backtracking(&self) -> Vec<usize> {
+        match &self.kind {
+            Kind::Own(_) => Vec::new(),
+            Kind::Dialect(dialect) => dialect.rules.backtracking().collect(),
+        }
     }
 
     /// The full verdict on one line (with or without its `\n`). Production stops at the first pattern that
     /// matches; with `all_patterns` every one is tried.
+    ///
+    /// A filter in fail2ban's dialect judges it as the first line that it ever saw: [`super::Scanner::line`] remembers.
     #[must_use]
     pub fn line(&self, line: &[u8], clock: &Clock, all_patterns: bool) -> LineVerdict {
-        if line.strip_suffix(b"\n").unwrap_or(line).len() >= LONGEST_LINE {
-            return LineVerdict::Miss;
-        }
-        let head = prefix::parse(line);
-        let texts = self.texts(line, &head);
-        if self.ignores(texts) {
-            return LineVerdict::Ignore;
-        }
-        let complete = |found: &Found<'_>, fields| LineMatch {
-            address: found.address,
-            time: found.date(&head).and_then(|text| date::read(text, clock)).unwrap_or(clock.now),
-            pattern: found.pattern,
-            attempts: head.attempts,
-            fields,
-        };
-        let by_pattern = self.patterns.iter().enumerate().filter_map(|(index, pattern)| {
-            let (found, text, captures) = find(index, pattern, texts)?;
-            let fields = pattern
-                .fields(text, &captures)
-                .map(|(name, caught)| (name.to_owned(), String::from_utf8_lossy(caught).into_owned()))
-                .collect();
-            Some(complete(&found, fields))
-        });
-        let by_rule = (self.patterns.len()..).zip(&self.rules).filter_map(|(index, rule)| {
-            let Record { address, date, user } = rule.find(texts.message?)?;
-            let date = date.map(|date| Cow::Owned(date.into_bytes()));
-            let found = Found { pattern: index, address, date, in_message: true };
-            Some(complete(&found, user.map(|user| ("user".to_owned(), user)).into_iter().collect()))
-        });
-        let mut matches = by_pattern.chain(by_rule);
-        match matches.next() {
-            None => LineVerdict::Miss,
-            Some(first) if all_patterns => LineVerdict::Match { first, others: matches.collect() },
-            Some(first) => LineVerdict::Match { first, others: Vec::new() },
+        match &self.kind {
+            Kind::Own(own) => own.line(line, clock, all_patterns),
+            Kind::Dialect(dialect) => dialect.line(&mut dialect.memory(), line, clock, all_patterns),
         }
     }
 
-    /// What of the line is to be matched.
-    pub(super) fn texts<'l>(&self, line: &'l [u8], head: &Head<'l>) -> Texts<'l> {
-        Texts {
-            whole: self.whole_lines.then(|| prefix::trim_end(line)),
-            message: self.is_ours(head).then_some(head.message),
-        }
-    }
-
-    /// Whether the line is of a program whose lines count. A line without program counts: `sshd -E` writes such.
-    fn is_ours(&self, head: &Head<'_>) -> bool {
-        let programs = &self.definition.programs;
-        match head.program {
-            Some(program) => programs.is_empty() || programs.iter().any(|known| is_program(known, program)),
-            None => true,
-        }
-    }
-
-    /// Whether an ignoreregex matches.
-    pub(super) fn ignores(&self, texts: Texts<'_>) -> bool {
-        self.ignore.iter().any(|exception| {
-            let matches = |text: &[u8]| exception.regex.is_match(text);
-            exception.dated && texts.whole.is_some_and(matches) || texts.message.is_some_and(matches)
-        })
-    }
-
-    /// One of the patterns.
-    pub(super) fn pattern(&self, index: usize) -> Option<&Pattern> {
-        self.patterns.get(index)
-    }
-
-    /// The first pattern from `start` on that matches.
-    pub(super) fn first_from<'l>(&self, start: usize, texts: Texts<'l>) -> Option<Found<'l>> {
-        self.patterns
-            .iter()
-            .enumerate()
-            .skip(start)
-            .find_map(|(index, pattern)| find(index, pattern, texts).map(|(found, _, _)| found))
-    }
-
-    /// The first rule on structured lines that matches.
-    pub(super) fn first_rule<'l>(&self, texts: Texts<'l>) -> Option<Found<'l>> {
-        let message = texts.message?;
-        (self.patterns.len()..).zip(&self.rules).find_map(|(pattern, rule)| {
-            let Record { address, date, .. } = rule.find(message)?;
-            let date = date.map(|date| Cow::Owned(date.into_bytes()));
-            Some(Found { pattern, address, date, in_message: true })
-        })
-    }
-
-    /// All patterns in one automaton.
-    pub(super) fn union(&self) -> &NFA {
-        &self.union
-    }
-
-    /// The patterns with `<DATE>` in one automaton, and their indices.
-    pub(super) fn dated(&self) -> Option<&(NFA, Vec<usize>)> {
-        self.dated.as_ref()
+    /// Which kind it is.
+    pub(super) fn kind(&self) -> &Kind {
+        &self.kind
     }
 
     /// Literals of which every matching message holds one; none: any line may match.
     pub(super) fn literals(&self) -> Option<&[Vec<u8>]> {
-        self.literals.as_deref()
-    }
-}
-
-/// What a pattern finds, the text in which it does, and its captures.
-fn find<'l>(index: usize, pattern: &Pattern, texts: Texts<'l>) -> Option<(Found<'l>, &'l [u8], Captures)> {
-    let whole = texts.whole.filter(|_| pattern.dated);
-    [(whole, false), (texts.message, true)].into_iter().find_map(|(text, in_message)| {
-        let text = text?;
-        let (address, captures) = pattern.captures(text)?;
-        let date = pattern.date(text, &captures).map(Cow::Borrowed);
-        Some((Found { pattern: index, address, date, in_message }, text, captures))
-    })
-}
-
-/// Whether `known`, which may hold one `*`, names the program.
-fn is_program(known: &str, program: &[u8]) -> bool {
-    known.as_bytes() == program
-        || known.split_once('*').is_some_and(|(start, end)| {
-            program.len() >= start.len() + end.len()
-                && program.starts_with(start.as_bytes())
-                && program.ends_with(end.as_bytes())
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_program;
-
-    #[test]
-    fn programs_may_hold_one_star() {
-        for (known, program, is) in [
-            ("sshd", "sshd", true),
-            ("sshd", "sshd2", false),
-            ("postfix*/smtpd", "postfix/smtpd", true),
-            ("postfix*/smtpd", "postfix-in/submission/smtpd", true),
-            ("postfix*/smtpd", "postfix/qmgr", false),
-            ("ab*ba", "aba", false),
-        ] {
-            assert_eq!(is_program(known, program.as_bytes()), is, "{known} {program}");
+        match &self.kind {
+            Kind::Own(own) => own.literals(),
+            Kind::Dialect(dialect) => dialect.literals.as_deref(),
         }
     }
 }

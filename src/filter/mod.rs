@@ -13,8 +13,10 @@ mod date;
 mod definition;
 mod error;
 pub mod examples;
+mod fail2ban;
 mod fields;
 mod matcher;
+mod own;
 mod pattern;
 mod prefilter;
 mod prefix;
@@ -28,7 +30,7 @@ mod tests;
 
 pub use definition::{Definition, Example, Mode, NORMAL, Port};
 pub use error::{Fault, FaultKind, FilterError, closest};
-pub use matcher::{Filter, LineMatch, LineVerdict};
+pub use matcher::{Field, Filter, LineMatch, LineVerdict};
 pub use scanner::{Counters, Scanner};
 
 /// Lines of this many bytes or more never match. A source cuts them somewhere, and whoever wrote the line

@@ -263,7 +263,7 @@ mod tests {
         let filter = Filter::compile("x", "x", definition.into(), NORMAL).unwrap();
         let clock = Clock { now: "2026-11-21T12:00:00Z".parse().unwrap(), zone: jiff::tz::TimeZone::UTC };
         match filter.line(line.as_bytes(), &clock, false) {
-            LineVerdict::Match { first, .. } => Some((first.address.to_string(), first.time.to_string())),
+            LineVerdict::Match { first, .. } => Some((first.host, first.time.to_string())),
             _ => None,
         }
     }

@@ -22,10 +22,18 @@ pub(super) struct Found {
     pub(super) name: String,
     /// Its file, or `filter NAME` for one of the catalogue.
     pub(super) origin: String,
-    pub(super) text: String,
-    pub(super) mode: String,
+    pub(super) text: Text,
     /// It is of the catalogue.
     pub(super) built_in: bool,
+}
+
+/// A filter's two spellings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Text {
+    /// TOML, and the mode that is meant.
+    Toml { text: String, mode: String },
+    /// A .conf of fail2ban's, which reads its options itself.
+    Dialect { path: PathBuf, options: Vec<(String, String)> },
 }
 
 /// A reference, taken apart.
@@ -45,6 +53,21 @@ pub(super) fn resolve(reference: &str, directories: &[PathBuf]) -> Result<Found,
         }
         false => target.clone(),
     };
+    let file = match is_path {
+        true => Some(PathBuf::from(&target)),
+        false => directories
+            .iter()
+            .map(|directory| in_directory(directory, &name))
+            .find_map(Result::transpose)
+            .transpose()?,
+    };
+    if let Some(path) =
+        file.as_ref().filter(|path| path.extension().is_some_and(|extension| extension == "conf"))
+    {
+        let origin = path.display().to_string();
+        let text = Text::Dialect { path: path.clone(), options };
+        return Ok(Found { name, origin, text, built_in: false });
+    }
     let mut mode = NORMAL.to_owned();
     for (option, value) in options {
         match option.as_str() {
@@ -57,21 +80,15 @@ pub(super) fn resolve(reference: &str, directories: &[PathBuf]) -> Result<Found,
             }
         }
     }
-    if is_path {
-        let path = PathBuf::from(&target);
-        let (origin, text) = (target, read(&path)?);
-        return Ok(Found { name, origin, text, mode, built_in: false });
-    }
-    for directory in directories {
-        if let Some(path) = in_directory(directory, &name)? {
-            let text = read(&path)?;
-            return Ok(Found { name, origin: path.display().to_string(), text, mode, built_in: false });
-        }
+    if let Some(path) = file {
+        let text = Text::Toml { text: read(&path)?, mode };
+        return Ok(Found { name, origin: path.display().to_string(), text, built_in: false });
     }
     match catalogue::text(&name) {
         Some(text) => {
             let origin = format!("filter {name}");
-            Ok(Found { name, origin, text: text.to_owned(), mode, built_in: true })
+            let text = Text::Toml { text: text.to_owned(), mode };
+            Ok(Found { name, origin, text, built_in: true })
         }
         None => Err(unknown(name, directories)),
     }
@@ -91,9 +108,6 @@ fn in_directory(directory: &Path, name: &str) -> Result<Option<PathBuf>, FilterE
 }
 
 fn read(path: &Path) -> Result<String, FilterError> {
-    if path.extension().is_some_and(|extension| extension == "conf" || extension == "local") {
-        return Err(FilterError::Dialect { path: path.to_owned() });
-    }
     let failed = |error| FilterError::Read { path: path.to_owned(), error };
     let about = fs::metadata(path).map_err(failed)?;
     if !about.is_file() || about.len() > LARGEST {
@@ -192,8 +206,9 @@ mod tests {
         fs::write(directory.path().join("sshd.conf"), "").unwrap();
         assert!(matches!(resolve("sshd", &dirs), Err(FilterError::Ambiguous { .. })));
         fs::remove_file(&toml).unwrap();
-        let error = resolve("sshd", &dirs).unwrap_err().to_string();
-        assert!(error.contains("fail2ban's dialect is not read by this version yet"), "{error}");
+        let options = vec![("mode".to_owned(), "x".to_owned()), ("any".to_owned(), "y".to_owned())];
+        let text = Text::Dialect { path: directory.path().join("sshd.conf"), options };
+        assert_eq!(resolve("sshd[mode=x, any=y]", &dirs).unwrap().text, text);
         fs::remove_file(directory.path().join("sshd.conf")).unwrap();
         fs::write(directory.path().join("sshd.local"), "").unwrap();
         assert!(matches!(resolve("sshd", &dirs), Err(FilterError::LonelyLocal { .. })));
@@ -207,9 +222,5 @@ mod tests {
         assert!(error.contains("did you mean mode?"), "{error}");
         assert!(matches!(resolve("/does/not/exist.toml", &[]), Err(FilterError::Read { .. })));
         assert!(matches!(resolve("exists.not.toml", &[]), Err(FilterError::Read { .. })));
-        assert!(matches!(
-            resolve("/f2b/sshd.conf[mode=\"aggressive\"]", &[]),
-            Err(FilterError::Dialect { .. })
-        ));
     }
 }

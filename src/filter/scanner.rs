@@ -12,7 +12,9 @@ use regex_automata::nfa::thompson::NFA;
 use regex_automata::{Anchored, Input, MatchKind};
 
 use super::date::Dates;
-use super::matcher::{Filter, Found, LineVerdict, Texts};
+use super::fail2ban::Memory;
+use super::matcher::{Dialect, Filter, Kind, LineMatch, LineVerdict};
+use super::own::{Found, Own, Texts};
 use super::pattern::Quick;
 use super::prefilter::Prefilter;
 use super::prefix::{self, DateText};
@@ -33,7 +35,6 @@ pub struct Counters {
 }
 
 /// The filters of one source, ready to scan its blocks.
-#[derive(Debug)]
 pub struct Scanner {
     filters: Vec<Armed>,
     prefilter: Prefilter,
@@ -41,9 +42,15 @@ pub struct Scanner {
     counters: Counters,
 }
 
-#[derive(Debug)]
-struct Armed {
-    filter: Arc<Filter>,
+/// A filter and what it needs to be run over the lines of one source.
+enum Armed {
+    Own(Box<Automata>),
+    Dialect(Arc<Dialect>, Memory),
+}
+
+/// The automata of a filter in TOML.
+struct Automata {
+    own: Arc<Own>,
     /// None where it cannot be built: each pattern is then tried by itself.
     automaton: Option<(DFA, Cache)>,
     /// That of the patterns with `<DATE>`, for whole lines.
@@ -75,21 +82,30 @@ impl Scanner {
             }
             let head = prefix::parse(line);
             for &index in concerned {
-                let Some(armed) = self.filters.get_mut(index) else { continue };
-                let texts = armed.filter.texts(line, &head);
-                let Some(found) = armed.judge(texts, &mut self.counters) else { continue };
-                let time = moment(found.date(&head), clock, &mut self.dates, &mut self.counters);
-                let Found { address, pattern, .. } = found;
-                on_failure(index, Failure { time, address, pattern, attempts: head.attempts }, line);
+                match self.filters.get_mut(index) {
+                    Some(Armed::Own(automata)) => {
+                        let texts = automata.own.texts(line, &head);
+                        let Some(found) = automata.judge(texts, &mut self.counters) else { continue };
+                        let time = moment(found.date(&head), clock, &mut self.dates, &mut self.counters);
+                        let Found { address, pattern, .. } = found;
+                        on_failure(index, Failure { time, address, pattern, attempts: head.attempts }, line);
+                    }
+                    Some(Armed::Dialect(dialect, memory)) => {
+                        for failure in recall(dialect, memory, line, clock, &mut self.counters) {
+                            on_failure(index, failure, line);
+                        }
+                    }
+                    None => {}
+                }
             }
         }
     }
 
-    /// What the filter at `index` says of one line; a miss if there is no such filter.
-    #[must_use]
-    pub fn line(&self, index: usize, line: &[u8], clock: &Clock, all_patterns: bool) -> LineVerdict {
-        match self.filters.get(index) {
-            Some(armed) => armed.filter.line(line, clock, all_patterns),
+    /// What the filter at `index` says of one line, given those before; a miss if there is no such filter.
+    pub fn line(&mut self, index: usize, line: &[u8], clock: &Clock, all_patterns: bool) -> LineVerdict {
+        match self.filters.get_mut(index) {
+            Some(Armed::Own(automata)) => automata.own.line(line, clock, all_patterns),
+            Some(Armed::Dialect(dialect, memory)) => dialect.line(memory, line, clock, all_patterns),
             None => LineVerdict::Miss,
         }
     }
@@ -105,7 +121,10 @@ impl Scanner {
     pub fn cache_bytes(&self) -> usize {
         self.filters
             .iter()
-            .flat_map(|armed| [armed.automaton.as_ref(), armed.dated.as_ref()])
+            .flat_map(|armed| match armed {
+                Armed::Own(automata) => [automata.automaton.as_ref(), automata.dated.as_ref()],
+                Armed::Dialect(..) => [None, None],
+            })
             .flatten()
             .map(|(_, cache)| cache.memory_usage())
             .sum()
@@ -127,11 +146,43 @@ fn moment(
     }
 }
 
+/// The failures that a filter in fail2ban's dialect finds. Hosts that are no addresses are left out.
+fn recall(
+    dialect: &Dialect,
+    memory: &mut Memory,
+    line: &[u8],
+    clock: &Clock,
+    counters: &mut Counters,
+) -> Vec<Failure> {
+    let (first, others) = match dialect.line(memory, line, clock, false) {
+        LineVerdict::Match { first, others } => (first, others),
+        LineVerdict::Ignore => {
+            counters.ignored += 1;
+            return Vec::new();
+        }
+        _ => return Vec::new(),
+    };
+    let failures = std::iter::once(first).chain(others).filter_map(|found| {
+        let LineMatch { address, time, pattern, attempts, .. } = found;
+        Some(Failure { time, address: address?, pattern, attempts })
+    });
+    failures.collect()
+}
+
 impl Armed {
-    fn new(filter: &Arc<Filter>, cache_capacity: usize) -> Self {
+    fn new(filter: &Filter, cache_capacity: usize) -> Self {
+        match filter.kind() {
+            Kind::Own(own) => Self::Own(Box::new(Automata::new(own, cache_capacity))),
+            Kind::Dialect(dialect) => Self::Dialect(Arc::clone(dialect), dialect.memory()),
+        }
+    }
+}
+
+impl Automata {
+    fn new(own: &Arc<Own>, cache_capacity: usize) -> Self {
         let config = DFA::config()
             .match_kind(MatchKind::LeftmostFirst)
-            .cache_capacity(if filter.dated().is_some() { cache_capacity / 2 } else { cache_capacity })
+            .cache_capacity(if own.dated().is_some() { cache_capacity / 2 } else { cache_capacity })
             .skip_cache_capacity_check(true);
         let build = |nfa: &NFA| {
             let dfa = DFA::builder().configure(config.clone()).build_from_nfa(nfa.clone()).ok()?;
@@ -139,9 +190,9 @@ impl Armed {
             Some((dfa, cache))
         };
         Self {
-            filter: Arc::clone(filter),
-            automaton: build(filter.union()),
-            dated: filter.dated().and_then(|(nfa, _)| build(nfa)),
+            own: Arc::clone(own),
+            automaton: build(own.union()),
+            dated: own.dated().and_then(|(nfa, _)| build(nfa)),
         }
     }
 
@@ -149,9 +200,9 @@ impl Armed {
     fn judge<'l>(&mut self, texts: Texts<'l>, counters: &mut Counters) -> Option<Found<'l>> {
         let found = match self.first_match(texts) {
             Some(found) => found,
-            None => self.filter.first_rule(texts)?,
+            None => self.own.first_rule(texts)?,
         };
-        if self.filter.ignores(texts) {
+        if self.own.ignores(texts) {
             counters.ignored += 1;
             return None;
         }
@@ -159,9 +210,9 @@ impl Armed {
     }
 
     fn first_match<'l>(&mut self, texts: Texts<'l>) -> Option<Found<'l>> {
-        let Some(first) = self.first_index(texts) else { return self.filter.first_from(0, texts) };
+        let Some(first) = self.first_index(texts) else { return self.own.first_from(0, texts) };
         let first = first?;
-        let pattern = self.filter.pattern(first)?;
+        let pattern = self.own.pattern(first)?;
         let quick = match texts.message {
             Some(message) if !pattern.dated => pattern.quick(message),
             _ => Quick::Unknown,
@@ -170,8 +221,8 @@ impl Armed {
             Quick::Decided(Some(address)) => {
                 Some(Found { pattern: first, address, date: None, in_message: true })
             }
-            Quick::Decided(None) => self.filter.first_from(first + 1, texts),
-            Quick::Unknown => self.filter.first_from(first, texts),
+            Quick::Decided(None) => self.own.first_from(first + 1, texts),
+            Quick::Unknown => self.own.first_from(first, texts),
         }
     }
 
@@ -181,7 +232,7 @@ impl Armed {
             Some(message) => search(self.automaton.as_mut()?, message)?,
             None => None,
         };
-        let in_line = match (texts.whole, self.filter.dated()) {
+        let in_line = match (texts.whole, self.own.dated()) {
             // Where there is no head, the message is the line.
             (Some(whole), Some((_, indices))) if texts.message != Some(whole) => {
                 search(self.dated.as_mut()?, whole)?.and_then(|at| indices.get(at).copied())

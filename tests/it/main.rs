@@ -1,6 +1,8 @@
 //! kban as its user meets it: the real programs on a real kernel, each test in namespaces of its own.
 
 #[cfg(test)]
+mod features;
+#[cfg(test)]
 mod harness;
 
 #[cfg(test)]
@@ -8,13 +10,21 @@ mod bans;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod dialect;
+#[cfg(test)]
+mod differential;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
 mod manual;
+#[cfg(test)]
+mod mutate;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::{Blocks, Options};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::harmless;
-use crate::filter::{Clock, Filter, LineMatch, LineVerdict};
+use crate::filter::{Clock, Field, Filter, LineMatch, LineVerdict, Scanner};
 
 /// One line's object.
 #[derive(Serialize)]
@@ -24,21 +25,22 @@ struct Line<'a> {
 /// One pattern's match.
 #[derive(Serialize)]
 struct Found<'a> {
-    host: String,
+    host: &'a str,
     time: String,
     pattern: usize,
     attempts: u32,
-    fields: &'a BTreeMap<String, String>,
+    fields: &'a BTreeMap<String, Field>,
 }
 
 pub(super) fn run(
     options: &Options,
-    filter: &Filter,
+    filter: &Arc<Filter>,
     clock: &Clock,
     blocks: &mut Blocks,
     out: &mut dyn Write,
 ) -> Result<Exit, Failure> {
     let (mut number, mut matched) = (0, false);
+    let mut scanner = Scanner::new(&[Arc::clone(filter)]);
     loop {
         let block = blocks.next()?;
         if block.is_empty() {
@@ -46,7 +48,7 @@ pub(super) fn run(
         }
         for text in block.split_inclusive(|&byte| byte == b'\n') {
             number += 1;
-            let verdict = filter.line(text, clock, options.all_patterns);
+            let verdict = scanner.line(0, text, clock, options.all_patterns);
             matched |= matches!(verdict, LineVerdict::Match { .. });
             let line = describe(number, &verdict, clock);
             if options.jsonl {
@@ -64,7 +66,7 @@ pub(super) fn run(
 
 fn describe<'a>(line: u64, verdict: &'a LineVerdict, clock: &Clock) -> Line<'a> {
     let found = |found: &'a LineMatch| Found {
-        host: found.address.to_string(),
+        host: &found.host,
         time: found.time.to_zoned(clock.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string(),
         pattern: found.pattern,
         attempts: found.attempts,
@@ -74,6 +76,9 @@ fn describe<'a>(line: u64, verdict: &'a LineVerdict, clock: &Clock) -> Line<'a> 
     match verdict {
         LineVerdict::Miss => plain("miss"),
         LineVerdict::Ignore => plain("ignore"),
+        LineVerdict::Forget => plain("forget"),
+        LineVerdict::Gain => plain("gain"),
+        LineVerdict::Partial => plain("partial"),
         LineVerdict::Match { first, others } => {
             let all = || std::iter::once(first).chain(others).map(found).collect();
             let results = if others.is_empty() { Vec::new() } else { all() };

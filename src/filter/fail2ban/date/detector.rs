@@ -1,0 +1,282 @@
+//! Finds the date in a line, whatever its format, and learns from line to line.
+//!
+//! Many formats fit many lines: a message may hold a second date, or digits that look like one. So the format and the
+//! place of the last date are tried first; another place is a warning that text of the message was taken, and the
+//! match nearest to the line's start wins. Formats that hit move to the front of the list.
+
+use std::sync::Arc;
+
+use jiff::{Span, Timestamp};
+
+use super::defaults;
+use super::template::{Place, Template, unbound};
+use crate::filter::Clock;
+use crate::filter::fail2ban::regex::SyntaxError;
+
+/// Formats of a start weigh more than the same anywhere.
+const WEIGHT_AT_START: f64 = 100.0;
+
+/// The formats of a filter, compiled.
+#[derive(Debug)]
+pub(in crate::filter::fail2ban) struct Formats {
+    templates: Vec<Arc<Template>>,
+}
+
+impl Formats {
+    /// Compiles the lines of `datepattern`; without any, the defaults. Years beyond the decade of `latest` are none.
+    pub(in crate::filter::fail2ban) fn compile(
+        patterns: &[String],
+        latest: i16,
+    ) -> Result<Self, SyntaxError> {
+        let mut templates: Vec<Arc<Template>> = Vec::new();
+        let mut add = |more: Vec<Template>| {
+            for template in more {
+                if !templates.iter().any(|known| known.pattern.written == template.pattern.written) {
+                    templates.push(Arc::new(template));
+                }
+            }
+        };
+        if patterns.is_empty() {
+            add(all_defaults(latest)?);
+        }
+        for pattern in patterns {
+            let upper = pattern.to_uppercase();
+            match upper.as_str() {
+                "{DEFAULT}" => add(all_defaults(latest)?),
+                "{^LN-BEG}" => {
+                    add(all_defaults(latest)?.into_iter().filter(|template| template.at_start).collect());
+                }
+                _ => match upper.find("{DATE}") {
+                    Some(at) => {
+                        let (before, after) = (pattern.get(..at), pattern.get(at + "{DATE}".len()..));
+                        let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+                        let inner = defaults::PATTERNS.iter().filter(|inner| inner.contains('%'));
+                        let each = inner.map(|inner| {
+                            Template::compile(&format!("{before}{}{after}", unbound(inner)), latest)
+                        });
+                        add(each.collect::<Result<_, _>>()?);
+                    }
+                    None => add(vec![Template::compile(pattern, latest)?]),
+                },
+            }
+        }
+        Ok(Self { templates })
+    }
+
+    /// Whether a literal of the message may touch a cut date in any way.
+    pub(in crate::filter::fail2ban) fn unbound(&self) -> bool {
+        self.templates.iter().any(|template| template.unbound)
+    }
+}
+
+/// Each default at the line's start, then each anywhere.
+fn all_defaults(latest: i16) -> Result<Vec<Template>, SyntaxError> {
+    let mut templates = Vec::new();
+    for pattern in defaults::PATTERNS.iter().filter(|pattern| !pattern.starts_with(['^', '{'])) {
+        let mut template = Template::compile(&format!("{{^LN-BEG}}{pattern}"), latest)?;
+        template.weight = WEIGHT_AT_START;
+        templates.push(template);
+    }
+    for pattern in defaults::PATTERNS {
+        templates.push(Template::compile(pattern, latest)?);
+    }
+    Ok(templates)
+}
+
+/// A date found in a line.
+#[derive(Debug, Clone)]
+pub(in crate::filter::fail2ban) struct Dated {
+    place: Place,
+    template: Arc<Template>,
+}
+
+impl Dated {
+    /// What is to be cut out of the line.
+    pub(in crate::filter::fail2ban) fn span(&self) -> std::ops::Range<usize> {
+        self.place.date()
+    }
+
+    /// None for a date that cannot be.
+    pub(in crate::filter::fail2ban) fn moment(&self, line: &str, clock: &Clock) -> Option<Timestamp> {
+        self.template.moment(line, &self.place, clock)
+    }
+}
+
+/// Looks for dates in the lines of one source.
+#[derive(Debug)]
+pub(in crate::filter::fail2ban) struct Detector {
+    slots: Vec<Slot>,
+    last: Option<Last>,
+    /// The first format that has not hit yet stands here.
+    first_unused: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    template: Arc<Template>,
+    /// How often it was the winner.
+    hits: u32,
+    /// How often it matched at all.
+    matched: u32,
+    used: Timestamp,
+    /// Where its last date began.
+    distance: usize,
+}
+
+impl Slot {
+    fn weight(&self) -> f64 {
+        let distance = u32::try_from(self.distance.max(1)).unwrap_or(u32::MAX);
+        f64::from(self.hits) * self.template.weight / f64::from(distance)
+    }
+
+    fn find(&mut self, line: &str, start: usize, end: usize) -> Option<Place> {
+        let place = self.template.find(line, start, end)?;
+        self.matched += 1;
+        Some(place)
+    }
+}
+
+/// The last date: its format, and where it stood between which characters.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    slot: usize,
+    start: usize,
+    end: usize,
+    before: Option<char>,
+    first: Option<char>,
+    final_: Option<char>,
+    after: Option<char>,
+}
+
+impl Last {
+    fn of(slot: usize, line: &str, (start, end): (usize, usize)) -> Self {
+        let (before, first) = around(line, start);
+        let (final_, after) = around(line, end);
+        Self { slot, start, end, before, first, final_, after }
+    }
+
+    /// Whether the line has the same characters outside the same place, or the same non-words inside.
+    fn fits(&self, line: &str) -> bool {
+        let same = |outside, known_outside, inside, known_inside: Option<char>| {
+            outside == known_outside
+                || (inside == known_inside && !known_inside.is_some_and(char::is_alphanumeric))
+        };
+        let (before, first) = around(line, self.start);
+        let (final_, after) = around(line, self.end);
+        same(before, self.before, first, self.first) && same(after, self.after, final_, self.final_)
+    }
+}
+
+/// The characters before and behind a place.
+fn around(line: &str, at: usize) -> (Option<char>, Option<char>) {
+    let before = line.get(..at).and_then(|before| before.chars().next_back());
+    (before, line.get(at..).and_then(|behind| behind.chars().next()))
+}
+
+struct Best {
+    slot: usize,
+    place: Place,
+}
+
+impl Detector {
+    pub(in crate::filter::fail2ban) fn new(formats: &Formats) -> Self {
+        let slot = |template: &Arc<Template>| Slot {
+            template: Arc::clone(template),
+            hits: 0,
+            matched: 0,
+            used: Timestamp::MIN,
+            distance: usize::MAX,
+        };
+        Self { slots: formats.templates.iter().map(slot).collect(), last: None, first_unused: 0 }
+    }
+
+    /// The date of a line.
+    pub(in crate::filter::fail2ban) fn find(&mut self, line: &str, now: Timestamp) -> Option<Dated> {
+        let mut reserve = None;
+        let mut skip = None;
+        let winner = match self.as_last(line, &mut skip) {
+            Some((best, true)) => Some(best),
+            other => {
+                reserve = other.map(|(best, _)| best);
+                self.search(line, skip, &mut reserve)
+            }
+        };
+        let Best { slot, place } = winner.or(reserve)?;
+        let (start, end) = place.ends();
+        let used = self.slots.get_mut(slot)?;
+        used.hits += 1;
+        used.used = now;
+        used.distance = start;
+        let template = Arc::clone(&used.template);
+        if self.first_unused == slot {
+            self.first_unused += 1;
+        }
+        let was = self.last.map(|last| last.slot);
+        let moved = if slot > 0 && was != Some(slot) { self.promote(slot) } else { slot };
+        self.last = Some(Last::of(moved, line, (start, end)));
+        Some(Dated { place, template })
+    }
+
+    /// With the format and at the place of the last date; `true` if nothing speaks against it.
+    fn as_last(&mut self, line: &str, skip: &mut Option<usize>) -> Option<(Best, bool)> {
+        let last = self.last?;
+        let single = self.slots.len() == 1;
+        let slot = self.slots.get_mut(last.slot)?;
+        let anchored = slot.template.anchored;
+        let place = if !anchored && last.fits(line) {
+            slot.find(line, last.start, last.end.min(line.len()))
+        } else {
+            *skip = Some(last.slot);
+            slot.find(line, 0, line.len())
+        }?;
+        let certain = single || anchored || place.ends() == (last.start, last.end);
+        Some((Best { slot: last.slot, place }, certain))
+    }
+
+    fn search(&mut self, line: &str, skip: Option<usize>, reserve: &mut Option<Best>) -> Option<Best> {
+        let last_start = self.last.map_or(1, |last| last.start);
+        for index in (0..self.slots.len()).filter(|index| Some(*index) != skip) {
+            let next_matched = self.slots.get(index + 1).map(|next| next.matched);
+            let slot = self.slots.get_mut(index)?;
+            let Some(place) = slot.find(line, 0, line.len()) else { continue };
+            let (start, _) = place.ends();
+            let settled = next_matched.is_none()
+                || slot.template.anchored
+                || (start == 0 && slot.hits > 0 && next_matched == Some(0));
+            if settled || (start <= slot.distance && start <= last_start) {
+                return Some(Best { slot: index, place });
+            }
+            // Further behind than before: perhaps of the message. A nearer one may follow.
+            if reserve.as_ref().is_none_or(|best| start < best.place.ends().0) {
+                *reserve = Some(Best { slot: index, place });
+            }
+        }
+        None
+    }
+
+    /// Moves a format towards the front; returns its new place.
+    fn promote(&mut self, index: usize) -> usize {
+        let Some(slot) = self.slots.get(index) else { return index };
+        let weight = slot.weight();
+        let long_ago = slot.used.saturating_sub(Span::new().minutes(5)).unwrap_or(Timestamp::MIN);
+        let beats = |place: usize| {
+            self.slots.get(place).is_some_and(|other| weight > other.weight() || long_ago > other.used)
+        };
+        let mut target = if self.first_unused < index { self.first_unused } else { index / 2 };
+        if !beats(target) {
+            if target == index - 1 {
+                return index;
+            }
+            target = index - 1;
+            if !beats(target) {
+                return index;
+            }
+        }
+        let slot = self.slots.remove(index);
+        self.slots.insert(target, slot);
+        while self.slots.get(self.first_unused).is_some_and(|slot| slot.hits > 0) {
+            self.first_unused += 1;
+        }
+        target
+    }
+}

@@ -1,0 +1,10 @@
+//! Dates in log lines: found, cut out, read.
+
+mod defaults;
+mod detector;
+mod fields;
+mod moment;
+mod template;
+mod zones;
+
+pub(super) use detector::{Detector, Formats};

@@ -1,0 +1,20 @@
+//! Filters in fail2ban's dialect: its .conf files, run as fail2ban runs them.
+//!
+//! `conf` reads the files, `regex` translates Python's regular expressions, `date` finds dates; [`Rules`] is a compiled
+//! filter, and [`Memory`] what it knows of the lines of one source. The dialect is for reading: filters of our own are TOML.
+//!
+//! Read from fail2ban's documentation and behaviour; none of its code or patterns is here.
+
+mod conf;
+mod connection;
+mod date;
+mod groups;
+mod host;
+mod judge;
+mod lines;
+mod regex;
+mod rules;
+mod tags;
+
+pub(super) use judge::Memory;
+pub(super) use rules::Rules;

@@ -1,0 +1,11 @@
+//! Python's regular expressions, on Rust's engines.
+
+mod escape;
+mod parse;
+mod pattern;
+mod syntax;
+mod translate;
+
+pub(super) use parse::{SyntaxError, parse};
+pub(super) use pattern::{Found, Pattern};
+pub(super) use syntax::{Group, Node};

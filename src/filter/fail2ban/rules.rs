@@ -1,0 +1,137 @@
+//! A filter of fail2ban's, compiled: what it says, without what it remembers.
+
+use std::path::Path;
+
+use regex_syntax::hir::Hir;
+
+use super::conf::{self, Options};
+use super::date::Formats;
+use super::regex::{Pattern, SyntaxError};
+use super::tags;
+use crate::filter::error::FilterError;
+use crate::filter::prefilter;
+
+/// Where fail2ban has its filters, and therefore what they include.
+const FAIL2BAN: &str = "/etc/fail2ban/filter.d";
+/// No filter remembers more lines.
+const MOST_LINES: usize = 1000;
+/// Dates are at most so many years ahead of when the filter was read: other numbers of four digits are no years.
+const YEARS_AHEAD: i16 = 3;
+/// Groups of which a filter needs one.
+const WHO: [&str; 5] = ["fid", "ip4", "ip6", "dns", "mlfid"];
+
+/// A compiled filter.
+#[derive(Debug)]
+pub(in crate::filter) struct Rules {
+    pub(super) prefix: Option<Pattern>,
+    pub(super) fail: Vec<Pattern>,
+    pub(super) ignore: Vec<Pattern>,
+    /// The patterns as they were before tags were expanded.
+    written: Vec<String>,
+    pub(super) formats: Formats,
+    pub(super) max_lines: usize,
+    /// Lines come from the journal, which knows their time.
+    pub(super) journal: bool,
+    /// What `<F-ID>` catches is kept as it is.
+    pub(super) raw_ids: bool,
+    journal_matches: Vec<String>,
+}
+
+impl Rules {
+    /// Reads and compiles the filter at `path`, with the options of its reference.
+    pub(in crate::filter) fn load(path: &Path, given: &[(String, String)]) -> Result<Self, FilterError> {
+        let options = conf::load(path, Path::new(FAIL2BAN), given)?;
+        let journal = given.iter().any(|(name, value)| name == "logtype" && value == "journal");
+        Self::compile(&path.display().to_string(), &options, journal)
+    }
+
+    fn compile(origin: &str, options: &Options, journal: bool) -> Result<Self, FilterError> {
+        let broken = |problem: String| FilterError::Conf { origin: origin.to_owned(), problem };
+        let refused =
+            |key: &str, pattern: &str, error: &SyntaxError| broken(format!("{key}: {error}\n  {pattern}"));
+        let names = options.get("usedns") != Some("no");
+        let max_lines: usize = match options.get("maxlines") {
+            None => 1,
+            Some(typed) => {
+                typed.trim().parse().map_err(|_| broken(format!("maxlines '{typed}' is no number")))?
+            }
+        };
+        if !(1..=MOST_LINES).contains(&max_lines) {
+            return Err(broken(format!("maxlines is {max_lines}; it may be 1 to {MOST_LINES}")));
+        }
+        let several = max_lines > 1;
+        let compile = |key: &str, text: &str, multiline: bool| {
+            Pattern::compile(&tags::expand(text, names), multiline, several)
+                .map_err(|error| refused(key, text, &error))
+        };
+        let prefix = match options.get("prefregex").filter(|text| !text.is_empty()) {
+            Some(text) => Some(compile("prefregex", text, false)?),
+            None => None,
+        };
+        let written = options.lines("failregex");
+        let fail = written.iter().map(|text| compile("failregex", text, several));
+        let fail = fail.collect::<Result<Vec<_>, _>>()?;
+        let ignore = options.lines("ignoreregex");
+        let ignore = ignore.iter().map(|text| compile("ignoreregex", text, false));
+        let ignore = ignore.collect::<Result<Vec<_>, _>>()?;
+        if fail.is_empty() {
+            return Err(broken("it has no failregex with these options".to_owned()));
+        }
+        let says_who =
+            |pattern: &Pattern| pattern.names.iter().flatten().any(|name| WHO.contains(&name.as_str()));
+        let prefix_says = prefix.as_ref().is_some_and(says_who);
+        if let Some((_, text)) = fail.iter().zip(&written).find(|(one, _)| !prefix_says && !says_who(one)) {
+            return Err(broken(format!("failregex: nothing in it says who, such as <HOST>\n  {text}")));
+        }
+        let dates: Vec<String> = options
+            .lines("datepattern")
+            .iter()
+            .map(|line| line.trim().to_owned())
+            .filter(|line| !line.is_empty())
+            .collect();
+        let formats = Formats::compile(&dates, jiff::Zoned::now().year().saturating_add(YEARS_AHEAD))
+            .map_err(|error| refused("datepattern", &dates.join("\n  "), &error))?;
+        Ok(Self {
+            prefix,
+            fail,
+            ignore,
+            written,
+            formats,
+            max_lines,
+            journal,
+            raw_ids: true,
+            journal_matches: options.lines("journalmatch"),
+        })
+    }
+
+    /// The patterns as they were written.
+    pub(in crate::filter) fn written(&self) -> &[String] {
+        &self.written
+    }
+
+    /// The journal matches of the service.
+    pub(in crate::filter) fn journal_matches(&self) -> &[String] {
+        &self.journal_matches
+    }
+
+    /// The patterns that need the backtracking engine.
+    pub(in crate::filter) fn backtracking(&self) -> impl Iterator<Item = usize> {
+        self.fail.iter().enumerate().filter(|(_, pattern)| pattern.backtracks()).map(|(index, _)| index)
+    }
+
+    /// Literals of which every line that may matter holds one; none: any line may.
+    pub(in crate::filter) fn literals(&self) -> Option<Vec<Vec<u8>>> {
+        if self.max_lines > 1 || (!self.journal && self.formats.unbound()) {
+            return None;
+        }
+        let required = |pattern: &Pattern| {
+            pattern.superset().as_ref().and_then(|hir: &Hir| prefilter::required_literals(hir))
+        };
+        let all: Option<Vec<_>> = self.fail.iter().map(required).collect();
+        let all = match all {
+            Some(sets) => sets.into_iter().flatten().collect(),
+            None => self.prefix.as_ref().and_then(required)?,
+        };
+        Some(prefilter::join(all))
+    }
+}

@@ -1,0 +1,327 @@
+//! A filter in TOML, compiled, and its verdict on one line.
+//!
+//! # How forged lines are defeated
+//! A remote user chooses his name, and may choose `x from 192.0.2.1 port 22 ssh2` or a whole log line.
+//! - Every pattern is anchored at the start of the message, after the head that the logging daemon
+//!   wrote; a log line inside a name is never at the start.
+//! - A name is written as a greedy `.*`, followed by a rigid tail that is anchored with `$`. The service
+//!   writes the true address behind the name, and nothing that a client chooses stands behind it: the
+//!   last place at which the tail fits is the true one, and greediness finds the last.
+//! - Where a service does write chosen text behind the address (key identifiers, reasons), the tail
+//!   allows no text in which a second ` from ADDRESS port N` could stand, or the address comes first.
+//!
+//! # What a pattern sees
+//! The message behind the syslog head, if the program is one of `programs`; the whole line where there is no head. A
+//! pattern with `<DATE>` describes a line that the service wrote itself: it is tried on the whole line
+//! first, and then on the message, because many a service's own lines end up in syslog or the journal.
+//!
+//! # Order
+//! `programs`, then `ignoreregex`, then `failregex` in order, then `where` in order; the first whose host is an address wins.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
+use regex_automata::util::captures::Captures;
+use regex_syntax::hir::Hir;
+
+use super::definition::Definition;
+use super::error::{Fault, FilterError};
+use super::matcher::{Field, LineMatch, LineVerdict};
+use super::pattern::{Exception, Pattern, compile_ignore};
+use super::prefix::{self, DateText, Head};
+use super::record::{Record, Rule};
+use super::{Clock, LONGEST_LINE, date, prefilter};
+
+/// What all patterns of a filter together may take, in bytes.
+const SIZE_LIMIT: usize = 16 << 20;
+
+/// A filter in TOML, compiled.
+pub(super) struct Own {
+    definition: Arc<Definition>,
+    patterns: Vec<Pattern>,
+    rules: Vec<Rule>,
+    ignore: Vec<Exception>,
+    /// All patterns in one automaton: it says which of them is the first to match.
+    union: NFA,
+    /// The same of the patterns with `<DATE>`, and their indices; none if there are none.
+    dated: Option<(NFA, Vec<usize>)>,
+    /// Something is to be tried on whole lines.
+    whole_lines: bool,
+    literals: Option<Vec<Vec<u8>>>,
+}
+
+/// What of a line is to be matched.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Texts<'l> {
+    /// The whole line, if a pattern wants it.
+    pub(super) whole: Option<&'l [u8]>,
+    /// The message, if it is of a program whose lines count.
+    pub(super) message: Option<&'l [u8]>,
+}
+
+/// A match, before its date is read.
+#[derive(Debug)]
+pub(super) struct Found<'l> {
+    pub(super) pattern: usize,
+    pub(super) address: IpAddr,
+    /// The date that it caught in the line or a field.
+    pub(super) date: Option<Cow<'l, [u8]>>,
+    /// It was found in the message rather than the whole line.
+    pub(super) in_message: bool,
+}
+
+impl Found<'_> {
+    /// The date that counts: the syslog daemon's before the service's own, which may lack the zone of its container.
+    pub(super) fn date<'a>(&'a self, head: &Head<'a>) -> Option<DateText<'a>> {
+        let own = self.date.as_deref().map(DateText::Stamp);
+        if self.in_message { head.date.or(own) } else { own.or(head.date) }
+    }
+}
+
+impl Own {
+    /// Compiles the patterns of one mode. `origin` names the file in errors, `name` the filter.
+    ///
+    /// # Errors
+    /// An unknown mode, or the first pattern that is refused, with its place.
+    pub(super) fn compile(
+        name: &str,
+        origin: &str,
+        definition: Arc<Definition>,
+        mode: &str,
+    ) -> Result<Self, FilterError> {
+        let wanted = definition.patterns(name, mode)?;
+        let refused = |key, index, written: &toml::Spanned<String>, fault: Fault| FilterError::Pattern {
+            origin: origin.to_owned(),
+            key,
+            index,
+            pattern: written.get_ref().clone(),
+            span: written.span(),
+            fault: Box::new(fault),
+        };
+        let mut patterns = Vec::with_capacity(wanted.fail.len());
+        let mut trees = Vec::with_capacity(wanted.fail.len());
+        for (index, written) in wanted.fail.iter().enumerate() {
+            let (pattern, tree) = Pattern::compile(written.get_ref())
+                .map_err(|fault| refused("failregex", index, written, fault))?;
+            patterns.push(pattern);
+            trees.push(tree);
+        }
+        let mut ignore = Vec::with_capacity(wanted.ignore.len());
+        for (index, written) in wanted.ignore.iter().enumerate() {
+            ignore.push(
+                compile_ignore(written.get_ref())
+                    .map_err(|fault| refused("ignoreregex", index, written, fault))?,
+            );
+        }
+        let mut rules = Vec::with_capacity(wanted.rules.len());
+        for (index, conditions) in wanted.rules.iter().enumerate() {
+            let rule = Rule::compile(definition.keys(), conditions);
+            rules.push(rule.map_err(|(field, _, fault)| FilterError::Where {
+                origin: origin.to_owned(),
+                index,
+                field: Some(field).filter(|field| !field.is_empty()),
+                fault: Box::new(fault),
+            })?);
+        }
+        let empty = || FilterError::Empty { origin: origin.to_owned(), mode: mode.to_owned() };
+        if patterns.is_empty() && rules.is_empty() {
+            return Err(empty());
+        }
+        let config = thompson::Config::new()
+            .utf8(false)
+            .which_captures(WhichCaptures::None)
+            .nfa_size_limit(Some(SIZE_LIMIT));
+        let compiler = || {
+            let mut compiler = NFA::compiler();
+            compiler.configure(config.clone());
+            compiler
+        };
+        let union = compiler().build_many_from_hir(&trees).map_err(|_| empty())?;
+        let indices: Vec<usize> = patterns
+            .iter()
+            .enumerate()
+            .filter(|(_, pattern)| pattern.dated)
+            .map(|(index, _)| index)
+            .collect();
+        let dated_trees: Vec<&Hir> = indices.iter().filter_map(|index| trees.get(*index)).collect();
+        let dated = match indices.is_empty() {
+            true => None,
+            false => Some((compiler().build_many_from_hir(&dated_trees).map_err(|_| empty())?, indices)),
+        };
+        let whole_lines = dated.is_some() || ignore.iter().any(|exception| exception.dated);
+        let literals: Option<Vec<Vec<Vec<u8>>>> =
+            trees.iter().map(prefilter::required_literals).chain(rules.iter().map(Rule::literals)).collect();
+        let literals = literals.map(|sets| prefilter::join(sets.into_iter().flatten().collect()));
+        Ok(Self { definition, patterns, rules, ignore, union, dated, whole_lines, literals })
+    }
+
+    pub(super) fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    /// The patterns as they were written, then the conditions; the index is that of [`LineMatch::pattern`].
+    pub(super) fn patterns(&self) -> impl ExactSizeIterator<Item = &str> {
+        let written = |index: usize| match self.patterns.get(index) {
+            Some(pattern) => pattern.written.as_str(),
+            None => self.rules.get(index - self.patterns.len()).map_or("", |rule| &rule.written),
+        };
+        (0..self.patterns.len() + self.rules.len()).map(written)
+    }
+
+    /// The ignoreregexes as they were written.
+    pub(super) fn exceptions(&self) -> impl Iterator<Item = &str> {
+        self.ignore.iter().map(|exception| exception.written.as_str())
+    }
+
+    /// The full verdict on one line (with or without its `\n`). Production stops at the first pattern that
+    /// matches; with `all_patterns` every one is tried.
+    pub(super) fn line(&self, line: &[u8], clock: &Clock, all_patterns: bool) -> LineVerdict {
+        if line.strip_suffix(b"\n").unwrap_or(line).len() >= LONGEST_LINE {
+            return LineVerdict::Miss;
+        }
+        let head = prefix::parse(line);
+        let texts = self.texts(line, &head);
+        if self.ignores(texts) {
+            return LineVerdict::Ignore;
+        }
+        let complete = |found: &Found<'_>, fields| LineMatch {
+            host: found.address.to_string(),
+            address: Some(found.address),
+            time: found.date(&head).and_then(|text| date::read(text, clock)).unwrap_or(clock.now),
+            pattern: found.pattern,
+            attempts: head.attempts,
+            fields,
+        };
+        let by_pattern = self.patterns.iter().enumerate().filter_map(|(index, pattern)| {
+            let (found, text, captures) = find(index, pattern, texts)?;
+            let fields = pattern
+                .fields(text, &captures)
+                .map(|(name, caught)| {
+                    (name.to_owned(), Field::Text(String::from_utf8_lossy(caught).into_owned()))
+                })
+                .collect();
+            Some(complete(&found, fields))
+        });
+        let by_rule = (self.patterns.len()..).zip(&self.rules).filter_map(|(index, rule)| {
+            let Record { address, date, user } = rule.find(texts.message?)?;
+            let date = date.map(|date| Cow::Owned(date.into_bytes()));
+            let found = Found { pattern: index, address, date, in_message: true };
+            Some(complete(
+                &found,
+                user.map(|user| ("user".to_owned(), Field::Text(user))).into_iter().collect(),
+            ))
+        });
+        let mut matches = by_pattern.chain(by_rule);
+        match matches.next() {
+            None => LineVerdict::Miss,
+            Some(first) if all_patterns => LineVerdict::Match { first, others: matches.collect() },
+            Some(first) => LineVerdict::Match { first, others: Vec::new() },
+        }
+    }
+
+    /// What of the line is to be matched.
+    pub(super) fn texts<'l>(&self, line: &'l [u8], head: &Head<'l>) -> Texts<'l> {
+        Texts {
+            whole: self.whole_lines.then(|| prefix::trim_end(line)),
+            message: self.is_ours(head).then_some(head.message),
+        }
+    }
+
+    /// Whether the line is of a program whose lines count. A line without program counts: `sshd -E` writes such.
+    fn is_ours(&self, head: &Head<'_>) -> bool {
+        let programs = &self.definition.programs;
+        match head.program {
+            Some(program) => programs.is_empty() || programs.iter().any(|known| is_program(known, program)),
+            None => true,
+        }
+    }
+
+    /// Whether an ignoreregex matches.
+    pub(super) fn ignores(&self, texts: Texts<'_>) -> bool {
+        self.ignore.iter().any(|exception| {
+            let matches = |text: &[u8]| exception.regex.is_match(text);
+            exception.dated && texts.whole.is_some_and(matches) || texts.message.is_some_and(matches)
+        })
+    }
+
+    /// One of the patterns.
+    pub(super) fn pattern(&self, index: usize) -> Option<&Pattern> {
+        self.patterns.get(index)
+    }
+
+    /// The first pattern from `start` on that matches.
+    pub(super) fn first_from<'l>(&self, start: usize, texts: Texts<'l>) -> Option<Found<'l>> {
+        self.patterns
+            .iter()
+            .enumerate()
+            .skip(start)
+            .find_map(|(index, pattern)| find(index, pattern, texts).map(|(found, _, _)| found))
+    }
+
+    /// The first rule on structured lines that matches.
+    pub(super) fn first_rule<'l>(&self, texts: Texts<'l>) -> Option<Found<'l>> {
+        let message = texts.message?;
+        (self.patterns.len()..).zip(&self.rules).find_map(|(pattern, rule)| {
+            let Record { address, date, .. } = rule.find(message)?;
+            let date = date.map(|date| Cow::Owned(date.into_bytes()));
+            Some(Found { pattern, address, date, in_message: true })
+        })
+    }
+
+    /// All patterns in one automaton.
+    pub(super) fn union(&self) -> &NFA {
+        &self.union
+    }
+
+    /// The patterns with `<DATE>` in one automaton, and their indices.
+    pub(super) fn dated(&self) -> Option<&(NFA, Vec<usize>)> {
+        self.dated.as_ref()
+    }
+
+    /// Literals of which every matching message holds one; none: any line may match.
+    pub(super) fn literals(&self) -> Option<&[Vec<u8>]> {
+        self.literals.as_deref()
+    }
+}
+
+/// What a pattern finds, the text in which it does, and its captures.
+fn find<'l>(index: usize, pattern: &Pattern, texts: Texts<'l>) -> Option<(Found<'l>, &'l [u8], Captures)> {
+    let whole = texts.whole.filter(|_| pattern.dated);
+    [(whole, false), (texts.message, true)].into_iter().find_map(|(text, in_message)| {
+        let text = text?;
+        let (address, captures) = pattern.captures(text)?;
+        let date = pattern.date(text, &captures).map(Cow::Borrowed);
+        Some((Found { pattern: index, address, date, in_message }, text, captures))
+    })
+}
+
+/// Whether `known`, which may hold one `*`, names the program.
+fn is_program(known: &str, program: &[u8]) -> bool {
+    known.as_bytes() == program
+        || known.split_once('*').is_some_and(|(start, end)| {
+            program.len() >= start.len() + end.len()
+                && program.starts_with(start.as_bytes())
+                && program.ends_with(end.as_bytes())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_program;
+
+    #[test]
+    fn programs_may_hold_one_star() {
+        for (known, program, is) in [
+            ("sshd", "sshd", true),
+            ("sshd", "sshd2", false),
+            ("postfix*/smtpd", "postfix/smtpd", true),
+            ("postfix*/smtpd", "postfix-in/submission/smtpd", true),
+            ("postfix*/smtpd", "postfix/qmgr", false),
+            ("ab*ba", "aba", false),
+        ] {
+            assert_eq!(is_program(known, program.as_bytes()), is, "{known} {program}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! fail2ban's own filters through our engine: its corpus, and its own engine beside ours.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use kban::filter::{Clock, Field, Filter, LineMatch, LineVerdict, Scanner};
+use serde_json::Value;
+
+use crate::corpus::{Case, Package, cases};
+
+/// The moment and the zone that the corpus is written for.
+pub(crate) fn clock() -> Clock {
+    let zone = TimeZone::posix("CET-01CEST-02,M3.5.0,M10.5.0").unwrap();
+    Clock { now: Timestamp::from_second(1_124_013_600).unwrap(), zone }
+}
+
+pub(crate) fn reference(path: &std::path::Path, options: &BTreeMap<String, String>) -> String {
+    let options: Vec<String> = options.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+    format!("{}[{}]", path.display(), options.join(", "))
+}
+
+#[test]
+fn the_installed_corpus_gets_the_verdicts_it_asks_for() {
+    let package = Package::find();
+    let clock = clock();
+    let (mut evaluated, mut matching, mut wrong) = (0, 0, Vec::new());
+    for (name, path) in package.filters() {
+        let mut scanners: BTreeMap<String, (Scanner, Vec<bool>)> = BTreeMap::new();
+        for case in cases(&package, &name) {
+            let reference = reference(&path, &case.options);
+            if !scanners.contains_key(&reference) {
+                match Filter::load(&reference, &[]) {
+                    Ok(filter) => {
+                        let hit = vec![false; filter.patterns().len()];
+                        scanners.insert(reference.clone(), (Scanner::new(&[filter.into()]), hit));
+                    }
+                    Err(error) => {
+                        wrong.push(format!("{name}: {error}"));
+                        break;
+                    }
+                }
+            }
+            let (scanner, _hit) = scanners.get_mut(&reference).unwrap();
+            evaluated += 1;
+            matching += usize::from(case.must_match());
+            let verdict = scanner.line(0, &case.line, &clock, true);
+            if let Some(problem) = problem(&case, &verdict, &clock) {
+                wrong.push(format!(
+                    "{name} {:?} {}: {problem}: {}",
+                    case.options,
+                    case.place,
+                    String::from_utf8_lossy(&case.line)
+                ));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {evaluated} ({matching} must match):\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    assert!(evaluated > 1000, "only {evaluated} evaluations: is the corpus complete?");
+}
+
+fn problem(case: &Case, verdict: &LineVerdict, clock: &Clock) -> Option<String> {
+    match verdict {
+        LineVerdict::Match { first, .. } if !case.must_match() => {
+            Some(format!("matches pattern {}, should not", first.pattern))
+        }
+        LineVerdict::Match { others, .. } if !others.is_empty() => {
+            Some(format!("{} patterns match", others.len() + 1))
+        }
+        LineVerdict::Match { first, .. } => differs(case, first, clock),
+        other if case.must_match() => Some(format!("{other:?}")),
+        _ => None,
+    }
+}
+
+/// How the match differs from what was expected.
+fn differs(case: &Case, found: &LineMatch, clock: &Clock) -> Option<String> {
+    for (key, wanted) in &case.expected {
+        let actual = match key.as_str() {
+            "match" | "desc" | "constraint" => continue,
+            "time" if wanted.is_null() => continue,
+            "time" => {
+                let text = wanted.as_str().unwrap();
+                let civil = DateTime::strptime("%Y-%m-%dT%H:%M:%S%.f", text)
+                    .unwrap_or_else(|error| panic!("{}: {error}", case.place));
+                let wanted = clock.zone.to_ambiguous_timestamp(civil).compatible().unwrap();
+                // fail2ban leaves the fraction of most dates out.
+                if wanted != found.time {
+                    return Some(format!("time {} instead of {wanted}", found.time));
+                }
+                continue;
+            }
+            "attempts" => Value::from(found.attempts),
+            key => match found.fields.get(key) {
+                Some(Field::Text(text)) => Value::from(text.as_str()),
+                Some(Field::List(list)) => Value::from(list.clone()),
+                None if key == "host" => Value::from(found.host.as_str()),
+                None => Value::Null,
+            },
+        };
+        let same = match (&actual, wanted) {
+            (Value::Array(actual), Value::Array(wanted)) => {
+                let sorted = |list: &[Value]| {
+                    let mut list: Vec<String> = list.iter().map(Value::to_string).collect();
+                    list.sort();
+                    list
+                };
+                sorted(actual) == sorted(wanted)
+            }
+            (Value::String(actual), Value::String(wanted)) if key == "host" => {
+                // Addresses are shown in their canonical form.
+                actual == wanted || actual.parse::<IpAddr>().is_ok_and(|ip| wanted.parse() == Ok(ip))
+            }
+            (actual, wanted) => actual == wanted,
+        };
+        if !same {
+            return Some(format!("{key} is {actual} instead of {wanted}"));
+        }
+    }
+    None
+}
