@@ -63,7 +63,7 @@ fn from_kernel(within: IpNet) -> Result<usize, Failure> {
 
 /// An address or a prefix, without the bits behind its length.
 pub(super) fn prefix(text: &str) -> Result<IpNet, Failure> {
-    let address = text.parse().map(|address| IpNet::from(crate::jail::allow::folded(address)));
+    let address = text.parse().map(|address| IpNet::from(crate::jail::target::folded(address)));
     address.or_else(|_| text.parse::<IpNet>().map(|prefix| prefix.trunc())).map_err(|_| {
         let text = output::harmless(text);
         Failure::new(

@@ -19,6 +19,8 @@ pub struct Plan {
     pub firewall: FirewallPlan,
     /// `[control]`.
     pub control: ControlPlan,
+    /// `[defaults] bantime`: of bans by hand that belong to no configured jail.
+    pub bantime: BanTime,
     /// `[defaults] ignoreip`: never banned by any jail, and never dropped by the kernel.
     pub ignoreip: Vec<IpNet>,
     /// Sentences for the administrator that are no errors ("no jail is enabled"), with their places.
@@ -60,4 +62,19 @@ pub struct FirewallPlan {
 pub struct ControlPlan {
     /// Members of this group may use the control socket, beside root.
     pub group: String,
+}
+
+#[cfg(test)]
+impl Plan {
+    /// These jails, and defaults.
+    pub(crate) fn of(jails: Vec<JailPlan>, ignoreip: &[&str]) -> Self {
+        Self {
+            jails,
+            firewall: FirewallPlan { set_size: 1000 },
+            control: ControlPlan { group: "kban".into() },
+            bantime: BanTime::For(Duration::from_secs(12 * 3600)),
+            ignoreip: ignoreip.iter().map(|entry| entry.parse().unwrap()).collect(),
+            warnings: Vec::new(),
+        }
+    }
 }

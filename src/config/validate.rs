@@ -76,12 +76,14 @@ pub(super) fn validate(
         enabled.into_iter().map(|(name, jail)| check.jail(name, jail, &file.defaults)).collect();
     let set_size = check.built_in(file.firewall.set_size.as_ref(), "firewall.set_size");
     let group = check.built_in(file.control.group.as_ref(), "control.group");
+    let bantime = check.built_in(file.defaults.bantime.as_ref(), "defaults.bantime");
     let mut problems = check.problems;
     layers.sort(&mut problems);
     let report = Report { problems };
-    match (jails.into_iter().collect::<Option<Vec<_>>>(), set_size, group) {
-        (Some(jails), Some(set_size), Some(group)) if !report.has_errors() => Ok(Plan {
+    match (jails.into_iter().collect::<Option<Vec<_>>>(), set_size, group, bantime) {
+        (Some(jails), Some(set_size), Some(group), Some(bantime)) if !report.has_errors() => Ok(Plan {
             jails,
+            bantime,
             firewall: FirewallPlan { set_size: set_size.0 },
             control: ControlPlan { group: group.0 },
             ignoreip: networks(file.defaults.ignoreip.as_ref()),

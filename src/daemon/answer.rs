@@ -14,7 +14,8 @@ use crate::control::protocol::{
     Answer, BanRow, Cursor, FirewallStatus, JailStatus, Kind, LONGEST_REASON, PAGE, Refused, Request,
     SourceRow, Status,
 };
-use crate::jail::bans::Key;
+use crate::jail::bans::{Bans, Key};
+use crate::jail::engine::Refusal;
 use crate::jail::{ADOPTED, Ban, Ending, MANUAL, shown};
 use crate::source::SourceStatus;
 
@@ -60,6 +61,7 @@ fn ban(
     }
     let banned = daemon.pipeline.ban_by_hand(address, jail, bantime, reason, now);
     let ban = banned.map_err(|error| match error {
+        NotBanned::Refused(refusal @ Refusal::NoRoom(_)) => Refused::new(Kind::Kernel, refusal),
         NotBanned::Refused(refusal) => Refused::new(Kind::Allowed, refusal),
         NotBanned::Kernel(error) => Refused::new(Kind::Kernel, error),
     })?;
@@ -72,28 +74,44 @@ fn unban(
     jail: Option<&str>,
     now: Timestamp,
 ) -> Result<Answer, Refused> {
+    let (None, None) = (within, jail) else { return unban_some(daemon, within, jail, now) };
+    flush(daemon, now)
+}
+
+fn unban_some(
+    daemon: &mut Daemon,
+    within: Option<IpNet>,
+    jail: Option<&str>,
+    now: Timestamp,
+) -> Result<Answer, Refused> {
     let engine = &mut daemon.pipeline.engine;
-    let lifted =
-        engine.unban(jail, |prefix| within.is_none_or(|within| within.contains(prefix)), Ending::ByHand);
+    let wanted = |prefix: &IpNet| within.is_none_or(|within| within.contains(prefix));
+    let lifted = engine.unban(jail, wanted, Ending::ByHand);
     if let (true, Some(within)) = (lifted.is_empty(), within) {
-        let wider = engine.bans().prefixes().find(|prefix| prefix.contains(&within));
-        return Err(Refused::new(
-            Kind::No,
-            match wider {
-                Some(wider) => format!("{} is banned as part of {wider}: lift that", shown(&within)),
-                None => format!("{} is not banned", shown(&within)),
-            },
-        ));
+        return Err(Refused::new(Kind::No, not_banned(engine.bans(), &within, jail)));
     }
-    daemon.pipeline.take(&lifted, now);
+    let done = daemon.pipeline.unban_by_hand(&lifted, now);
+    done.map_err(|error| {
+        Refused::new(Kind::Kernel, format!("{error}; it is lifted as soon as the kernel takes it"))
+    })?;
     Ok(Answer::Lifted { bans: lifted.len() })
 }
 
+/// Why nothing within `within` was lifted.
+fn not_banned(bans: &Bans, within: &IpNet, jail: Option<&str>) -> String {
+    let address = shown(within);
+    if let (Some(jail), Some(other)) = (jail, bans.of(within).first()) {
+        return format!("{address} is not banned by {jail}, but by {}", other.jail);
+    }
+    match bans.prefixes().find(|prefix| prefix != &within && prefix.contains(within)) {
+        Some(wider) => format!("{address} is banned as part of {wider}: lift that"),
+        None => format!("{address} is not banned"),
+    }
+}
+
 fn flush(daemon: &mut Daemon, now: Timestamp) -> Result<Answer, Refused> {
-    let lifted = daemon.pipeline.engine.unban(None, |_| true, Ending::ByHand);
-    daemon.pipeline.take(&lifted, now);
-    daemon.pipeline.effect.firewall.empty().map_err(|error| Refused::new(Kind::Kernel, error))?;
-    Ok(Answer::Lifted { bans: lifted.len() })
+    let lifted = daemon.pipeline.unban_all(now).map_err(|error| Refused::new(Kind::Kernel, error))?;
+    Ok(Answer::Lifted { bans: lifted })
 }
 
 fn reload(daemon: &mut Daemon) -> Result<Answer, Refused> {
@@ -142,11 +160,7 @@ fn status(daemon: &mut Daemon) -> Answer {
     let plan_warnings: Vec<String> = warnings(daemon).collect();
     let pipeline = &mut daemon.pipeline;
     let dropped = pipeline.effect.firewall.dropped();
-    let trouble = pipeline
-        .effect
-        .trouble()
-        .map(str::to_owned)
-        .or_else(|| dropped.as_ref().err().map(ToString::to_string));
+    let trouble = pipeline.effect.trouble().or_else(|| dropped.as_ref().err().map(ToString::to_string));
     let sources: Vec<SourceRow> =
         daemon.sources.statuses().iter().map(|source| source_row(source, pipeline)).collect();
     let mut banned: BTreeMap<&str, usize> = BTreeMap::new();
@@ -166,6 +180,12 @@ fn status(daemon: &mut Daemon) -> Answer {
     });
     let mut warnings: Vec<String> = trouble.iter().cloned().collect();
     warnings.extend(sources.iter().filter_map(|source| source.error.clone()));
+    for jail in pipeline.engine.jails().iter().filter(|jail| jail.tally.no_room > 0) {
+        let (name, bans) = (&jail.name, jail.tally.no_room);
+        warnings.push(format!(
+            "{name}: {bans} bans were not made, too many are in force: raise [firewall] set_size"
+        ));
+    }
     if !pipeline.store.is_durable() {
         warnings.push("bans and positions will not survive a restart: the store cannot be written".into());
     }

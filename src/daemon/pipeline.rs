@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -15,9 +16,9 @@ use crate::config::duration::BanTime;
 use crate::config::plan::{JailPlan, Plan};
 use crate::filter::{Clock, Filter, Scanner};
 use crate::firewall::FirewallError;
-use crate::jail::allow::folded;
-use crate::jail::engine::{Engine, JailId, Refusal};
-use crate::jail::{Ban, Ending, MANUAL, Verdict, shown};
+use crate::jail::engine::{Engine, JailId, Judgement, Refusal};
+use crate::jail::target::folded;
+use crate::jail::{Ban, Ending, Verdict, shown};
 use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus};
 use crate::store::Store;
 
@@ -118,12 +119,16 @@ impl Pipeline {
                 engine.recall(jail, &failure, now);
             }
         });
-        let mut verdicts = Vec::new();
+        let (mut verdicts, mut heard) = (Vec::new(), Vec::new());
         feed.scanner.scan(new, &clock, &mut |filter, failure, _line| {
-            if let Some(&jail) = jails.get(filter) {
-                verdicts.extend(engine.observe(jail, &failure, name, now));
+            let Some(&jail) = jails.get(filter) else { return };
+            match engine.observe(jail, &failure, name, now) {
+                Judgement::Nothing => {}
+                Judgement::Verdict(verdict) => verdicts.push(verdict),
+                Judgement::StillHeard(prefix) => heard.push(prefix),
             }
         });
+        self.effect.doubt(heard);
         self.store.note_reading(&feed.path, trail.advance(block, now));
         self.take(&verdicts, now);
     }
@@ -162,16 +167,38 @@ impl Pipeline {
         reason: &str,
         now: Timestamp,
     ) -> Result<Ban, NotBanned> {
-        let before = self.engine.bans().get(&IpNet::from(folded(address)), jail.unwrap_or(MANUAL)).cloned();
+        let before = self.engine.bans().of(&IpNet::from(folded(address))).to_vec();
         let verdict = self.engine.ban(address, jail, bantime, reason, now).map_err(NotBanned::Refused)?;
         let ban = verdict.ban().clone();
-        if let Err(error) = self.effect.settle_one(&self.engine, ban.prefix, now) {
-            self.engine.take_back(&ban);
-            before.into_iter().for_each(|before| self.engine.restore(before));
+        self.effect.doubt([ban.prefix]);
+        self.settle(now);
+        if let Some(error) = self.effect.refusal(&ban.prefix).cloned() {
+            self.engine.put_back(&ban.prefix, before);
+            // Whatever became of it in the kernel is put right as well.
+            self.effect.doubt([ban.prefix]);
+            self.settle(now);
             return Err(NotBanned::Kernel(error));
         }
         self.tell(&[verdict]);
         Ok(ban)
+    }
+
+    /// Lifts bans by hand. An error if the kernel has not let go of somebody yet; it is asked again.
+    pub(super) fn unban_by_hand(&mut self, lifted: &[Verdict], now: Timestamp) -> Result<(), FirewallError> {
+        self.take(lifted, now);
+        let waits = |verdict: &Verdict| self.effect.refusal(&verdict.ban().prefix).cloned();
+        lifted.iter().find_map(waits).map_or(Ok(()), Err)
+    }
+
+    /// Lifts every ban, and takes whatever else there is out of the kernel's sets.
+    pub(super) fn unban_all(&mut self, now: Timestamp) -> Result<usize, FirewallError> {
+        let lifted = self.engine.unban(None, |_| true, Ending::ByHand);
+        let emptied = self.effect.empty(&self.engine, now);
+        if emptied.is_err() {
+            self.effect.doubt(lifted.iter().map(|verdict| verdict.ban().prefix));
+        }
+        self.tell(&lifted);
+        emptied.map(|()| lifted.len())
     }
 
     /// Brings the kernel to the intent, wherever they may differ.
@@ -179,30 +206,29 @@ impl Pipeline {
         self.effect.settle(&self.engine, now);
     }
 
-    /// Ends bans whose time is over; says whether more are waiting.
-    pub(super) fn expire(&mut self, now: Timestamp) -> bool {
+    /// Ends bans whose time is over: so many at once that others get their turn.
+    pub(super) fn expire(&mut self, now: Timestamp) {
         let mut verdicts = Vec::new();
         while verdicts.len() < EXPIRED_AT_ONCE {
             let Some(verdict) = self.engine.expire_next(now) else { break };
             verdicts.push(verdict);
         }
         // The kernel has dropped these by itself; lifting what is absent costs little and catches a slow clock.
-        if !verdicts.is_empty() {
-            self.take(&verdicts, now);
-        }
-        verdicts.len() == EXPIRED_AT_ONCE
+        self.take(&verdicts, now);
     }
 
     /// Ends every ban, and removes the table.
     pub(super) fn flush(&mut self, now: Timestamp) -> Result<(), FirewallError> {
-        let lifted = self.engine.unban(None, |_| true, Ending::ByHand);
-        self.take(&lifted, now);
+        self.unban_all(now)?;
         self.effect.firewall.remove_table()
     }
 
-    /// When there is something to do without any block or request.
-    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        [self.engine.bans().next_end(), self.effect.next_try()].into_iter().flatten().min()
+    /// How long until there is something to do without any block or request.
+    pub(super) fn until_deadline(&self, now: Timestamp) -> Option<Duration> {
+        let until = |end: Timestamp| Duration::try_from(end.duration_since(now)).unwrap_or_default();
+        let next_end = self.engine.bans().next_end().map(until);
+        let next_try = self.effect.next_try().map(|again| again.saturating_duration_since(Instant::now()));
+        [next_end, next_try].into_iter().flatten().min()
     }
 
     /// Lines of each source that matched without a readable date.

@@ -28,7 +28,7 @@ pub(super) fn restore(engine: &mut Engine, memory: Vec<Ban>, kernel: &[Element],
             found.ended.push(Verdict::Unban(ban, Ending::Expired));
         } else if !engine.knows(&ban.jail) {
             found.ended.push(Verdict::Unban(ban, Ending::JailGone));
-        } else if engine.allows(&ban.prefix) {
+        } else if engine.spares(&ban.prefix) {
             found.ended.push(Verdict::Unban(ban, Ending::Allowed));
         } else {
             engine.restore(ban);
@@ -59,6 +59,7 @@ pub(super) fn restore(engine: &mut Engine, memory: Vec<Ban>, kernel: &[Element],
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::plan::Plan;
     use crate::jail::MANUAL;
     use std::time::Duration;
 
@@ -87,7 +88,7 @@ mod tests {
             remembered("192.0.2.4/32", "gone", 60),
             remembered("192.0.2.5/32", MANUAL, 60),
         ];
-        engine.configure(&[], &["192.0.2.5/32".parse().unwrap()]);
+        engine.configure(&Plan::of(Vec::new(), &["192.0.2.5/32"]));
         let kernel = ["192.0.2.1/32", "192.0.2.3/32", "192.0.2.4/32"]
             .map(|prefix| Element { prefix: prefix.parse().unwrap(), left: Some(Duration::from_secs(30)) });
         let found = restore(&mut engine, memory, &kernel, at(10));

@@ -10,7 +10,7 @@ use super::answer;
 use super::own;
 use super::pipeline::Pipeline;
 use crate::config::plan::Plan;
-use crate::config::{self, Layout};
+use crate::config::{self, Layout, Problem};
 use crate::control::server::Call;
 use crate::jail::engine::Engine;
 use crate::source::{self, Block, Sources};
@@ -42,13 +42,16 @@ impl Daemon {
     }
 
     /// Works until SIGTERM or SIGINT.
-    pub(super) async fn run(&mut self, mut calls: mpsc::Receiver<Call>) -> std::io::Result<()> {
-        let (mut term, mut int, mut hup) =
-            (on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?);
+    pub(super) async fn run(
+        &mut self,
+        signals: &mut Signals,
+        mut calls: mpsc::Receiver<Call>,
+    ) -> std::io::Result<()> {
+        let Signals { term, int, hup } = signals;
         let mut tidy = tokio::time::interval_at(tokio::time::Instant::now() + SETTLED, TIDY);
         tidy.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let deadline = self.until_deadline();
+            let deadline = self.pipeline.until_deadline(Timestamp::now());
             tokio::select! {
                 _ = term.recv() => return Ok(()),
                 _ = int.recv() => return Ok(()),
@@ -77,32 +80,32 @@ impl Daemon {
 
     /// Reads the configuration again. A bad one changes nothing; its report is returned, ready to read.
     pub(super) fn reload(&mut self) -> Result<(), String> {
-        let plan = config::load(&self.layout).map_err(|report| report.to_string())?;
-        for warning in &plan.warnings {
-            tracing::warn!("{warning}");
-        }
+        let mut plan = config::load(&self.layout).map_err(|report| report.to_string())?;
         self.note_beginnings();
         let now = Timestamp::now();
-        let lifted = self.pipeline.engine.configure(&plan.jails, &plan.ignoreip);
+        let lifted = self.pipeline.engine.configure(&plan);
         self.pipeline.take(&lifted, now);
         self.allow();
         let (size, pipeline) = (plan.firewall.set_size, &mut self.pipeline);
         if size != self.plan.firewall.set_size
-            && let Err(error) = pipeline.effect.resize(&pipeline.engine, size)
+            && let Err(error) = pipeline.effect.resize(&pipeline.engine, size, now)
         {
-            tracing::error!("the sets keep their size: {error}");
+            let warning = Problem::warning(format!("the kernel's sets keep their size: {error}"));
+            plan.warnings.push(warning.help("reload again"));
+            plan.firewall = self.plan.firewall;
         }
         if plan.control != self.plan.control {
-            tracing::warn!("another [control] group takes effect when kband is started again");
+            let warning =
+                Problem::warning("another [control] group takes effect when kband is started again");
+            plan.warnings.push(warning);
+        }
+        for warning in &plan.warnings {
+            tracing::warn!("{warning}");
         }
         (self.sources, self.blocks) = follow(&plan, &mut self.pipeline);
         self.plan = plan;
+        self.tidy();
         Ok(())
-    }
-
-    fn until_deadline(&self) -> Option<Duration> {
-        let deadline = self.pipeline.next_deadline()?;
-        Some(Duration::try_from(deadline.duration_since(Timestamp::now())).unwrap_or_default())
     }
 
     /// What is to be kept over a restart although nothing happened.
@@ -113,17 +116,19 @@ impl Daemon {
     fn tidy(&mut self) {
         self.note_beginnings();
         self.pipeline.engine.sweep(Timestamp::now(), SWEPT);
-        if self.pipeline.engine.set_own_addresses(own::addresses()) {
+        let now = Timestamp::now();
+        if let Some(lifted) = self.pipeline.engine.set_own_addresses(own::addresses()) {
+            self.pipeline.take(&lifted, now);
             self.allow();
         }
         let pipeline = &mut self.pipeline;
-        pipeline.effect.tidy(&pipeline.engine, Timestamp::now());
+        pipeline.effect.tidy(&pipeline.engine, now);
     }
 
     /// Tells the kernel who must never be dropped.
     fn allow(&mut self) {
-        let allowed = self.pipeline.engine.allowed();
-        if let Err(error) = self.pipeline.effect.firewall.set_allow(&allowed) {
+        let pipeline = &mut self.pipeline;
+        if let Err(error) = pipeline.effect.allow(&pipeline.engine, Timestamp::now()) {
             tracing::error!("cannot renew the allow list in the kernel: {error}");
         }
     }
@@ -133,7 +138,7 @@ impl Daemon {
 pub(super) fn engine(plan: &Plan) -> Engine {
     let mut engine = Engine::new();
     engine.set_own_addresses(own::addresses());
-    engine.configure(&plan.jails, &plan.ignoreip);
+    engine.configure(plan);
     engine
 }
 
@@ -142,6 +147,19 @@ fn follow(plan: &Plan, pipeline: &mut Pipeline) -> (Sources, mpsc::Receiver<Bloc
     (source::spawn(pipeline.set_feeds(plan, Timestamp::now()), sender), blocks)
 }
 
-fn on(kind: SignalKind) -> std::io::Result<Signal> {
-    signal(kind)
+/// The signals that the daemon understands. From here on none of them ends it unasked.
+pub(super) struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    pub(super) fn take() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
 }

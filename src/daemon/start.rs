@@ -12,7 +12,7 @@ use super::log;
 use super::options::Options;
 use super::pipeline::Pipeline;
 use super::restore::restore;
-use super::run::{Daemon, engine};
+use super::run::{Daemon, Signals, engine};
 use crate::config::{self, plan::Plan};
 use crate::control::server::{Server, ServerError};
 use crate::firewall::{Firewall, FirewallError};
@@ -75,6 +75,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(options: &Options, plan: Plan) -> Result<(), StartError> {
+    let mut signals = Signals::take()?;
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
@@ -101,7 +102,7 @@ async fn run(options: &Options, plan: Plan) -> Result<(), StartError> {
     pipeline.take(&found.ended, now);
 
     let mut daemon = Daemon::new(options.layout(), plan, pipeline);
-    daemon.run(requests).await?;
+    let ended = daemon.run(&mut signals, requests).await;
 
     tracing::info!("stopping");
     daemon.note_beginnings();
@@ -109,6 +110,7 @@ async fn run(options: &Options, plan: Plan) -> Result<(), StartError> {
     let mut pipeline = daemon.pipeline;
     let flushed = if options.flush_on_exit { pipeline.flush(Timestamp::now()) } else { Ok(()) };
     pipeline.store.close();
+    ended?;
     Ok(flushed?)
 }
 

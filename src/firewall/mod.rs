@@ -197,6 +197,20 @@ impl Firewall {
         rules.iter().find_map(|rule| rule.counter).ok_or(FirewallError::Missing { attempt })
     }
 
+    /// The sets of bans that have rules now, read afresh; `None` if the table or its drop rule is not there.
+    ///
+    /// # Errors
+    /// Any but a missing table.
+    pub fn ruled(&mut self) -> Result<Option<BTreeSet<Set>>, FirewallError> {
+        self.table = None;
+        let read = self.table(Attempt::Read).and_then(|table| self.dropped().map(|_| table));
+        match read {
+            Ok(table) => Ok(Some(table.used.into_iter().filter(|set| set.is_ban()).collect())),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes the rules of sets that have become empty; their elements have expired or were
     /// lifted. Call it about once a minute: an unused rule costs each packet some 100 ns, and
     /// this takes some 20 ms. The next ban brings the rule back.

@@ -1,6 +1,6 @@
 //! Who is never banned: a set of prefixes, asked once for every failure.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -49,25 +49,11 @@ impl Allow {
     }
 }
 
-/// An IPv4 address that came as IPv6 (`::ffff:192.0.2.1`, RFC 4291 2.5.5.2) is that IPv4 address.
-#[must_use]
-pub fn folded(address: IpAddr) -> IpAddr {
-    address.to_canonical()
-}
-
-/// Addresses that never name one remote host: a ban of them would harm this machine's own traffic.
-#[must_use]
-pub fn unbannable(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4 == Ipv4Addr::UNSPECIFIED || v4.is_broadcast() || v4.is_multicast(),
-        IpAddr::V6(v6) => v6 == Ipv6Addr::UNSPECIFIED || v6.is_multicast(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::net::Ipv4Addr;
 
     fn nets(texts: &[&str]) -> Vec<IpNet> {
         texts.iter().map(|text| text.parse().unwrap()).collect()

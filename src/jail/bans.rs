@@ -26,6 +26,7 @@ pub struct Bans {
     rows: BTreeMap<IpNet, SmallVec<[Ban; 1]>>,
     ends: BTreeSet<(Timestamp, IpNet, Arc<str>)>,
     past: IndexMap<Key, u32>,
+    forgotten: usize,
     len: usize,
 }
 
@@ -114,11 +115,22 @@ impl Bans {
         self.len += 1;
     }
 
+    /// Makes `rows` the only bans of `prefix`, as if nothing had happened to them.
+    pub fn put_back(&mut self, prefix: &IpNet, rows: Vec<Ban>) {
+        let jails: Vec<Arc<str>> = self.of(prefix).iter().map(|ban| Arc::clone(&ban.jail)).collect();
+        for jail in jails {
+            self.take(prefix, &jail);
+        }
+        rows.into_iter().for_each(|ban| self.insert(ban));
+    }
+
     /// Removes the ban of `prefix` by `jail`; how often it was banned is remembered.
     pub fn remove(&mut self, prefix: &IpNet, jail: &str) -> Option<Ban> {
         let ban = self.take(prefix, jail)?;
         if self.past.len() >= REMEMBERED {
-            self.past.swap_remove_index(0);
+            // Anybody but the newest: a golden-ratio step visits all places evenly (Knuth, TAOCP 6.4).
+            self.forgotten = self.forgotten.wrapping_add(0x9E37_79B9);
+            self.past.swap_remove_index(self.forgotten % REMEMBERED);
         }
         self.past.insert((ban.prefix, Arc::clone(&ban.jail)), ban.count);
         Some(ban)
@@ -226,5 +238,32 @@ mod tests {
         let one = "203.0.113.1/32".parse().unwrap();
         assert_eq!(bans.times_banned(&one, &"sshd".into()), 1);
         assert_eq!(bans.times_banned(&one, &"mail".into()), 0);
+    }
+
+    #[test]
+    fn the_newest_offenders_are_remembered_however_many_there_were() {
+        let mut bans = Bans::new();
+        let prefix = |n: u32| IpNet::from(std::net::IpAddr::from(std::net::Ipv4Addr::from(n)));
+        let last = u32::try_from(REMEMBERED).unwrap() + 5_000;
+        for n in 0..last {
+            bans.insert(Ban { prefix: prefix(n), ..ban("0.0.0.0/32", "sshd", None) });
+            bans.remove(&prefix(n), "sshd").unwrap();
+        }
+        let remembered =
+            (last - 1000..last).filter(|n| bans.times_banned(&prefix(*n), &"sshd".into()) > 0).count();
+        assert!(remembered > 950, "{remembered} of the last thousand");
+    }
+
+    #[test]
+    fn what_is_put_back_is_as_it_was() {
+        let mut bans = Bans::new();
+        let one = "203.0.113.1/32".parse().unwrap();
+        bans.insert(ban("203.0.113.1/32", "sshd", Some(60)));
+        let rows = bans.of(&one).to_vec();
+        bans.insert(ban("203.0.113.1/32", "sshd", None));
+        bans.insert(ban("203.0.113.1/32", "manual", None));
+        bans.put_back(&one, rows.clone());
+        assert_eq!(bans.of(&one), rows);
+        assert_eq!((bans.len(), bans.next_end()), (1, Some(at(60))));
     }
 }

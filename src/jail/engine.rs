@@ -1,18 +1,20 @@
 //! The judge: takes failures, counts them, and says who is banned until when.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::allow::{Allow, folded, unbannable};
+use super::allow::Allow;
 use super::bans::{Bans, End};
+use super::target::{banned_as, folded, unbannable};
 use super::window::{Counted, Window};
 use super::{ADOPTED, Ban, Ending, FEED, MANUAL, Verdict};
 use crate::config::duration::BanTime;
-use crate::config::plan::JailPlan;
+use crate::config::plan::{JailPlan, Plan};
 use crate::filter::Failure;
 
 /// Names one jail of an engine: its place in the plan.
@@ -46,7 +48,25 @@ pub struct Tally {
     pub already_banned: u64,
     /// Bans.
     pub bans: u64,
+    /// Bans that were not made, because too many are in force.
+    pub no_room: u64,
 }
+
+/// What one failure leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    /// Nothing, for now.
+    Nothing,
+    /// A ban.
+    Verdict(Verdict),
+    /// Somebody who is banned is still heard: the kernel may not drop them.
+    StillHeard(IpNet),
+}
+
+/// How many bans may be in force however small the sets are.
+const LEAST_CAPACITY: usize = 10_000;
+/// Failures so long after their ban were not on their way when it began.
+const LATE: SignedDuration = SignedDuration::from_secs(2);
 
 /// Why somebody cannot be banned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +82,9 @@ pub enum Refusal {
     /// The machine itself.
     #[error("{0} is an address of this machine: a ban would cut off its own traffic")]
     Own(IpAddr),
+    /// Too many bans are in force.
+    #[error("there are {0} bans already: lift some, or raise [firewall] set_size")]
+    NoRoom(usize),
     /// Not the address of a single remote host.
     #[error("{0} is not the address of one remote host and cannot be banned")]
     NotAHost(IpAddr),
@@ -76,6 +99,10 @@ pub struct Engine {
     allow: Allow,
     /// The machine's own addresses.
     own: Allow,
+    /// The length of a ban by hand that names neither a length nor a configured jail.
+    bantime: Option<BanTime>,
+    /// How many bans may be in force.
+    capacity: usize,
 }
 
 impl Engine {
@@ -87,10 +114,14 @@ impl Engine {
 
     /// Takes over a plan. Jails that stay keep what they have counted; the bans of jails that are gone end, and those
     /// of addresses that are allowed now.
-    pub fn configure(&mut self, plans: &[JailPlan], ignoreip: &[IpNet]) -> Vec<Verdict> {
-        self.allow = Allow::new(ignoreip.iter().copied());
+    pub fn configure(&mut self, plan: &Plan) -> Vec<Verdict> {
+        self.allow = Allow::new(plan.ignoreip.iter().copied());
+        self.bantime = Some(plan.bantime);
+        // IPv4 and IPv6 may both fill their sets, and some may wait for room.
+        let set_size = usize::try_from(plan.firewall.set_size).unwrap_or(usize::MAX);
+        self.capacity = set_size.saturating_mul(2).max(LEAST_CAPACITY);
         let mut before = std::mem::take(&mut self.jails);
-        for plan in plans {
+        for plan in &plan.jails {
             let known =
                 before.iter().position(|jail| jail.name == plan.name).map(|place| before.swap_remove(place));
             self.jails.push(Jail::configured(plan, known));
@@ -98,17 +129,30 @@ impl Engine {
         let gone =
             before.into_iter().flat_map(|gone| self.unban(Some(&gone.name), |_| true, Ending::JailGone));
         let mut ended: Vec<Verdict> = gone.collect();
-        let allow = self.allow.clone();
-        ended.extend(self.unban(None, |prefix| allow.covers(prefix), Ending::Allowed));
+        ended.extend(self.spare());
         ended
     }
 
-    /// Replaces the machine's own addresses, which are never banned. Says whether they changed.
-    pub fn set_own_addresses(&mut self, own: impl IntoIterator<Item = IpAddr>) -> bool {
+    /// Replaces the machine's own addresses, which are never banned. `None` if they are the same; otherwise the bans
+    /// that end because of it.
+    pub fn set_own_addresses(&mut self, own: impl IntoIterator<Item = IpAddr>) -> Option<Vec<Verdict>> {
         let own = Allow::new(own.into_iter().map(IpNet::from));
-        let changed = own != self.own;
+        if own == self.own {
+            return None;
+        }
         self.own = own;
-        changed
+        Some(self.spare())
+    }
+
+    /// Ends the bans of whoever may not be banned (any more).
+    fn spare(&mut self) -> Vec<Verdict> {
+        let hit: BTreeSet<IpNet> =
+            self.bans.prefixes().copied().filter(|prefix| self.spares(prefix)).collect();
+        if hit.is_empty() {
+            Vec::new()
+        } else {
+            self.unban(None, |prefix| hit.contains(prefix), Ending::Allowed)
+        }
     }
 
     /// What the kernel must never drop: `ignoreip` and the machine's own addresses.
@@ -137,44 +181,43 @@ impl Engine {
             || self.jails.iter().any(|known| &*known.name == jail)
     }
 
-    /// Whether `ignoreip` covers all of `prefix`.
+    /// Whether a ban of `prefix` would hit an allowed address or one of this machine.
     #[must_use]
-    pub fn allows(&self, prefix: &IpNet) -> bool {
-        self.allow.covers(prefix)
+    pub fn spares(&self, prefix: &IpNet) -> bool {
+        self.allow.overlapping(prefix).is_some() || self.own.overlapping(prefix).is_some()
     }
 
     /// One failure, found in `source` and read at `now`: at `maxretry` of them, a ban.
-    pub fn observe(
-        &mut self,
-        jail: JailId,
-        failure: &Failure,
-        source: &Arc<str>,
-        now: Timestamp,
-    ) -> Option<Verdict> {
+    pub fn observe(&mut self, id: JailId, failure: &Failure, source: &Arc<str>, now: Timestamp) -> Judgement {
         let address = folded(failure.address);
         let refused = self.refusal(address).is_some();
-        let jail = self.jails.get_mut(jail.0)?;
+        let Some(jail) = self.jails.get_mut(id.0) else { return Judgement::Nothing };
         jail.tally.failures += 1;
         if refused || jail.allow.covering(address).is_some() {
             jail.tally.ignored += 1;
-            return None;
+            return Judgement::Nothing;
         }
         let prefix = banned_as(address, jail.ipv6_prefix, &[&self.allow, &self.own, &jail.allow]);
-        if self.bans.get(&prefix, &jail.name).is_some() {
+        if let Some(ban) = self.bans.get(&prefix, &jail.name) {
             jail.tally.already_banned += 1;
-            return None;
+            let late = failure.time.duration_since(ban.since) > LATE;
+            return if late { Judgement::StillHeard(prefix) } else { Judgement::Nothing };
         }
         match jail.window.count(prefix, failure.time, failure.attempts, now) {
             Counted::Stale => {
                 jail.tally.stale += 1;
-                None
+                Judgement::Nothing
             }
-            Counted::Below(_) => None,
+            Counted::Below(_) => Judgement::Nothing,
+            Counted::Reached(_) if self.bans.len() >= self.capacity => {
+                jail.tally.no_room += 1;
+                Judgement::Nothing
+            }
             Counted::Reached(_) => {
                 jail.tally.bans += 1;
                 let (name, bantime, reason) =
                     (Arc::clone(&jail.name), jail.bantime, Arc::clone(&jail.reason));
-                Some(self.insert(prefix, name, bantime, Arc::clone(source), reason, now))
+                Judgement::Verdict(self.insert(prefix, name, bantime, Arc::clone(source), reason, now))
             }
         }
     }
@@ -211,7 +254,10 @@ impl Engine {
         }
         let name: Arc<str> = jail.unwrap_or(MANUAL).into();
         let configured = self.jails.iter().find(|jail| jail.name == name).map(|jail| jail.bantime);
-        let bantime = bantime.or(configured).unwrap_or(DEFAULT_BANTIME);
+        let bantime = bantime.or(configured).or(self.bantime).unwrap_or(BanTime::Permanent);
+        if self.bans.len() >= self.capacity {
+            return Err(Refusal::NoRoom(self.capacity));
+        }
         Ok(self.insert(IpNet::from(address), name, bantime, "banctl".into(), reason.into(), now))
     }
 
@@ -235,9 +281,9 @@ impl Engine {
             .collect()
     }
 
-    /// Takes back a ban that could not be made true.
-    pub fn take_back(&mut self, ban: &Ban) {
-        self.bans.remove(&ban.prefix, &ban.jail);
+    /// Takes back what was done to the bans of `prefix`: `rows` are in force again.
+    pub fn put_back(&mut self, prefix: &IpNet, rows: Vec<Ban>) {
+        self.bans.put_back(prefix, rows);
     }
 
     /// Takes in a ban that was in force before: from the store, or found in the kernel.
@@ -260,11 +306,11 @@ impl Engine {
     /// Why `address` may never be banned, if so.
     #[must_use]
     pub fn refusal(&self, address: IpAddr) -> Option<Refusal> {
+        if self.own.covering(address).is_some() || address.is_loopback() {
+            return Some(Refusal::Own(address));
+        }
         if unbannable(address) {
             return Some(Refusal::NotAHost(address));
-        }
-        if self.own.covering(address).is_some() {
-            return Some(Refusal::Own(address));
         }
         self.allow.covering(address).map(|&entry| Refusal::Allowed { address, entry })
     }
@@ -319,9 +365,6 @@ pub enum Remaining {
     Forever,
 }
 
-/// The length of a ban by hand that names neither a length nor a configured jail.
-const DEFAULT_BANTIME: BanTime = BanTime::For(Duration::from_secs(600));
-
 impl Jail {
     /// How many prefixes have failures counted against them.
     #[must_use]
@@ -347,19 +390,6 @@ impl Jail {
             reason: format!("{} failures within {}", plan.maxretry, BanTime::For(plan.findtime)).into(),
         }
     }
-}
-
-/// What is counted and banned for `address`: itself, or for IPv6 the network it can choose addresses from.
-///
-/// A network that holds one of our own or an allowed address is never banned whole, nor is the local link
-/// (`fe80::/64`): the routers of this machine live there.
-fn banned_as(address: IpAddr, ipv6_prefix: u8, spared: &[&Allow]) -> IpNet {
-    let single = IpNet::from(address);
-    let IpAddr::V6(v6) = address else { return single };
-    let Ok(network) = IpNet::new(address, ipv6_prefix) else { return single };
-    let network = network.trunc();
-    let touches_ours = spared.iter().any(|allow| allow.overlapping(&network).is_some());
-    if v6.is_unicast_link_local() || touches_ours { single } else { network }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the engine promises, with time as an argument.
 
 use super::*;
+use crate::config::plan::Plan;
 use crate::filter::Filter;
 use crate::jail::shown;
 
@@ -26,14 +27,17 @@ fn jail(name: &str, maxretry: u32) -> JailPlan {
 
 fn engine(maxretry: u32) -> Engine {
     let mut engine = Engine::new();
-    engine.configure(&[jail("sshd", maxretry), jail("mail", maxretry)], &["192.0.2.0/24".parse().unwrap()]);
+    engine.configure(&Plan::of(vec![jail("sshd", maxretry), jail("mail", maxretry)], &["192.0.2.0/24"]));
     engine.set_own_addresses(["203.0.113.254".parse().unwrap(), "2001:db8:1::1".parse().unwrap()]);
     engine
 }
 
 fn fail(engine: &mut Engine, address: &str, second: i64) -> Option<Verdict> {
     let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
-    engine.observe(JailId(0), &failure, &"auth.log".into(), at(second))
+    match engine.observe(JailId(0), &failure, &"auth.log".into(), at(second)) {
+        Judgement::Verdict(verdict) => Some(verdict),
+        Judgement::Nothing | Judgement::StillHeard(_) => None,
+    }
 }
 
 fn prefix(text: &str) -> IpNet {
@@ -54,10 +58,12 @@ fn maxretry_failures_ban_for_bantime() {
 #[test]
 fn nobody_who_is_allowed_is_banned() {
     let mut engine = engine(1);
-    for address in ["192.0.2.7", "198.51.100.1", "203.0.113.254", "::ffff:192.0.2.7", "0.0.0.0", "ff02::1"] {
+    for address in
+        ["192.0.2.7", "198.51.100.1", "203.0.113.254", "::ffff:192.0.2.7", "0.0.0.0", "ff02::1", "127.0.0.53"]
+    {
         assert_eq!(fail(&mut engine, address, 0), None, "{address}");
     }
-    assert_eq!(engine.jails()[0].tally.ignored, 6);
+    assert_eq!(engine.jails()[0].tally.ignored, 7);
     assert!(engine.bans().is_empty());
 }
 
@@ -97,7 +103,7 @@ fn who_is_banned_is_not_counted_again() {
 fn old_lines_never_ban() {
     let mut engine = engine(1);
     let failure = Failure { time: at(0), address: "203.0.113.9".parse().unwrap(), pattern: 0, attempts: 1 };
-    assert_eq!(engine.observe(JailId(0), &failure, &"auth.log".into(), at(601)), None);
+    assert_eq!(engine.observe(JailId(0), &failure, &"auth.log".into(), at(601)), Judgement::Nothing);
     assert_eq!(engine.jails()[0].tally.stale, 1);
 }
 
@@ -134,7 +140,7 @@ fn reload_keeps_counts_and_ends_the_bans_of_jails_that_go() {
     fail(&mut engine, "203.0.113.9", 0);
     engine.ban("203.0.113.1".parse().unwrap(), Some("mail"), None, "", at(0)).unwrap();
     engine.ban("203.0.113.2".parse().unwrap(), None, None, "", at(0)).unwrap();
-    let ended = engine.configure(&[jail("sshd", 3)], &[]);
+    let ended = engine.configure(&Plan::of(vec![jail("sshd", 3)], &[]));
     assert_eq!(
         ended.iter().map(|verdict| verdict.ban().prefix).collect::<Vec<_>>(),
         [prefix("203.0.113.1/32")]
@@ -148,7 +154,7 @@ fn who_is_allowed_by_a_reload_is_let_in_at_once() {
     let mut engine = engine(1);
     fail(&mut engine, "203.0.113.9", 0);
     fail(&mut engine, "203.0.113.200", 0);
-    let ended = engine.configure(&[jail("sshd", 1), jail("mail", 1)], &["203.0.113.128/25".parse().unwrap()]);
+    let ended = engine.configure(&Plan::of(vec![jail("sshd", 1), jail("mail", 1)], &["203.0.113.128/25"]));
     assert_eq!(ended.len(), 1);
     assert!(
         matches!(&ended[0], Verdict::Unban(ban, Ending::Allowed) if ban.prefix == prefix("203.0.113.200/32"))
@@ -202,4 +208,48 @@ fn what_was_found_in_the_kernel_is_replaced_once_it_has_a_reason() {
     let rows: Vec<_> = engine.bans().iter().map(|ban| (shown(&ban.prefix), &*ban.jail)).collect();
     let row = |address: &str, jail| (address.to_owned(), jail);
     assert_eq!(rows, [row("203.0.113.9", "sshd"), row("203.0.113.10", ADOPTED), row("203.0.113.10", "sshd")]);
+}
+
+#[test]
+fn who_is_banned_and_still_heard_is_told_apart_from_what_was_on_its_way() {
+    let mut engine = engine(1);
+    fail(&mut engine, "203.0.113.9", 0);
+    let mut observe = |second| {
+        let address = "203.0.113.9".parse().unwrap();
+        let failure = Failure { time: at(second), address, pattern: 0, attempts: 1 };
+        engine.observe(JailId(0), &failure, &"auth.log".into(), at(second))
+    };
+    assert_eq!(observe(1), Judgement::Nothing);
+    assert_eq!(observe(5), Judgement::StillHeard(prefix("203.0.113.9/32")));
+}
+
+#[test]
+fn an_address_of_our_own_that_comes_later_lets_its_network_in() {
+    let mut engine = engine(1);
+    fail(&mut engine, "2001:db8:7::66", 0);
+    fail(&mut engine, "203.0.113.9", 0);
+    let ended = engine.set_own_addresses(["2001:db8:7::1".parse().unwrap()]).unwrap();
+    assert_eq!(
+        ended.iter().map(|verdict| verdict.ban().prefix).collect::<Vec<_>>(),
+        [prefix("2001:db8:7::/64")]
+    );
+    assert!(engine.set_own_addresses(["2001:db8:7::1".parse().unwrap()]).is_none(), "nothing new");
+}
+
+#[test]
+fn the_bans_in_force_are_bounded() {
+    let mut engine = engine(1);
+    for n in 0..10_100_u32 {
+        fail(&mut engine, &std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string(), 0);
+    }
+    assert_eq!((engine.bans().len(), engine.jails()[0].tally.no_room), (10_000, 100));
+    let refused = engine.ban("203.0.113.9".parse().unwrap(), None, None, "", at(0)).unwrap_err();
+    assert!(refused.to_string().contains("set_size"));
+}
+
+#[test]
+fn a_ban_by_hand_lasts_as_long_as_the_defaults_say() {
+    let mut engine = engine(1);
+    let ban = engine.ban("203.0.113.9".parse().unwrap(), None, None, "", at(0)).unwrap();
+    assert_eq!(ban.ban().until, Some(at(12 * 3600)));
 }

@@ -2,11 +2,12 @@
 //!
 //! Nothing here does I/O or asks for the time: every function that needs `now` takes it, so that the
 //! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door; [`window`] counts,
-//! [`allow`] knows who is never banned, [`bans`] holds the intent that the firewall makes true.
+//! [`allow`] knows who is never banned, [`target`] what is banned for an address, [`bans`] holds the intent that the firewall makes true.
 
 pub mod allow;
 pub mod bans;
 pub mod engine;
+pub mod target;
 pub mod window;
 
 use std::fmt;
@@ -69,7 +70,7 @@ pub enum Ending {
     ByHand,
     /// Its jail is no longer configured.
     JailGone,
-    /// `ignoreip` covers it now.
+    /// It is allowed now, or has an address of this machine in it.
     Allowed,
 }
 

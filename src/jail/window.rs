@@ -91,6 +91,8 @@ impl Window {
         }
         let (findtime, maxretry) = (self.findtime, self.maxretry);
         let times = self.tracked.entry(prefix).or_default();
+        // The clock may have been set back since these were counted.
+        times.retain(|earlier| *earlier <= Second::from(now));
         let place = times.partition_point(|&earlier| earlier <= time);
         // More than maxretry of them change nothing, and an entry stays small.
         let attempts = usize::try_from(attempts).unwrap_or(usize::MAX).clamp(1, maxretry);
@@ -117,11 +119,6 @@ impl Window {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tracked.is_empty()
-    }
-
-    /// Forgets what was counted for `prefix`.
-    pub fn forget(&mut self, prefix: &IpNet) {
-        self.tracked.swap_remove(prefix);
     }
 
     /// Looks at `budget` entries, going round, and drops those whose window is over. Call it now and then.
@@ -228,6 +225,14 @@ mod tests {
             Counted::Below(1),
             "the first one is over by now"
         );
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_shield_anybody() {
+        let mut window = Window::new(MINUTE, 2, 10);
+        window.count(host(1), at(7200), 1, at(7200));
+        assert_eq!(window.count(host(1), at(0), 1, at(0)), Counted::Below(1));
+        assert_eq!(window.count(host(1), at(1), 1, at(1)), Counted::Reached(2));
     }
 
     #[test]

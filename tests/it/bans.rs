@@ -160,3 +160,36 @@ fn a_full_set_holds_up_its_own_bans_only_and_takes_them_when_there_is_room() {
     eventually("the next one gets its room", || machine.banctl_json(&["status"])["firewall"]["pending"] == 1);
     assert_eq!(machine.set("host4").len(), 2);
 }
+
+#[test]
+fn whoever_is_banned_and_still_heard_is_put_back_into_the_kernel() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nbantime = \"1h\"\n");
+    let _daemon = machine.start(machine.kband());
+    machine.log(&failed_password("203.0.113.9"));
+    eventually("banned", || machine.listed() == ["203.0.113.9"]);
+    machine.sh("nft flush set inet kban host4");
+    eventually("put back", || {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        machine.log(&failed_password("203.0.113.9"));
+        machine.set("host4").len() == 1
+    });
+    assert_eq!(machine.listed(), ["203.0.113.9"]);
+}
+
+#[test]
+fn a_table_whose_rules_were_flushed_is_repaired_without_any_new_ban() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nbantime = \"1h\"\n");
+    let _daemon = machine.start(machine.kband());
+    machine.log(&failed_password("203.0.113.9"));
+    eventually("banned", || machine.listed() == ["203.0.113.9"]);
+    machine.sh("nft flush table inet kban");
+    assert!(machine.banctl(&["reload"]).status.success());
+    eventually("repaired", || {
+        machine.sh("nft list table inet kban").contains("ip saddr @host4 goto offender")
+    });
+    machine.sh("nft delete table inet kban");
+    assert!(machine.banctl(&["reload"]).status.success());
+    eventually("made again", || machine.set("host4").len() == 1);
+}

@@ -11,9 +11,9 @@ use super::{Blocks, Options};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{Shared, output};
 use crate::config::duration::BanTime;
-use crate::config::plan::JailPlan;
+use crate::config::plan::{ControlPlan, FirewallPlan, JailPlan, Plan};
 use crate::filter::{Clock, Filter, Scanner};
-use crate::jail::engine::{Engine, JailId};
+use crate::jail::engine::{Engine, JailId, Judgement};
 use crate::jail::shown;
 
 #[derive(Serialize)]
@@ -56,7 +56,7 @@ pub(super) fn run(
     let (mut lines, mut matched, mut would_ban) = (0, 0, Vec::new());
     let mut scanner = Scanner::new(&[Arc::clone(filter)]);
     let mut engine = Engine::new();
-    engine.configure(&[jail(options, filter)], &[]);
+    engine.configure(&plan(jail(options, filter)));
     let name: Arc<str> = options.file.as_str().into();
     let mut latest = Timestamp::MIN;
     loop {
@@ -72,7 +72,7 @@ pub(super) fn run(
             }
             // The log's own time stands for now: an old log is judged as if it were read as it was written.
             latest = latest.max(failure.time);
-            if let Some(verdict) = engine.observe(JailId(0), &failure, &name, latest) {
+            if let Judgement::Verdict(verdict) = engine.observe(JailId(0), &failure, &name, latest) {
                 would_ban.push(Convict { address: shown(&verdict.ban().prefix), time: failure.time });
             }
         });
@@ -103,6 +103,18 @@ pub(super) fn run(
         print(&document, options, out)?;
     }
     Ok(if matched > 0 { Exit::Done } else { Exit::No })
+}
+
+/// Just this jail.
+fn plan(jail: JailPlan) -> Plan {
+    Plan {
+        bantime: jail.bantime,
+        jails: vec![jail],
+        firewall: FirewallPlan { set_size: u32::MAX },
+        control: ControlPlan { group: String::new() },
+        ignoreip: Vec::new(),
+        warnings: Vec::new(),
+    }
 }
 
 /// One jail with the filter under test; who is banned stays banned, so that each address is named once.
