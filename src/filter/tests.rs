@@ -226,6 +226,37 @@ proptest! {
     }
 }
 
+/// All filters on one log, as a single scanner would run them.
+#[test]
+fn the_catalogue_scans_as_it_judges_lines() {
+    let mut filters = Vec::new();
+    let mut block = String::new();
+    for name in catalogue::names() {
+        let definition = Arc::new(Definition::parse(name, catalogue::text(name).unwrap()).unwrap());
+        for mode in definition.modes() {
+            // `normal` is empty where all patterns belong to modes.
+            if let Ok(filter) = Filter::compile(name, name, Arc::clone(&definition), &mode) {
+                filters.push(Arc::new(filter));
+            }
+        }
+        for example in &definition.example {
+            block.push_str(&example.line);
+            block.push('\n');
+        }
+    }
+    let scanned = scanned(&filters, block.as_bytes());
+    assert!(scanned.len() > catalogue::names().count());
+    assert_eq!(scanned, line_by_line(&filters, block.as_bytes()));
+}
+
+#[test]
+fn every_filter_of_the_catalogue_has_literals() {
+    for name in catalogue::names() {
+        let filter = Filter::load(name, &[]).unwrap();
+        assert!(filter.literals().is_some(), "{name}: every line of a log would have to be looked at");
+    }
+}
+
 #[test]
 fn counters_and_times() {
     let filters = [sshd("normal")];

@@ -197,3 +197,25 @@ fn test_sums_up_and_says_whom_a_jail_would_ban() {
     fs::write(&quiet, "noise\n").unwrap();
     assert_eq!(machine.banctl(&["test", "sshd", &quiet.display().to_string()]).status.code(), Some(1));
 }
+
+#[test]
+fn filters_are_listed_and_shown() {
+    let machine = Machine::new();
+    let listed = stdout(&machine.banctl(&["filters", "--json"]));
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["schema"], 1);
+    let names: Vec<&str> =
+        listed["filters"].as_array().unwrap().iter().map(|filter| filter["name"].as_str().unwrap()).collect();
+    for name in ["sshd", "apache-auth", "postfix", "caddy"] {
+        assert!(names.contains(&name), "{name} is not listed");
+    }
+    let shown = machine.banctl(&["filters", "sshd[mode=ddos]"]);
+    assert!(shown.status.success());
+    let shown = stdout(&shown);
+    for part in ["OpenSSH", "modes: normal aggressive ddos extra", "/var/log/auth.log", "^(?:kernel"] {
+        assert!(shown.contains(part), "{part} is missing in {shown}");
+    }
+    let caddy = stdout(&machine.banctl(&["filters", "caddy"]));
+    assert!(caddy.contains("where msg = handled request and status = 401"), "{caddy}");
+    refused(&machine, &["filters", "apache-aut"], 2, "did you mean apache-auth?");
+}
