@@ -6,8 +6,8 @@ use super::connection::{Connections, Known, shown};
 use super::date::Detector;
 use super::groups;
 use super::host::{self, Host};
-use super::lines::{Buffer, Line};
-use super::regex::Pattern;
+use super::lines::{Buffer, Line, Lines, Split};
+use super::regex::{Chosen, Pattern};
 use super::rules::Rules;
 use crate::filter::Clock;
 use crate::filter::matcher::{Field, LineMatch, LineVerdict};
@@ -83,9 +83,15 @@ impl Memory {
     fn judge(&mut self, rules: &Rules, line: Line, now: Timestamp, all: bool) -> (Vec<Result>, bool) {
         let mut results = Vec::new();
         let mut ignored = false;
-        let original = self.buffer.push(line);
+        // Most filters look at one line at a time, and need no buffer.
         let several = rules.max_lines > 1;
-        let mut text = self.buffer.text();
+        let (mut text, original) = match several {
+            true => {
+                let original = self.buffer.push(line);
+                (self.buffer.text(), original)
+            }
+            false => (line.text(), Lines::default()),
+        };
         if rules.ignore.len() + 2 < rules.fail.len() && ignores(rules, &text) {
             return (results, true);
         }
@@ -97,21 +103,29 @@ impl Memory {
             if let Some(content) =
                 content.as_ref().and_then(groups::Caught::text).filter(|text| !text.is_empty())
             {
-                self.buffer.replace(Line::whole(content));
-                text = self.buffer.text();
+                let content = Line::whole(content);
+                text = content.text();
+                self.buffer.replace(content);
             }
         }
+        let chosen = rules.choice.as_ref().and_then(|choice| choice.choose(&text));
+        if chosen.as_ref().is_some_and(Chosen::is_empty) {
+            return (results, ignored);
+        }
         for (index, pattern) in rules.fail.iter().enumerate() {
+            if chosen.as_ref().is_some_and(|chosen| !chosen.contains(index)) {
+                continue;
+            }
             let Some(found) = pattern.find(&text) else { continue };
-            let split = original.split(&text, &found, pattern);
+            let split = if several { original.split(&text, &found, pattern) } else { Split::default() };
             if !rules.ignore.is_empty() {
                 let concerned = if several { split.matched_text() } else { text.clone() };
                 if ignores(rules, &concerned) {
                     ignored = true;
-                    if !all || several {
+                    if several {
                         self.buffer.set(split.unmatched);
+                        text = self.buffer.text();
                     }
-                    text = self.buffer.text();
                     if !all {
                         break;
                     }
@@ -119,8 +133,8 @@ impl Memory {
                 }
             }
             let caught = groups::of(pattern, &text, &found);
-            let lines = u32::try_from(split.matched.len()).unwrap_or(u32::MAX);
-            if !all || several {
+            let lines = if several { u32::try_from(split.matched.len()).unwrap_or(u32::MAX) } else { 1 };
+            if several {
                 self.buffer.set(split.unmatched);
                 text = self.buffer.text();
             }

@@ -14,6 +14,11 @@ impl Line {
         Self(text.to_owned())
     }
 
+    /// What patterns search: the line and a line feed.
+    pub(super) fn text(&self) -> String {
+        format!("{}\n", self.0)
+    }
+
     /// Without `date`.
     pub(super) fn cut(text: &str, date: Range<usize>) -> Self {
         let before = text.get(..date.start).unwrap_or_default();

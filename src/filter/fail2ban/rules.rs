@@ -6,7 +6,7 @@ use regex_syntax::hir::Hir;
 
 use super::conf::{self, Options};
 use super::date::Formats;
-use super::regex::{Pattern, SyntaxError};
+use super::regex::{Choice, Pattern, SyntaxError};
 use super::tags;
 use crate::filter::error::FilterError;
 use crate::filter::prefilter;
@@ -25,6 +25,8 @@ const WHO: [&str; 5] = ["fid", "ip4", "ip6", "dns", "mlfid"];
 pub(in crate::filter) struct Rules {
     pub(super) prefix: Option<Pattern>,
     pub(super) fail: Vec<Pattern>,
+    /// Which of them may match; none where all are to be tried.
+    pub(super) choice: Option<Choice>,
     pub(super) ignore: Vec<Pattern>,
     /// The patterns as they were before tags were expanded.
     written: Vec<String>,
@@ -91,7 +93,9 @@ impl Rules {
             .collect();
         let formats = Formats::compile(&dates, jiff::Zoned::now().year().saturating_add(YEARS_AHEAD))
             .map_err(|error| refused("datepattern", &dates.join("\n  "), &error))?;
+        let choice = if several { None } else { Choice::of(&fail) };
         Ok(Self {
+            choice,
             prefix,
             fail,
             ignore,

@@ -106,6 +106,11 @@ impl Pattern {
         self.unicode.get_or_init(made).as_ref().and_then(|engine| engine.find(text, start))
     }
 
+    /// A linear pattern that matches wherever this one does.
+    pub(super) fn superset_text(&self, alphabet: Alphabet) -> String {
+        write(&self.node, Style { target: Target::Superset(false), alphabet, lines: self.lines })
+    }
+
     /// A superset of the pattern, for the prefilter: of the line as it was before its date was cut out.
     pub(in crate::filter::fail2ban) fn superset(&self) -> Option<Hir> {
         let style = Style { target: Target::Superset(true), alphabet: Alphabet::Unicode, lines: self.lines };
@@ -156,8 +161,16 @@ impl Engine {
 }
 
 fn linear(texts: &[String], alphabet: Alphabet) -> Result<meta::Regex, SyntaxError> {
-    let config =
-        meta::Config::new().utf8_empty(false).nfa_size_limit(Some(SIZE_LIMIT)).hybrid_cache_capacity(CACHE);
+    linear_with(meta::Config::new().hybrid_cache_capacity(CACHE), texts, alphabet)
+}
+
+/// Patterns for the linear engine, as one.
+pub(super) fn linear_with(
+    config: meta::Config,
+    texts: &[String],
+    alphabet: Alphabet,
+) -> Result<meta::Regex, SyntaxError> {
+    let config = config.utf8_empty(false).nfa_size_limit(Some(SIZE_LIMIT));
     let syntax = syntax::Config::new().utf8(false).unicode(alphabet == Alphabet::Unicode);
     meta::Builder::new().configure(config).syntax(syntax).build_many(texts).map_err(|error| refused(&error))
 }
