@@ -1,6 +1,7 @@
 //! fail2ban's own filters through our engine: its corpus, and its own engine beside ours.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use kban::filter::{Clock, Field, Filter, LineMatch, LineVerdict, Scanner};
 use serde_json::Value;
 
 use crate::corpus::{Case, Package, cases};
+use crate::harness::{Machine, eventually, stderr, stdout};
 
 /// The moment and the zone that the corpus is written for.
 pub(crate) fn clock() -> Clock {
@@ -125,4 +127,31 @@ fn differs(case: &Case, found: &LineMatch, clock: &Clock) -> Option<String> {
         }
     }
     None
+}
+
+/// The whole way: a .conf with its .local and the built-in prefixes, in the running daemon.
+#[test]
+fn kband_bans_by_a_filter_in_the_dialect() {
+    let machine = Machine::new();
+    let conf = machine.path("door.conf");
+    let filter = "[INCLUDES]\nbefore = common.conf\n[Definition]\n_daemon = doord\nfailregex = ^%(__prefix_line)sno <HOST>$\n";
+    fs::write(&conf, filter).unwrap();
+    fs::write(
+        machine.path("door.local"),
+        "[Definition]\nfailregex = %(known/failregex)s\n ^%(__prefix_line)snever (?!192\\.)<ADDR>$\n",
+    )
+    .unwrap();
+    machine.configure(&format!("filter = {conf:?}\nmaxretry = 2\n"));
+    let checked = machine.banctl(&["check", "--config", machine.path("kban.toml").to_str().unwrap()]);
+    let daemon = machine.start(machine.kband());
+    let now = jiff::Zoned::now().strftime("%b %e %H:%M:%S");
+    for line in
+        ["no 203.0.113.1", "never 203.0.113.1", "never 192.0.2.1", "never 192.0.2.1", "no such 203.0.113.2"]
+    {
+        machine.log(&format!("{now} host doord[7]: {line}\n"));
+    }
+    eventually("the ban is listed", || machine.listed() == ["203.0.113.1"]);
+    let told = stdout(&checked);
+    assert!(told.contains("need backtracking") && told.contains(": 1\n"), "{told}{}", stderr(&checked));
+    daemon.stop();
 }
