@@ -6,24 +6,33 @@
 //! line is skipped whose failures were not acted upon.
 
 mod schema;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::jail::{Ban, Verdict};
 use crate::source::Reading;
+use writer::Writer;
 
 /// The database's name in the state directory.
 const FILE: &str = "kban.sqlite3";
 /// How many batches may wait for the disk before they are merged in memory.
 const QUEUE: usize = 64;
+/// How long after a failed write the next attempt is made.
+const RETRY: Duration = Duration::from_secs(5);
+/// How many bans may wait for a disk that cannot be written (some 50 MB). Bans come and go for as long as it
+/// fails, so merging rows by name alone would not bound them.
+const MOST_WAITING: usize = 200_000;
 
 /// What the store remembered from the last run.
 #[derive(Debug, Default)]
@@ -79,6 +88,16 @@ impl Batch {
     fn is_empty(&self) -> bool {
         self.bans.is_empty() && self.readings.is_empty()
     }
+
+    /// Takes in what was noted later.
+    fn merge(&mut self, later: Self) {
+        self.bans.extend(later.bans);
+        self.readings.extend(later.readings);
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.bans.len() > MOST_WAITING
+    }
 }
 
 /// The door to the thread that writes.
@@ -87,13 +106,15 @@ pub struct Store {
     waiting: Batch,
     queue: Option<SyncSender<Batch>>,
     thread: Option<JoinHandle<()>>,
+    /// Whether the last attempt to write failed; set by the thread.
+    failing: Arc<AtomicBool>,
 }
 
 impl Store {
     /// A store that forgets everything: a read-only root, or a database that cannot be used.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { waiting: Batch::default(), queue: None, thread: None }
+        Self { waiting: Batch::default(), queue: None, thread: None, failing: Arc::default() }
     }
 
     /// Opens or creates the database in `directory`, reads what it knows, and starts the thread that writes.
@@ -103,35 +124,35 @@ impl Store {
     /// # Errors
     /// When there is no directory, no database, or one of a newer version.
     pub fn open(directory: &Path) -> Result<(Self, Memory), StoreError> {
+        Self::open_with(directory, RETRY)
+    }
+
+    fn open_with(directory: &Path, retry: Duration) -> Result<(Self, Memory), StoreError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o750)
             .create(directory)
             .map_err(|error| StoreError::Directory { path: directory.to_owned(), error })?;
-        let (mut database, memory) = schema::open(&directory.join(FILE))?;
-        let (queue, batches): (_, Receiver<Batch>) = sync_channel(QUEUE);
+        let (database, memory) = schema::open(&directory.join(FILE))?;
+        let (queue, batches) = sync_channel(QUEUE);
+        let failing = Arc::new(AtomicBool::new(false));
+        let mut writer = Writer::new(database, retry, Arc::clone(&failing));
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || {
-                for batch in batches {
-                    if let Err(error) = schema::write(&mut database, &batch) {
-                        tracing::error!("{error}");
-                    }
-                }
-            })
+            .spawn(move || writer.work(&batches))
             .map_err(StoreError::Thread)?;
-        Ok((Self { waiting: Batch::default(), queue: Some(queue), thread: Some(thread) }, memory))
+        Ok((Self { waiting: Batch::default(), queue: Some(queue), thread: Some(thread), failing }, memory))
     }
 
-    /// Whether anything will survive a restart.
+    /// Whether what is noted now will survive a restart: there is a database, and the last write succeeded.
     #[must_use]
     pub fn is_durable(&self) -> bool {
-        self.queue.is_some()
+        self.queue.is_some() && !self.failing.load(Ordering::Relaxed)
     }
 
     /// Notes verdicts; they reach the disk with the next [`Store::commit`].
     pub fn note_verdicts<'a>(&mut self, verdicts: impl IntoIterator<Item = &'a Verdict>) {
-        if self.is_durable() {
+        if self.queue.is_some() {
             self.waiting.bans.extend(verdicts.into_iter().map(|verdict| {
                 let ban = verdict.ban();
                 let row = matches!(verdict, Verdict::Ban(_)).then(|| ban.clone());
@@ -142,7 +163,7 @@ impl Store {
 
     /// Notes how far a file was read; it reaches the disk with the next [`Store::commit`].
     pub fn note_reading(&mut self, path: &Path, reading: Reading) {
-        if !self.is_durable() {
+        if self.queue.is_none() {
             return;
         }
         match self.waiting.readings.get_mut(path) {
@@ -162,6 +183,12 @@ impl Store {
         }
         match queue.try_send(std::mem::take(&mut self.waiting)) {
             Ok(()) => {}
+            Err(TrySendError::Full(batch)) if batch.is_too_much() => {
+                tracing::error!(
+                    "the disk has hung for more than {MOST_WAITING} bans: what is on it stays as it is; restart kband when it works"
+                );
+                self.queue = None;
+            }
             Err(TrySendError::Full(batch)) => self.waiting = batch,
             Err(TrySendError::Disconnected(_)) => {
                 tracing::error!(
@@ -193,6 +220,7 @@ mod tests {
     use super::*;
     use crate::source::Position;
     use jiff::Timestamp;
+    use std::net::{IpAddr, Ipv4Addr};
 
     fn ban(prefix: &str, until: Option<i64>) -> Ban {
         Ban {
@@ -225,6 +253,79 @@ mod tests {
         store.close();
         assert_eq!(memory.bans, kept);
         assert_eq!(memory.readings.into_iter().collect::<Vec<_>>(), [("/var/log/auth.log".into(), reading)]);
+    }
+
+    /// A trigger stands for a full disk: the statement fails, and works again when the trigger is gone.
+    #[test]
+    fn a_failed_write_is_said_kept_and_made_good() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut store, _) = Store::open_with(directory.path(), Duration::from_millis(5)).unwrap();
+        let beside = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+        beside
+            .execute_batch(
+                "CREATE TRIGGER full BEFORE INSERT ON bans BEGIN SELECT RAISE(FAIL, 'disk is full'); END",
+            )
+            .unwrap();
+        store.note_verdicts(&[
+            Verdict::Ban(ban("192.0.2.1/32", None)),
+            Verdict::Ban(ban("192.0.2.2/32", Some(1_900_000_000))),
+        ]);
+        store.commit();
+        until(|| !store.is_durable());
+        // What comes meanwhile is kept as well, and the newer row replaces the older.
+        let position = Position { device: 1, inode: 2, offset: 99 };
+        store.note_reading(Path::new("/var/log/auth.log"), Reading { from: position, until: position });
+        store.note_verdicts(&[Verdict::Ban(ban("192.0.2.2/32", None))]);
+        store.commit();
+        let rows = |table: &str| -> i64 {
+            beside.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!((rows("bans"), rows("positions")), (0, 0), "a position never moves on without its bans");
+
+        beside.execute_batch("DROP TRIGGER full").unwrap();
+        until(|| store.is_durable());
+        store.close();
+        let (store, memory) = Store::open(directory.path()).unwrap();
+        store.close();
+        assert_eq!(memory.bans, [ban("192.0.2.1/32", None), ban("192.0.2.2/32", None)]);
+        assert_eq!(memory.readings.len(), 1);
+    }
+
+    #[test]
+    fn what_failed_is_tried_once_more_at_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut store, _) = Store::open_with(directory.path(), Duration::MAX).unwrap();
+        let beside = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+        beside
+            .execute_batch("CREATE TRIGGER full BEFORE INSERT ON bans BEGIN SELECT RAISE(FAIL, 'full'); END")
+            .unwrap();
+        store.note_verdicts(&[Verdict::Ban(ban("192.0.2.1/32", None))]);
+        store.commit();
+        until(|| !store.is_durable());
+        beside.execute_batch("DROP TRIGGER full").unwrap();
+        store.close();
+        assert_eq!(Store::open(directory.path()).unwrap().1.bans, [ban("192.0.2.1/32", None)]);
+    }
+
+    #[test]
+    fn a_disk_that_fails_for_long_fills_no_memory() {
+        let mut waiting = Batch::default();
+        let row = |n: usize| {
+            ((IpNet::from(IpAddr::from(Ipv4Addr::from_bits(u32::try_from(n).unwrap()))), "j".into()), None)
+        };
+        waiting.merge(Batch { bans: (0..MOST_WAITING).map(row).collect(), ..Batch::default() });
+        waiting.merge(Batch { bans: (0..MOST_WAITING).map(row).collect(), ..Batch::default() });
+        assert!(!waiting.is_too_much(), "rows of one name are one row");
+        waiting.merge(Batch { bans: [row(MOST_WAITING)].into(), ..Batch::default() });
+        assert!(waiting.is_too_much());
+    }
+
+    fn until(so: impl Fn() -> bool) {
+        let begin = std::time::Instant::now();
+        while !so() {
+            assert!(begin.elapsed() < Duration::from_secs(60), "it never came to pass");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     #[test]
