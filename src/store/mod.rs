@@ -339,6 +339,42 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_file_takes_its_log_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(directory.path().join(name), bytes).unwrap();
+        write(FILE, &[7; 4096]);
+        write("kban.sqlite3-wal", b"log");
+        write("kban.sqlite3.damaged-shm", b"of an earlier accident");
+        Store::open(directory.path()).unwrap().0.close();
+        let read = |name: &str| std::fs::read(directory.path().join(name)).ok();
+        assert_eq!(read("kban.sqlite3.damaged-wal").as_deref(), Some(&b"log"[..]));
+        assert_ne!(read("kban.sqlite3.damaged-shm").as_deref(), Some(&b"of an earlier accident"[..]));
+    }
+
+    #[test]
+    fn a_row_that_makes_no_sense_is_skipped() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut store, _) = Store::open(directory.path()).unwrap();
+        store.note_verdicts(&[Verdict::Ban(ban("192.0.2.1/32", None))]);
+        store.close();
+        let database = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+        database
+            .execute_batch(
+                "INSERT INTO bans VALUES ('192.0.2.300', 'sshd', 1, NULL, 1, '', '');
+                 INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 'today', NULL, 1, '', '');
+                 INSERT INTO bans VALUES ('192.0.2.4', 'sshd', 1, NULL, -1, '', '');
+                 INSERT INTO positions VALUES ('/var/log/x', 'here', 1, 1, 1, 1, 1);",
+            )
+            .unwrap();
+        drop(database);
+        let (store, memory) = Store::open(directory.path()).unwrap();
+        store.close();
+        assert_eq!(memory.bans, [ban("192.0.2.1/32", None)]);
+        assert!(memory.readings.is_empty());
+        assert!(!directory.path().join("kban.sqlite3.damaged").exists());
+    }
+
+    #[test]
     fn a_newer_format_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let database = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();

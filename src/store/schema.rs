@@ -3,12 +3,14 @@
 //! Readable with `sqlite3`: prefixes as text, times as microseconds since 1970 (UTC).
 
 use std::ffi::OsString;
+use std::io;
 use std::net::IpAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, Row, params};
 
 use super::{Batch, Memory, StoreError};
@@ -46,22 +48,45 @@ pub(super) fn open(path: &Path) -> Result<(Connection, Memory), StoreError> {
         Err(StoreError::Database { error, .. }) if is_damage(&error) => {
             let aside = path.with_extension("sqlite3.damaged");
             tracing::error!("{}: {error}: set aside as {}", path.display(), aside.display());
-            std::fs::rename(path, &aside)
-                .map_err(|error| StoreError::Directory { path: aside.clone(), error })?;
+            set_aside(path, &aside).map_err(|error| StoreError::Directory { path: aside.clone(), error })?;
             try_open(path)
         }
         result => result,
     }
 }
 
+/// Renames the database with its log and its index (<https://www.sqlite.org/walformat.html>): left behind, they would be
+/// played into the new one, and what they hold would be missing from the old one.
+fn set_aside(path: &Path, aside: &Path) -> io::Result<()> {
+    let with = |path: &Path, suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let unless_missing = |result: io::Result<()>| match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    };
+    for suffix in ["-wal", "-shm"] {
+        // One of an earlier accident does not belong to this file.
+        unless_missing(std::fs::remove_file(with(aside, suffix)))?;
+        unless_missing(std::fs::rename(with(path, suffix), with(aside, suffix)))?;
+    }
+    std::fs::rename(path, aside)
+}
+
 fn try_open(path: &Path) -> Result<(Connection, Memory), StoreError> {
     let failed = |error| StoreError::Database { path: path.to_owned(), error };
     let database = Connection::open(path).map_err(failed)?;
+    // A damaged file's log is kept: closing must neither play it in nor remove it.
+    let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    database.set_db_config(keep_log, true).map_err(failed)?;
     let found: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     if found > FORMAT {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT });
     }
     let memory = prepare(&database).map_err(failed)?;
+    database.set_db_config(keep_log, false).map_err(failed)?;
     Ok((database, memory))
 }
 
@@ -72,16 +97,34 @@ fn prepare(database: &Connection) -> rusqlite::Result<Memory> {
     database.pragma_update(None, "user_version", FORMAT)?;
     let mut memory = Memory::default();
     let mut bans = database.prepare("SELECT prefix, jail, since, until, count, source, reason FROM bans")?;
-    for ban in bans.query_map([], read_ban)? {
-        memory.bans.push(ban?);
+    let mut rows = bans.query([])?;
+    while let Some(row) = rows.next()? {
+        memory.bans.extend(readable(row, read_ban(row))?);
     }
     memory.bans.sort_by(|a, b| (a.prefix, &a.jail).cmp(&(b.prefix, &b.jail)));
     let mut readings = database
         .prepare("SELECT path, device, inode, offset, from_device, from_inode, from_offset FROM positions")?;
-    for reading in readings.query_map([], read_reading)? {
-        memory.readings.extend([reading?]);
+    let mut rows = readings.query([])?;
+    while let Some(row) = rows.next()? {
+        memory.readings.extend(readable(row, read_reading(row))?);
     }
     Ok(memory)
+}
+
+/// A row that somebody wrote by hand and not well is skipped; the others count.
+fn readable<T>(row: &Row<'_>, read: rusqlite::Result<T>) -> rusqlite::Result<Option<T>> {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ (FromSqlConversionFailure(..) | InvalidColumnType(..) | IntegralValueOutOfRange(..))) => {
+            let name: rusqlite::types::Value = row.get(0)?;
+            tracing::warn!(
+                "the store has a row that cannot be read, of {name:?}: skipped ({error}); correct it with sqlite3, or delete it"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// One batch, one transaction.
@@ -162,11 +205,5 @@ fn read_reading(row: &Row<'_>) -> rusqlite::Result<(PathBuf, Reading)> {
 }
 
 fn is_damage(error: &rusqlite::Error) -> bool {
-    match error {
-        rusqlite::Error::SqliteFailure(failure, _) => {
-            matches!(failure.code, ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
-        }
-        rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..) => true,
-        _ => false,
-    }
+    matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
