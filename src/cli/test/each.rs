@@ -34,6 +34,7 @@ struct Found<'a> {
 
 pub(super) fn run(
     options: &Options,
+    json: bool,
     filter: &Arc<Filter>,
     clock: &Clock,
     blocks: &mut Blocks,
@@ -51,7 +52,7 @@ pub(super) fn run(
             let verdict = scanner.line(0, text, clock, options.all_patterns);
             matched |= matches!(verdict, LineVerdict::Match { .. });
             let line = describe(number, &verdict, clock);
-            if options.jsonl {
+            if json {
                 serde_json::to_writer(&mut *out, &line).map_err(std::io::Error::from)?;
                 writeln!(out)?;
             } else {

@@ -29,7 +29,7 @@ pub(super) struct Options {
     /// Print what becomes of every line.
     #[arg(long)]
     each: bool,
-    /// With --each: one JSON object a line.
+    /// With --each: one JSON object a line, as --json does too.
     #[arg(long, requires = "each")]
     jsonl: bool,
     /// Try every pattern on every line, instead of stopping at the first that matches.
@@ -52,7 +52,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
     let clock = Clock { now: options.now.unwrap_or_else(Timestamp::now), zone: TimeZone::system() };
     let mut blocks = Blocks::open(&options.file)?;
     if options.each {
-        each::run(options, &Arc::new(filter), &clock, &mut blocks, out)
+        each::run(options, options.jsonl || shared.json, &Arc::new(filter), &clock, &mut blocks, out)
     } else {
         summary::run(shared, options, &Arc::new(filter), &clock, &mut blocks, out)
     }
