@@ -9,8 +9,9 @@ use tokio::sync::mpsc;
 use super::answer;
 use super::own;
 use super::pipeline::Pipeline;
+use super::start::WIDTH;
 use crate::config::plan::Plan;
-use crate::config::{self, Layout, Problem};
+use crate::config::{self, Layout, Problem, Report};
 use crate::control::server::Call;
 use crate::jail::engine::Engine;
 use crate::source::{self, Block, Sources};
@@ -55,7 +56,7 @@ impl Daemon {
             tokio::select! {
                 _ = term.recv() => return Ok(()),
                 _ = int.recv() => return Ok(()),
-                _ = hup.recv() => match self.reload() {
+                _ = hup.recv() => match self.try_reload() {
                     Ok(()) => tracing::info!("reloaded"),
                     Err(report) => tracing::error!("the running configuration stays, the new one has errors: {report}"),
                 },
@@ -78,9 +79,13 @@ impl Daemon {
         }
     }
 
-    /// Reads the configuration again. A bad one changes nothing; its report is returned, ready to read.
+    /// Reads the configuration again. A bad one changes nothing; its report is returned, ready for a terminal.
     pub(super) fn reload(&mut self) -> Result<(), String> {
-        let mut plan = config::load(&self.layout).map_err(|report| report.to_string())?;
+        self.try_reload().map_err(|report| report.render(false, WIDTH))
+    }
+
+    fn try_reload(&mut self) -> Result<(), Report> {
+        let mut plan = config::load(&self.layout)?;
         self.note_beginnings();
         let now = Timestamp::now();
         let lifted = self.pipeline.engine.configure(&plan);

@@ -23,8 +23,8 @@ const EX_CONFIG: u8 = 78;
 /// sysexits.h: not permitted.
 const EX_NOPERM: u8 = 77;
 
-/// How wide reports on standard error are, in columns.
-const WIDTH: usize = 100;
+/// How wide reports are, in columns.
+pub(super) const WIDTH: usize = 100;
 
 /// How many requests of `banctl` may wait.
 const CALLS: usize = 16;

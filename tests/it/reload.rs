@@ -51,7 +51,13 @@ fn a_bad_file_on_reload_keeps_the_running_plan_and_says_so() {
     fs::write(&file, "[jail.sshd]\nenabled = maybe\n").unwrap();
     let output = machine.banctl(&["reload"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("the running configuration stays"), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("the running configuration stays"), "{said}");
+    assert!(!said.contains("\\u{"), "a report is read line by line:\n{said}");
+    assert!(
+        said.lines().any(|line| line.trim_start_matches([' ', '|']).starts_with('^')),
+        "no caret in:\n{said}"
+    );
     daemon.signal(Signal::SIGHUP);
     eventually("said", || machine.kband_log().contains("the running configuration stays"));
     machine.log(&failed_password("203.0.113.9"));
