@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+use super::output;
 use crate::control::client::ClientError;
-use crate::control::protocol::Kind;
+use crate::control::protocol::{Kind, Refused};
 use crate::firewall::FirewallError;
 
 /// How a command ended.
@@ -61,11 +62,12 @@ impl Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        let exit = match error {
+        let exit = match &error {
             ClientError::Permission { .. } => Exit::Permission,
+            ClientError::Refused(Refused { kind, .. }) => (*kind).into(),
             _ => Exit::Unreachable,
         };
-        Self::new(exit, error)
+        Self::new(exit, output::harmless_lines(&error.to_string()))
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::exit::{Exit, Failure};
 use super::{Shared, output, unexpected};
-use crate::control::client::{Client, ClientError};
+use crate::control::client::ClientError;
 use crate::control::protocol::{Answer, Request};
 
 #[derive(Serialize)]
@@ -16,11 +16,20 @@ struct Document {
 }
 
 pub(super) fn run(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let (lifted, table_removed) = match Client::connect(&shared.socket) {
-        Ok(_) => match shared.ask(&Request::Flush)? {
+    let (lifted, table_removed) = match shared.connect() {
+        Ok(mut client) => match client.ask(&Request::Flush)? {
             Answer::Lifted { bans } => (bans, false),
             other => return Err(unexpected(&other)),
         },
+        // A slip in the socket's name must not take the table from a daemon that runs.
+        Err(error @ ClientError::NotRunning { .. }) if shared.socket.is_some() => {
+            return Err(Failure::new(
+                Exit::Unreachable,
+                format!(
+                    "{error}; if no kband runs at all, `banctl flush` without --socket empties the kernel"
+                ),
+            ));
+        }
         Err(ClientError::NotRunning { .. }) => {
             let (mut firewall, elements) = super::kernel()?;
             firewall.remove_table()?;

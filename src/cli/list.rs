@@ -8,8 +8,7 @@ use serde::Serialize;
 
 use super::exit::{Exit, Failure};
 use super::{Shared, output, unban};
-use crate::control::client::Client;
-use crate::control::protocol::{Answer, BanRow};
+use crate::control::protocol::BanRow;
 use crate::firewall::{Element, Firewall, Set};
 use crate::jail::shown;
 
@@ -49,14 +48,14 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
             Err(_) => (Some(text), None),
         },
     };
-    let rows = match Client::connect(&shared.socket)?.list(jail, within)? {
-        Ok(rows) => rows,
-        Err(Answer::Refused(refused)) => return Err(Failure::new(refused.kind.into(), refused.message)),
-        Err(other) => return Err(super::unexpected(&other)),
-    };
+    let rows = shared.connect()?.list(jail, within)?.map_err(|other| super::unexpected(&other))?;
+    let exit = if rows.is_empty() && within.is_some() { Exit::No } else { Exit::Done };
     if shared.json {
         output::print_json(out, &Document { bans: &rows })?;
-        return Ok(Exit::Done);
+        return Ok(exit);
+    }
+    if let (true, Some(within)) = (rows.is_empty(), within) {
+        return Err(Failure::new(exit, format!("{} is not banned", shown(&within))));
     }
     if rows.is_empty() {
         writeln!(out, "nobody is banned")?;
@@ -92,12 +91,18 @@ fn from_kernel(shared: &Shared, options: &Options, out: &mut dyn Write) -> Resul
     let rows: Vec<KernelRow> = super::kernel()?
         .1
         .iter()
-        .filter(|element| within.is_none_or(|within| within.contains(&element.prefix)))
+        .filter(|element| {
+            within.is_none_or(|within| within.contains(&element.prefix) || element.prefix.contains(&within))
+        })
         .map(kernel_row)
         .collect();
+    let exit = if rows.is_empty() && within.is_some() { Exit::No } else { Exit::Done };
     if shared.json {
         output::print_json(out, &Document { bans: &rows })?;
-        return Ok(Exit::Done);
+        return Ok(exit);
+    }
+    if let (true, Some(within)) = (rows.is_empty(), within) {
+        return Err(Failure::new(exit, format!("{} is not banned in the kernel", shown(&within))));
     }
     if rows.is_empty() {
         writeln!(out, "the kernel drops nobody")?;
@@ -118,6 +123,20 @@ fn kernel_row(element: &Element) -> KernelRow {
     KernelRow {
         address: shown(&element.prefix),
         set: Firewall::set_for(element.prefix).map_or("", Set::name),
-        seconds_left: element.left.map(|left| left.as_secs()),
+        seconds_left: element.left.map(|left| left.as_secs() + u64::from(left.subsec_nanos() > 0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_is_rounded_up_as_the_daemon_does() {
+        for (milliseconds, seconds) in [(0, 0), (1, 1), (9_001, 10), (10_000, 10)] {
+            let left = Some(Duration::from_millis(milliseconds));
+            let element = Element { prefix: "192.0.2.1/32".parse().unwrap(), left };
+            assert_eq!(kernel_row(&element).seconds_left, Some(seconds));
+        }
     }
 }

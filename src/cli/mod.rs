@@ -16,13 +16,13 @@ mod test;
 mod unban;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Layout;
-use crate::control::client::Client;
+use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{Answer, Request};
 use crate::control::{RUNTIME_DIR, SOCKET};
 use crate::firewall::{Element, Firewall};
@@ -50,9 +50,9 @@ Exit codes: 0 done, 1 no, 2 usage, 3 no daemon, 4 no permission, 5 allowed addre
 /// What every verb understands.
 #[derive(Debug, Args)]
 struct Shared {
-    /// The daemon's control socket.
-    #[arg(long, global = true, value_name = "PATH", default_value_os_t = PathBuf::from(RUNTIME_DIR).join(SOCKET))]
-    socket: PathBuf,
+    /// The daemon's control socket [default: /run/kban/control.sock].
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]
     json: bool,
@@ -84,13 +84,15 @@ enum Verb {
 }
 
 impl Shared {
-    fn ask(&self, request: &Request) -> Result<Answer, Failure> {
-        match Client::connect(&self.socket)?.ask(request)? {
-            Answer::Refused(refused) => {
-                Err(Failure::new(refused.kind.into(), output::harmless(&refused.message)))
-            }
-            answer => Ok(answer),
+    fn connect(&self) -> Result<Client, ClientError> {
+        match &self.socket {
+            Some(path) => Client::connect(path),
+            None => Client::connect(&Path::new(RUNTIME_DIR).join(SOCKET)),
         }
+    }
+
+    fn ask(&self, request: &Request) -> Result<Answer, Failure> {
+        Ok(self.connect()?.ask(request)?)
     }
 
     fn layout(&self) -> Layout {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::protocol::{Answer, BanRow, Hello, PROTOCOL, Request};
+use super::protocol::{Answer, BanRow, Hello, Kind, PROTOCOL, Refused, Request};
 
 /// How long the daemon may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,6 +44,9 @@ pub enum ClientError {
         /// The socket.
         path: PathBuf,
     },
+    /// It understands, and will not.
+    #[error("{}", .0.message)]
+    Refused(Refused),
     /// It says something that this banctl does not understand.
     #[error("kband at {path} speaks another language than this banctl ({error}): install the same version of both", path = .path.display())]
     Foreign {
@@ -75,15 +78,18 @@ impl Client {
         for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
             set(client.stream.get_ref(), Some(PATIENCE)).map_err(|error| client.broken(error))?;
         }
-        client.say(&Hello::of("banctl"))?;
-        let line = client.listen()?;
+        // A daemon that refuses us does not wait for our hello, so saying it may fail. What it said is still to be read.
+        let said = client.say(&Hello::of("banctl"));
+        let line = client.listen().or_else(|error| said.and(Err(error)))?;
         match client.understand::<Hello>(&line) {
             Ok(hello) if hello.protocol == PROTOCOL => Ok(client),
             Ok(hello) => {
                 Err(client.foreign(&format!("{} speaks protocol {}", hello.program, hello.protocol)))
             }
             Err(error) => match client.understand::<Answer>(&line) {
-                Ok(Answer::Refused(refused)) => Err(client.foreign(&refused.message)),
+                // It did not understand our hello.
+                Ok(Answer::Refused(Refused { kind: Kind::Usage, message })) => Err(client.foreign(&message)),
+                Ok(Answer::Refused(refused)) => Err(ClientError::Refused(refused)),
                 _ => Err(error),
             },
         }
@@ -92,14 +98,17 @@ impl Client {
     /// Asks once.
     ///
     /// # Errors
-    /// When the daemon breaks off, does not answer in time, or is not understood.
+    /// When the daemon refuses, breaks off, does not answer in time, or is not understood.
     pub fn ask(&mut self, request: &Request) -> Result<Answer, ClientError> {
         self.say(request)?;
         let line = self.listen()?;
-        self.understand(&line)
+        match self.understand(&line)? {
+            Answer::Refused(refused) => Err(ClientError::Refused(refused)),
+            answer => Ok(answer),
+        }
     }
 
-    /// Asks for every page of a list. `Err` in the inner result is the daemon's own refusal.
+    /// Asks for every page of a list. `Err` in the inner result is an answer to something else.
     ///
     /// # Errors
     /// As [`Client::ask`].

@@ -41,6 +41,15 @@ fn a_prefix_that_covers_an_address_is_named() {
     machine.log(&failed_password("2001:db8:5::1"));
     eventually("banned", || machine.listed() == ["2001:db8:5::/64"]);
     refused(&machine, &["unban", "2001:db8:5::1"], 1, "2001:db8:5::/64");
+    for list in [&["list", "2001:db8:5::1"][..], &["list", "--kernel", "2001:db8:5::1"]] {
+        assert_eq!(machine.banctl_json(list)["bans"][0]["address"], "2001:db8:5::/64", "{list:?}");
+    }
+    refused(&machine, &["list", "2001:db8:6::1"], 1, "2001:db8:6::1 is not banned");
+    refused(&machine, &["list", "--kernel", "2001:db8:6::1"], 1, "2001:db8:6::1 is not banned in the kernel");
+    let output = machine.banctl(&["list", "2001:db8:6::1", "--json"]);
+    assert_eq!((output.status.code(), stdout(&output).contains("\"bans\":[]")), (Some(1), true));
+    refused(&machine, &["list", "shd"], 2, "did you mean sshd?");
+    assert!(machine.banctl(&["list", "manual"]).status.success(), "a jail without bans is no no");
     assert!(machine.banctl(&["unban", "2001:db8:5::/64"]).status.success());
 }
 
@@ -69,6 +78,14 @@ fn somebody_without_rights_is_told_so() {
     let output =
         command.args(["--socket"]).arg(machine.path("run/control.sock")).arg("status").output().unwrap();
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    // Somebody has opened the socket to everybody: the daemon looks who it is.
+    machine.sh(&format!("chmod 666 {}/run/control.sock", machine.dir.path().display()));
+    let mut command = machine.command("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&banctl);
+    let output =
+        command.args(["--socket"]).arg(machine.path("run/control.sock")).arg("status").output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(stderr(&output).contains("only root and the control group"), "{}", stderr(&output));
     let mut command = machine.command("setpriv");
     let output = command
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
@@ -77,6 +94,17 @@ fn somebody_without_rights_is_told_so() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+}
+
+#[test]
+fn a_daemon_without_privilege_says_so() {
+    let machine = Machine::new();
+    machine.configure("");
+    let mut command = machine.command("setpriv");
+    command.args(["--bounding-set=-all", "--inh-caps=-all"]).arg(env!("CARGO_BIN_EXE_kband"));
+    let output = command.args(machine.kband_arguments()).output().unwrap();
+    assert_eq!(output.status.code(), Some(77), "{}", stderr(&output));
+    assert!(stderr(&output).contains("CAP_NET_ADMIN"), "{}", stderr(&output));
 }
 
 #[test]
@@ -116,7 +144,10 @@ fn without_a_daemon_the_kernel_can_still_be_read_and_emptied() {
     assert_eq!(machine.banctl_json(&["list", "--kernel"])["bans"].as_array().unwrap().len(), 2);
     assert!(machine.banctl(&["unban", "--kernel", "203.0.113.1"]).status.success());
     assert_eq!(machine.set("host4").len(), 1);
-    assert_eq!(machine.banctl_json(&["flush"])["table_removed"], true);
+    refused(&machine, &["flush"], 3, "without --socket empties the kernel");
+    assert_eq!(machine.set("host4").len(), 1, "another kband might run behind another socket");
+    let output = machine.command(env!("CARGO_BIN_EXE_banctl")).args(["flush", "--json"]).output().unwrap();
+    assert!(stdout(&output).contains("\"table_removed\":true"), "{}{}", stdout(&output), stderr(&output));
     machine.sh("! nft list table inet kban 2>/dev/null");
 }
 
@@ -177,6 +208,10 @@ fn each_line_gets_one_object() {
     assert!(lines[0]["pattern"].is_u64());
     assert_eq!(lines[1], serde_json::json!({"line": 2, "verdict": "miss"}));
     assert_eq!(lines[2]["verdict"], "miss");
+    let mut command = machine.command(env!("CARGO_BIN_EXE_banctl"));
+    command.env("TZ", "Europe/Berlin").args(["test", "sshd"]).arg(&log);
+    let also = command.args(["--each", "--json", "--now", "2005-08-14T12:00:00Z"]).output().unwrap();
+    assert_eq!(stdout(&also), stdout(&output), "--json alone is enough");
 }
 
 #[test]
