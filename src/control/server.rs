@@ -12,19 +12,27 @@ use std::time::Duration;
 use nix::unistd::{Gid, Group, geteuid};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::protocol::{Answer, Hello, Kind, LONGEST_REQUEST, PROTOCOL, Refused, Request};
 
+#[cfg(test)]
+mod tests;
+
 /// How many clients are served at once.
 const CONNECTIONS: usize = 32;
-/// How long a client may take to send or receive one line.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a connection may be idle between two requests.
-const IDLE: Duration = Duration::from_secs(60);
+/// How long is waited for a client.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Until it has said hello, and until it has taken an answer.
+    line: Duration,
+    /// Between two requests.
+    idle: Duration,
+}
+
+const PATIENCE: Patience = Patience { line: Duration::from_secs(10), idle: Duration::from_secs(60) };
 
 /// One request on its way to the daemon.
 #[derive(Debug)]
@@ -68,6 +76,15 @@ impl Server {
     /// # Errors
     /// When another daemon listens there, or the socket cannot be made.
     pub fn start(path: &Path, group: &str, calls: mpsc::Sender<Call>) -> Result<Self, ServerError> {
+        Self::start_with(path, group, calls, PATIENCE)
+    }
+
+    fn start_with(
+        path: &Path,
+        group: &str,
+        calls: mpsc::Sender<Call>,
+        patience: Patience,
+    ) -> Result<Self, ServerError> {
         let failed = |error| ServerError::Socket { path: path.to_owned(), error };
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(ServerError::AlreadyRunning { path: path.to_owned() });
@@ -85,7 +102,7 @@ impl Server {
             nix::unistd::chown(path, None, group).map_err(|errno| failed(errno.into()))?;
         }
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
-        let task = tokio::spawn(accept(listener, group, calls));
+        let task = tokio::spawn(accept(listener, group, calls, patience));
         Ok(Self { path: path.to_owned(), task })
     }
 }
@@ -99,7 +116,7 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: UnixListener, group: Option<Gid>, calls: mpsc::Sender<Call>) {
+async fn accept(listener: UnixListener, group: Option<Gid>, calls: mpsc::Sender<Call>, patience: Patience) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let stream = match listener.accept().await {
@@ -112,7 +129,7 @@ async fn accept(listener: UnixListener, group: Option<Gid>, calls: mpsc::Sender<
         };
         let (place, calls) = (Arc::clone(&places).try_acquire_owned(), calls.clone());
         tokio::spawn(async move {
-            let mut connection = Connection { stream: BufReader::new(stream) };
+            let mut connection = Connection { stream: BufReader::new(stream), patience };
             let over = match &place {
                 Ok(_) => connection.serve(group, &calls).await,
                 Err(_) => {
@@ -131,16 +148,18 @@ async fn accept(listener: UnixListener, group: Option<Gid>, calls: mpsc::Sender<
 /// One client.
 struct Connection {
     stream: BufReader<UnixStream>,
+    patience: Patience,
 }
 
 impl Connection {
     async fn serve(&mut self, group: Option<Gid>, calls: &mpsc::Sender<Call>) -> io::Result<()> {
-        if !may_use(self.stream.get_ref().peer_cred()?, group) {
+        let peer = self.stream.get_ref().peer_cred()?;
+        if !may_use(peer.uid(), peer.gid(), peer.pid(), group) {
             return self
                 .refuse(Kind::Permission, "only root and the control group may use this socket")
                 .await;
         }
-        let Some(line) = self.line(PATIENCE).await? else { return Ok(()) };
+        let Some(line) = self.line(self.patience.line).await? else { return Ok(()) };
         match serde_json::from_slice::<Hello>(&line) {
             Ok(hello) if hello.protocol == PROTOCOL => self.say(&Hello::of("kband")).await?,
             Ok(hello) => {
@@ -151,7 +170,7 @@ impl Connection {
             }
             Err(error) => return self.refuse(Kind::Usage, format!("say hello first: {error}")).await,
         }
-        while let Some(line) = self.line(IDLE).await? {
+        while let Some(line) = self.line(self.patience.idle).await? {
             match serde_json::from_slice::<Request>(&line) {
                 Ok(request) => {
                     let (reply, answer) = oneshot::channel();
@@ -191,17 +210,17 @@ impl Connection {
     async fn say(&mut self, message: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(message)?;
         line.push(b'\n');
-        timeout(PATIENCE, self.stream.get_mut().write_all(&line)).await?
+        timeout(self.patience.line, self.stream.get_mut().write_all(&line)).await?
     }
 }
 
 /// Whether this peer may give orders. The socket's mode says the same; this holds if somebody changes it.
-fn may_use(peer: UCred, group: Option<Gid>) -> bool {
-    if peer.uid() == 0 || peer.uid() == geteuid().as_raw() {
+fn may_use(uid: u32, gid: u32, pid: Option<i32>, group: Option<Gid>) -> bool {
+    if uid == 0 || uid == geteuid().as_raw() {
         return true;
     }
     let Some(group) = group.map(Gid::as_raw) else { return false };
-    peer.gid() == group || peer.pid().is_some_and(|pid| supplementary_groups(pid).contains(&group))
+    gid == group || pid.is_some_and(|pid| supplementary_groups(pid).contains(&group))
 }
 
 /// The `Groups:` line of `/proc/PID/status` (proc(5)).
