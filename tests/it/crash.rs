@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::harness::{Machine, addresses, eventually, failed_password};
+use crate::harness::{Machine, addresses, eventually, failed_password, stdout};
 
 const ATTACKERS: u32 = 10_000;
 
@@ -57,6 +57,36 @@ fn a_restart_after_a_reboot_brings_the_bans_back_with_the_time_they_have_left() 
     assert_eq!(set[0].0, "203.0.113.9");
     assert!((3000..=3600).contains(&set[0].1));
     assert_eq!(machine.banctl_json(&["list"])["bans"][0]["jail"], "sshd");
+}
+
+/// A trigger stands for a full disk.
+#[test]
+fn a_store_that_cannot_be_written_is_said_and_nothing_is_forgotten_when_it_can_be_again() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nbantime = \"1h\"\n");
+    let daemon = machine.start(machine.kband());
+    let durable = || machine.banctl_json(&["status"])["durable"] == true;
+    let database = rusqlite::Connection::open(machine.path("state/kban.sqlite3")).unwrap();
+    database
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE INSERT ON bans BEGIN SELECT RAISE(FAIL, 'disk is full'); END",
+        )
+        .unwrap();
+    machine.log(&failed_password("203.0.113.9"));
+    eventually("status says so", || !durable());
+    assert_eq!(machine.listed(), ["203.0.113.9"], "it protects all the same");
+    assert!(stdout(&machine.banctl(&["status"])).contains("WARNING: bans and positions will not survive"));
+    machine.log("a later line moves the position on\n");
+    machine.log(&failed_password("203.0.113.10"));
+    eventually("banned", || machine.listed().len() == 2);
+    database.execute_batch("DROP TRIGGER full").unwrap();
+    eventually("status is content again", durable);
+    let log = machine.kband_log();
+    assert_eq!((log.matches("disk is full").count(), log.matches("written again").count()), (1, 1), "{log}");
+    daemon.kill();
+    machine.sh("nft delete table inet kban");
+    let _daemon = machine.start(machine.kband());
+    assert_eq!(machine.set("host4").len(), 2);
 }
 
 #[test]
