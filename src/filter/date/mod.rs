@@ -3,7 +3,8 @@
 //! RFC 3164 dates have no year and no zone: the zone is the clock's, and the year is the latest in
 //! which the date exists and is not more than a day in the future (so `Dec 31` read on 1 January is
 //! last year's, and a clock that is some hours behind costs nothing). A time that daylight saving
-//! repeats is its first, one that it skips is moved on by the gap. A leap second is read as the
+//! repeats is its second, or its first as long as the second is still to come; one that it skips is moved
+//! on by the gap. A leap second is read as the
 //! second before it, which is what POSIX time has.
 //!
 //! Consecutive lines mostly share their date, so the bytes of the last one are remembered.
@@ -11,7 +12,7 @@
 mod stamp;
 
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::Offset;
+use jiff::tz::{AmbiguousOffset, Offset};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Clock;
@@ -23,6 +24,9 @@ const LONGEST: usize = 35;
 
 /// How far back the year of 29 February is looked for: two leap years can be eight years apart.
 const YEARS_BACK: i16 = 8;
+
+/// How far the clock of a writer may be ahead.
+const AHEAD: SignedDuration = SignedDuration::from_secs(60);
 
 /// Which kind of date the remembered bytes were read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,9 +140,16 @@ fn clock_time(text: &[u8], nanoseconds: i32) -> Option<Time> {
     Time::new(part(0)?, part(3)?, second, nanoseconds).ok()
 }
 
-/// The moment at which the clock's zone shows `shown`: the first of two, the later side of a gap.
-fn in_zone(shown: DateTime, clock: &Clock) -> Option<Timestamp> {
-    clock.zone.to_ambiguous_timestamp(shown).compatible().ok()
+/// The moment at which the clock's zone shows `shown`: of two the later one that is not to come, of a gap its later
+/// side. Lines are mostly read as they are written; so in the repeated hour they are of the pass that now is in.
+pub(super) fn in_zone(shown: DateTime, clock: &Clock) -> Option<Timestamp> {
+    let moment = clock.zone.to_ambiguous_timestamp(shown);
+    if let AmbiguousOffset::Fold { .. } = moment.offset() {
+        let limit = clock.now.checked_add(AHEAD).ok()?;
+        let later = moment.later().ok()?;
+        return if later <= limit { Some(later) } else { moment.earlier().ok() };
+    }
+    moment.compatible().ok()
 }
 
 /// The number that up to nine digits are.
@@ -192,7 +203,22 @@ mod tests {
         assert_eq!(berlin("Nov  1 12:00:00"), "2026-11-01T11:00:00Z");
         // 29 March 2026, 02:30 does not exist; 25 October 2026, 02:30 exists twice.
         assert_eq!(berlin("Mar 29 02:30:00"), "2026-03-29T01:30:00Z");
-        assert_eq!(berlin("Oct 25 02:30:00"), "2026-10-25T00:30:00Z");
+        assert_eq!(berlin("Oct 25 02:30:00"), "2026-10-25T01:30:00Z");
+    }
+
+    #[test]
+    fn a_repeated_hour_is_the_one_that_now_is_in() {
+        // 25 October 2026: 02:00 to 03:00 from 00:00 UTC on, and again from 01:00 UTC on.
+        let berlin = |text: &str, now: &str| bsd_at(text, now, "Europe/Berlin").unwrap();
+        assert_eq!(berlin("Oct 25 02:30:00", "2026-10-25T00:30:01Z"), "2026-10-25T00:30:00Z");
+        assert_eq!(berlin("Oct 25 02:30:00", "2026-10-25T01:30:01Z"), "2026-10-25T01:30:00Z");
+        assert_eq!(berlin("Oct 25 02:30:10", "2026-10-25T01:30:00Z"), "2026-10-25T01:30:10Z", "ahead");
+        assert_eq!(berlin("Oct 25 02:59:59", "2026-10-25T01:00:00Z"), "2026-10-25T00:59:59Z");
+        let iso = |now: &str| {
+            read(DateText::Iso(b"2026-10-25 02:30:00"), &clock(now, "Europe/Berlin")).unwrap().to_string()
+        };
+        assert_eq!(iso("2026-10-25T00:30:01Z"), "2026-10-25T00:30:00Z");
+        assert_eq!(iso("2026-10-25T01:30:01Z"), "2026-10-25T01:30:00Z");
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //! would lie more than a day ahead; a time without date is of today, or of yesterday if it would lie ahead.
 
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::Offset;
 use jiff::{Span, Timestamp};
 
 use super::zones;
 use crate::filter::Clock;
+use crate::filter::date::in_zone;
 
 /// A %-code and what it caught.
 pub(super) type Field<'a> = (&'a str, &'a str);
@@ -83,11 +84,10 @@ pub(super) fn of_fields(fields: &[Field<'_>], clock: &Clock) -> Option<Timestamp
     if parts.year.is_none() && moment > now.checked_add(Span::new().days(1)).ok()? {
         moment = DateTime::from_parts(Date::new(year - 1, month, day).ok()?, moment.time());
     }
-    let zone = match parts.offset {
-        Some(_) => TimeZone::fixed(Offset::UTC),
-        None => clock.zone.clone(),
-    };
-    zone.to_ambiguous_timestamp(moment).compatible().ok()
+    match parts.offset {
+        Some(_) => Offset::UTC.to_timestamp(moment).ok(),
+        None => in_zone(moment, clock),
+    }
 }
 
 impl Parts {
@@ -159,4 +159,23 @@ fn weekday(name: &str) -> Option<i16> {
 fn place(names: &[&str], name: &str) -> Option<usize> {
     let short = name.get(..3)?.to_ascii_lowercase();
     names.iter().position(|known| *known == short)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+
+    #[test]
+    fn a_repeated_hour_is_the_one_that_now_is_in() {
+        let fields = [("b", "Oct"), ("d", "25"), ("H", "02"), ("M", "30"), ("S", "00")];
+        for (now, expected) in [
+            ("2026-10-25T00:30:01Z", "2026-10-25T00:30:00Z"),
+            ("2026-10-25T01:30:01Z", "2026-10-25T01:30:00Z"),
+        ] {
+            let clock = Clock { now: now.parse().unwrap(), zone: TimeZone::get("Europe/Berlin").unwrap() };
+            assert_eq!(of_fields(&fields, &clock).unwrap().to_string(), expected);
+        }
+    }
 }
