@@ -78,7 +78,7 @@ impl Pipeline {
     }
 
     /// Builds one feed for each file of the plan; the sources to follow are returned.
-    pub(super) fn set_feeds(&mut self, plan: &Plan, now: Timestamp) -> Vec<SourceConfig> {
+    pub(super) fn set_feeds(&mut self, plan: &Plan) -> Vec<SourceConfig> {
         let mut readers: BTreeMap<&PathBuf, Vec<(JailId, &JailPlan)>> = BTreeMap::new();
         for (id, jail) in plan.jails.iter().enumerate() {
             for path in &jail.logpath {
@@ -92,7 +92,7 @@ impl Pipeline {
         for (path, jails) in readers {
             let window = jails.iter().map(|(_, jail)| jail.findtime).max().unwrap_or_default();
             let stored = self.stored.remove(path);
-            let trail = self.trails.entry(path.clone()).or_insert_with(|| Trail::new(stored, now));
+            let trail = self.trails.entry(path.clone()).or_insert_with(|| Trail::new(stored));
             trail.set_window(window);
             let input = Input::File { path: path.clone(), resume: trail.resume() };
             sources.push(SourceConfig { id: SourceId(self.feeds.len()), input });
@@ -113,15 +113,15 @@ impl Pipeline {
         let Some(trail) = self.trails.get_mut(&feed.path) else { return };
         let clock = Clock { now, zone: self.zone.clone() };
         let (engine, jails, name) = (&mut self.engine, &feed.jails, &feed.name);
-        let (again, new) = trail.divide(block);
-        feed.scanner.scan(again, &clock, &mut |filter, failure, _line| {
-            if let Some(&jail) = jails.get(filter) {
-                engine.recall(jail, &failure, now);
-            }
-        });
         let (mut verdicts, mut heard) = (Vec::new(), Vec::new());
-        feed.scanner.scan(new, &clock, &mut |filter, failure, _line| {
+        feed.scanner.scan(&block.bytes, &clock, &mut |filter, failure, _line| {
             let Some(&jail) = jails.get(filter) else { return };
+            if block.again {
+                if trail.counts(failure.time, now) {
+                    engine.recall(jail, &failure, now);
+                }
+                return;
+            }
             match engine.observe(jail, &failure, name, now) {
                 Judgement::Nothing => {}
                 Judgement::Verdict(verdict) => verdicts.push(verdict),

@@ -3,6 +3,8 @@
 //! Failures that did not yet lead to a ban are only in memory. So the place where `findtime` begins is stored
 //! beside the place that was reached; a restart reads from the former, and what lies before the latter is
 //! only counted: whatever it led to has happened already.
+//!
+//! Which lines are which, the source knows: it has the files before it. Here is only kept what it needs for that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,20 +21,40 @@ const PARTS: u32 = 8;
 pub(super) struct Trail {
     /// The longest `findtime` of the jails that read it.
     window: Duration,
-    /// When which place was reached, oldest first; the first one is where the window begins.
-    reached: VecDeque<(Timestamp, Position)>,
-    /// What was stored, until it has been read again.
-    again: Option<Reading>,
-    /// What has been dealt with.
-    until: Option<Position>,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Nothing has been read, and where reading begins is not known.
+    Unbegun,
+    /// What was dealt with before a restart is read again.
+    Replaying {
+        /// What is stored. Its beginning moves on while what is read again is too old to count.
+        stored: Reading,
+        /// How far it has been read again.
+        at: Position,
+        /// Something was read again that counts.
+        counted: bool,
+    },
+    /// What is read is new.
+    Following {
+        /// When which place was reached, oldest first, never empty; the first one is where the window begins.
+        reached: VecDeque<(Timestamp, Position)>,
+        /// What has been dealt with.
+        until: Position,
+    },
 }
 
 impl Trail {
     /// Goes on where `stored` says.
-    pub(super) fn new(stored: Option<Reading>, now: Timestamp) -> Self {
-        // When the window's beginning was reached is not known: it stays until a whole window is over.
-        let reached = stored.iter().map(|reading| (now, reading.from)).collect();
-        Self { window: Duration::ZERO, reached, again: stored, until: stored.map(|reading| reading.until) }
+    pub(super) fn new(stored: Option<Reading>) -> Self {
+        let phase = stored.map_or(Phase::Unbegun, |stored| Phase::Replaying {
+            stored,
+            at: stored.from,
+            counted: false,
+        });
+        Self { window: Duration::ZERO, phase }
     }
 
     /// The longest `findtime` of the jails that read the file.
@@ -40,73 +62,77 @@ impl Trail {
         self.window = window;
     }
 
-    /// Where the source begins to read: after a reload, where it was; what is counted stays counted.
-    pub(super) fn resume(&self) -> Option<Position> {
-        self.again.map(|reading| reading.from).or(self.until)
+    /// Where the source goes on; after a reload, where it was. What is counted stays counted, and is not read again.
+    pub(super) fn resume(&self) -> Option<Reading> {
+        match self.phase {
+            Phase::Unbegun => None,
+            Phase::Replaying { stored, at, .. } => Some(Reading { from: at, ..stored }),
+            Phase::Following { until, .. } => Some(Reading { from: until, until }),
+        }
     }
 
     /// Nothing has been read yet, but this is where reading begins: lines written while nobody reads are not to be
     /// missed. What to store, if that was not known.
     pub(super) fn begin(&mut self, position: Position, now: Timestamp) -> Option<Reading> {
-        if self.until.is_some() {
-            return None;
-        }
-        self.until = Some(position);
-        self.reached.push_back((now, position));
+        let Phase::Unbegun = self.phase else { return None };
+        self.phase = Phase::Following { reached: VecDeque::from([(now, position)]), until: position };
         Some(Reading { from: position, until: position })
     }
 
-    /// Divides a block: what was acted upon before the restart, and what is new.
-    pub(super) fn divide<'b>(&mut self, block: &'b Block) -> (&'b [u8], &'b [u8]) {
-        let (all, nothing): (&[u8], &[u8]) = (&block.bytes, &[]);
-        let Some(Reading { from, until }) = self.again else { return (nothing, all) };
-        let at = block.position;
-        // One byte more: the newline of a last line that had none is not in the file.
-        let begins_before =
-            same_file(&at, &from) && at.offset + 1 < from.offset.saturating_add(length(block));
-        if same_file(&at, &until) && !begins_before {
-            let Some(new) = at.offset.checked_sub(until.offset) else { return (all, nothing) };
-            self.again = None;
-            let new = usize::try_from(new).unwrap_or(usize::MAX);
-            return all.split_at(all.len().saturating_sub(new));
+    /// Whether a failure in lines that are read again counts. One without a date, or of the future, counts as of now
+    /// when it is first read, and when that was is not known any more.
+    pub(super) fn counts(&mut self, failure: Timestamp, now: Timestamp) -> bool {
+        let counts = failure < now && now.duration_since(failure).unsigned_abs() <= self.window;
+        if let Phase::Replaying { counted, .. } = &mut self.phase {
+            *counted |= counts;
         }
-        if same_file(&at, &from) && !begins_before {
-            return (all, nothing);
-        }
-        // Another file, or one that was truncated meanwhile: nothing of it is known.
-        self.again = None;
-        (nothing, all)
+        counts
     }
 
     /// A block has been dealt with. What to store now.
     pub(super) fn advance(&mut self, block: &Block, now: Timestamp) -> Reading {
-        let position = block.position;
-        if let Some(again) = self.again {
-            return again;
+        let Block { begin, position, .. } = *block;
+        match &mut self.phase {
+            Phase::Replaying { stored, at, counted } if block.again => {
+                *at = position;
+                // When the window's beginning was reached is not known, but that nothing before this place counts is.
+                if !*counted {
+                    stored.from = position;
+                }
+                return *stored;
+            }
+            Phase::Unbegun => {
+                self.phase = Phase::Following { reached: VecDeque::from([(now, begin)]), until: begin };
+            }
+            Phase::Replaying { stored: Reading { from, until }, .. } => {
+                // It stays until a whole window is over.
+                self.phase = Phase::Following { reached: VecDeque::from([(now, *from)]), until: *until };
+            }
+            Phase::Following { .. } => {}
         }
-        if self.reached.is_empty() {
-            let offset = position.offset.saturating_sub(length(block));
-            self.reached.push_back((now, Position { offset, ..position }));
+        let Phase::Following { reached, until } = &mut self.phase else {
+            return Reading { from: position, until: position };
+        };
+        // A file that was truncated: places in it mean nothing any more.
+        let truncated = |place: &Position| same_file(place, until) && place.offset < until.offset;
+        if let Some(place) = [begin, position].into_iter().find(truncated) {
+            *reached = VecDeque::from([(now, place)]);
         }
-        self.until = Some(position);
+        *until = position;
         let part = self.window / PARTS;
-        let last = self.reached.back();
+        let last = reached.back();
         if last.is_none_or(|(time, _)| now.duration_since(*time).unsigned_abs() >= part || *time > now) {
-            self.reached.push_back((now, position));
+            reached.push_back((now, position));
         }
         // Of the places that were reached before the window, the last one is where it begins.
         let over =
             |reached: &(Timestamp, Position)| now.duration_since(reached.0).unsigned_abs() > self.window;
-        while self.reached.get(1).is_some_and(over) {
-            self.reached.pop_front();
+        while reached.get(1).is_some_and(over) {
+            reached.pop_front();
         }
-        let from = self.reached.front().map_or(position, |(_, from)| *from);
+        let from = reached.front().map_or(position, |(_, from)| *from);
         Reading { from, until: position }
     }
-}
-
-fn length(block: &Block) -> u64 {
-    u64::try_from(block.bytes.len()).unwrap_or(u64::MAX)
 }
 
 fn same_file(a: &Position, b: &Position) -> bool {
@@ -128,12 +154,16 @@ mod tests {
         Position { device: 1, inode, offset }
     }
 
-    fn block(bytes: &str, position: Position) -> Block {
-        Block { source: SourceId(0), bytes: bytes.into(), position }
+    fn new(begin: Position, position: Position) -> Block {
+        Block { source: SourceId(0), bytes: b"\n".to_vec(), begin, position, again: false }
+    }
+
+    fn again(begin: Position, position: Position) -> Block {
+        Block { again: true, ..new(begin, position) }
     }
 
     fn begun(stored: Option<Reading>) -> Trail {
-        let mut trail = Trail::new(stored, at(0));
+        let mut trail = Trail::new(stored);
         trail.set_window(WINDOW);
         trail
     }
@@ -141,45 +171,72 @@ mod tests {
     #[test]
     fn what_is_stored_begins_where_the_window_does() {
         let mut trail = begun(None);
-        let mut reading = trail.advance(&block("a\n", position(1, 10)), at(0));
+        let mut reading = trail.advance(&new(position(1, 8), position(1, 10)), at(0));
         assert_eq!(reading, Reading { from: position(1, 8), until: position(1, 10) });
         for minute in 1..=60 {
-            reading = trail
-                .advance(&block("\n", position(1, 10 + u64::try_from(minute).unwrap())), at(minute * 60));
+            let end = 10 + u64::try_from(minute).unwrap();
+            reading = trail.advance(&new(position(1, end - 1), position(1, end)), at(minute * 60));
         }
         assert_eq!(reading.until, position(1, 70));
         assert!((57..=60).contains(&reading.from.offset), "{reading:?}");
-        assert!(trail.reached.len() <= 12);
+        let Phase::Following { reached, .. } = trail.phase else { panic!("{trail:?}") };
+        assert!(reached.len() <= 12);
     }
 
     #[test]
-    fn a_restart_divides_what_it_reads_again() {
+    fn where_reading_begins_is_stored_once() {
+        let mut trail = begun(None);
+        assert_eq!(trail.resume(), None);
+        let place = position(1, 8);
+        assert_eq!(trail.begin(place, at(0)), Some(Reading { from: place, until: place }));
+        assert_eq!(trail.begin(position(1, 20), at(1)), None);
+        assert_eq!(trail.resume(), Some(Reading { from: place, until: place }));
+        assert_eq!(begun(trail.resume()).begin(position(1, 20), at(1)), None);
+    }
+
+    #[test]
+    fn a_restart_keeps_what_still_counts() {
         let stored = Reading { from: position(1, 4), until: position(1, 8) };
         let mut trail = begun(Some(stored));
-        assert_eq!(trail.resume(), Some(position(1, 4)));
-        assert_eq!(trail.divide(&block("a\n", position(1, 6))), (&b"a\n"[..], &b""[..]));
-        assert_eq!(trail.advance(&block("a\n", position(1, 6)), at(0)), stored, "nothing new has been read");
-        assert_eq!(trail.divide(&block("b\nc\n", position(1, 10))), (&b"b\n"[..], &b"c\n"[..]));
-        assert_eq!(trail.divide(&block("d\n", position(1, 12))), (&b""[..], &b"d\n"[..]));
-        let reading = trail.advance(&block("d\n", position(1, 12)), at(1));
+        assert_eq!(trail.resume(), Some(stored));
+        assert!(trail.counts(at(-600), at(0)));
+        assert_eq!(trail.advance(&again(position(1, 4), position(1, 8)), at(0)), stored);
+        let reading = trail.advance(&new(position(1, 8), position(1, 12)), at(1));
         assert_eq!(reading, Reading { from: position(1, 4), until: position(1, 12) });
+        assert_eq!(trail.resume(), Some(Reading { from: position(1, 12), until: position(1, 12) }));
     }
 
     #[test]
-    fn a_rotation_in_between_is_read_through() {
-        let stored = Reading { from: position(1, 4), until: position(2, 2) };
+    fn restarts_more_often_than_findtime_move_the_beginning_on() {
+        let mut trail = begun(Some(Reading { from: position(1, 4), until: position(1, 8) }));
+        for failure in [at(-601), at(0), at(1)] {
+            assert!(!trail.counts(failure, at(0)), "too old, undated, or of the future");
+        }
+        let reading = trail.advance(&again(position(1, 4), position(1, 6)), at(0));
+        assert_eq!(reading, Reading { from: position(1, 6), until: position(1, 8) });
+        assert!(trail.counts(at(-1), at(0)));
+        let reading = trail.advance(&again(position(1, 6), position(1, 7)), at(0));
+        assert_eq!(reading, Reading { from: position(1, 6), until: position(1, 8) });
+    }
+
+    #[test]
+    fn a_reload_during_a_restart_reads_nothing_twice() {
+        let stored = Reading { from: position(1, 4), until: position(2, 8) };
         let mut trail = begun(Some(stored));
-        assert_eq!(trail.divide(&block("a\n", position(1, 6))), (&b"a\n"[..], &b""[..]));
-        assert_eq!(trail.divide(&block("b\nc\n", position(2, 4))), (&b"b\n"[..], &b"c\n"[..]));
+        assert!(trail.counts(at(-1), at(0)));
+        assert_eq!(trail.advance(&again(position(1, 4), position(1, 6)), at(0)), stored);
+        assert_eq!(trail.resume(), Some(Reading { from: position(1, 6), until: position(2, 8) }));
     }
 
     #[test]
-    fn a_file_that_is_another_now_is_new_from_its_first_line() {
+    fn a_truncated_file_is_a_new_one() {
         let stored = Reading { from: position(1, 40), until: position(1, 80) };
         let mut trail = begun(Some(stored));
-        assert_eq!(trail.divide(&block("a\n", position(1, 2))), (&b""[..], &b"a\n"[..]), "truncated");
-        let mut trail = begun(Some(stored));
-        assert_eq!(trail.divide(&block("a\n", position(3, 2))), (&b""[..], &b"a\n"[..]), "replaced");
-        assert_eq!(trail.divide(&block("b\n", position(3, 4))), (&b""[..], &b"b\n"[..]));
+        let all = Reading { from: position(1, 0), until: position(1, 2) };
+        assert_eq!(trail.advance(&new(position(1, 0), position(1, 2)), at(0)), all, "while it was down");
+        trail.advance(&new(position(1, 2), position(1, 80)), at(500));
+        assert_eq!(trail.advance(&new(position(1, 0), position(1, 2)), at(501)), all, "while it was read");
+        let all = Reading { from: position(1, 0), until: position(1, 0) };
+        assert_eq!(trail.advance(&new(position(1, 2), position(1, 0)), at(502)), all, "its last line");
     }
 }

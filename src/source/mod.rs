@@ -32,8 +32,12 @@ pub struct Block {
     pub source: SourceId,
     /// At most 256 KiB plus one line; a line that was cut or not ended in the file has its `\n` added.
     pub bytes: Vec<u8>,
+    /// Where reading would have gone on before this block.
+    pub begin: Position,
     /// Where reading goes on once this block has been dealt with.
     pub position: Position,
+    /// It lies before [`Reading::until`]: it was acted upon before a restart. A block is either all that or all new.
+    pub again: bool,
 }
 
 /// A place in a file that survives renames: what is stored to go on after a restart.
@@ -72,8 +76,8 @@ pub enum Input {
     File {
         /// The path under which its writer opens it; nothing needs to be there yet.
         path: PathBuf,
-        /// Where it was left off. None: seen for the first time, so what it holds already is not read.
-        resume: Option<Position>,
+        /// How far it was dealt with. None: seen for the first time, so what it holds already is not read.
+        resume: Option<Reading>,
     },
 }
 

@@ -129,6 +129,114 @@ fn a_log_that_was_quiet_is_read_on_where_it_was_left_too() {
     eventually("only what is new", || machine.listed() == ["203.0.113.2"]);
 }
 
+/// Waits until so many failures were found since the daemon's start.
+fn counted(machine: &Machine, failures: u64) {
+    eventually("counted", || machine.banctl_json(&["status"])["jails"][0]["failures"] == failures);
+}
+
+/// A line after which it is known that everything before it was dealt with.
+fn barrier(machine: &Machine, address: &str) {
+    machine.log(&failed_password(address).repeat(3));
+    eventually("everything was read", || machine.listed().contains(&address.to_owned()));
+}
+
+/// Waits until a ban is on disk, and with it how far the log was read.
+fn stored(machine: &Machine, prefix: &str) {
+    let count = || {
+        let database = rusqlite::Connection::open(machine.path("state/kban.sqlite3"))?;
+        database.query_row("SELECT count(*) FROM bans WHERE prefix = ?", [prefix], |row| row.get::<_, i64>(0))
+    };
+    eventually("it is on disk", || count().is_ok_and(|rows| rows == 1));
+}
+
+fn rotate(machine: &Machine) {
+    machine.sh(&format!(
+        "cd {}; for n in 3 2 1; do if [ -e auth.log.$n ]; then mv auth.log.$n auth.log.$((n + 1)); fi; done; \
+         mv auth.log auth.log.1; : > auth.log",
+        machine.dir.path().display()
+    ));
+}
+
+#[test]
+fn a_log_truncated_while_it_was_down_is_read_from_its_start() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\n");
+    machine.log("first\n");
+    let daemon = machine.start(machine.kband());
+    machine.log(&failed_password("203.0.113.1").repeat(20));
+    eventually("banned", || machine.listed() == ["203.0.113.1"]);
+    daemon.stop();
+    // Longer than what lies before the window, shorter than what was read.
+    std::fs::write(machine.path("auth.log"), failed_password("203.0.113.2")).unwrap();
+    let _daemon = machine.start(machine.kband());
+    eventually("both are banned", || machine.listed() == ["203.0.113.1", "203.0.113.2"]);
+}
+
+#[test]
+fn failures_on_both_sides_of_a_restart_ban_together() {
+    for (killed, rotated) in [(false, false), (true, false), (false, true), (true, true)] {
+        let machine = Machine::new();
+        machine.configure("maxretry = 3\n");
+        machine.log("first\n");
+        let daemon = machine.start(machine.kband());
+        machine.log(&failed_password("203.0.113.1").repeat(2));
+        barrier(&machine, "203.0.113.8");
+        if rotated {
+            rotate(&machine);
+            barrier(&machine, "203.0.113.9");
+        }
+        if killed {
+            stored(&machine, if rotated { "203.0.113.9/32" } else { "203.0.113.8/32" });
+            daemon.kill();
+        } else {
+            daemon.stop();
+        }
+        let daemon = machine.start(machine.kband());
+        assert!(!machine.listed().contains(&"203.0.113.1".into()));
+        machine.log(&failed_password("203.0.113.1"));
+        eventually("the third one bans", || machine.listed().contains(&"203.0.113.1".into()));
+        drop(daemon);
+    }
+}
+
+#[test]
+fn what_was_unbanned_by_hand_stays_so_after_two_rotations_and_a_restart() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 3\n");
+    machine.log("first\n");
+    let daemon = machine.start(machine.kband());
+    barrier(&machine, "203.0.113.1");
+    rotate(&machine);
+    barrier(&machine, "203.0.113.2");
+    rotate(&machine);
+    barrier(&machine, "203.0.113.3");
+    for address in ["203.0.113.1", "203.0.113.2", "203.0.113.3"] {
+        assert!(machine.banctl(&["unban", address]).status.success());
+    }
+    daemon.stop();
+    let _daemon = machine.start(machine.kband());
+    barrier(&machine, "203.0.113.4");
+    assert_eq!(machine.listed(), ["203.0.113.4"]);
+}
+
+#[test]
+fn undated_lines_are_not_counted_again() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 3\n");
+    machine.log("first\n");
+    let undated = "Failed password for root from 203.0.113.1 port 50022 ssh2\n";
+    let daemon = machine.start(machine.kband());
+    machine.log(&undated.repeat(2));
+    counted(&machine, 2);
+    daemon.stop();
+    let _daemon = machine.start(machine.kband());
+    machine.log(undated);
+    barrier(&machine, "203.0.113.4");
+    assert_eq!(machine.listed(), ["203.0.113.4"]);
+    machine.log(&undated.repeat(2));
+    eventually("three new ones ban", || machine.listed().contains(&"203.0.113.1".into()));
+}
+
 #[test]
 fn flush_on_exit_removes_the_table() {
     let machine = Machine::new();

@@ -7,7 +7,7 @@ use super::error::FileError;
 use super::rotation::{Follower, GRACE, Turn};
 use super::watch::{self, Watcher};
 use crate::source::status::Reporter;
-use crate::source::{Block, Position, SourceId, SourceStatus, State};
+use crate::source::{Block, Reading, SourceId, SourceStatus, State};
 
 /// How often a file is looked at that cannot be watched.
 const POLL: Duration = Duration::from_secs(2);
@@ -42,7 +42,7 @@ impl Entry {
     pub(in crate::source) fn new(
         id: SourceId,
         path: PathBuf,
-        resume: Option<Position>,
+        resume: Option<Reading>,
         reporter: Reporter,
     ) -> Self {
         let follower = Follower::new(path, resume, GRACE);
@@ -101,6 +101,7 @@ impl Entry {
     pub(super) fn read(&mut self, scratch: &mut [u8]) -> Option<Block> {
         let now = Instant::now();
         let mut block = None;
+        let begin = self.follower.position();
         match self.follower.read(scratch, now) {
             Ok(Turn::Lines(lines, position)) => {
                 let count = memchr::memchr_iter(b'\n', &lines.bytes).count();
@@ -109,7 +110,9 @@ impl Entry {
                     status.bytes += lines.bytes.len() as u64;
                     status.lines_cut += lines.cut;
                 });
-                block = Some(Block { source: self.id, bytes: lines.bytes, position });
+                let begin = begin.unwrap_or(position);
+                block =
+                    Some(Block { source: self.id, bytes: lines.bytes, begin, position, again: lines.again });
             }
             Ok(Turn::Unfinished) => {}
             Ok(Turn::Idle) => self.ready = false,

@@ -7,6 +7,9 @@
 //!   directory, then the generations after it, then the file at the path.
 //! - Left off in a file that cannot be found (compressed, deleted, moved to another directory): the whole file at
 //!   the path. Its lines came later than those that were read.
+//! - What was acted upon already is read again from where its window begins. If that place cannot be found, from the
+//!   start of the file in which reading was left off. In the files before that one, everything is known; in
+//!   that one, what lies before the place; if it is shorter than that, it was truncated and is all new.
 //!
 //! Device numbers of some file systems (btrfs, NFS, device mapper) change when the machine restarts; so if nothing else
 //! fits, the inode number alone is taken for the file at the path.
@@ -23,7 +26,7 @@ use super::error::FileError;
 use super::open::{self, Identity, Opened};
 use super::siblings::{self, Generation, Sibling};
 use super::tail::Tail;
-use crate::source::Position;
+use crate::source::{Position, Reading};
 
 /// How often a file is looked for that is renamed meanwhile.
 const ATTEMPTS: usize = 4;
@@ -55,11 +58,56 @@ pub(super) fn at_end(path: &Path, noted: &mut Option<(Identity, u64)>) -> Result
     Ok(Some(tail))
 }
 
-/// Begins where an earlier process left off.
+/// Begins where an earlier process left off, and tells what is known from what is new.
 ///
 /// # Errors
 /// The file at the path cannot be opened.
-pub(super) fn resume(path: &Path, position: Position, listed: &[Sibling]) -> Result<Beginning, FileError> {
+pub(super) fn resume(path: &Path, reading: Reading, listed: &[Sibling]) -> Result<Beginning, FileError> {
+    let mut beginning = open_from(path, reading.from, listed)?;
+    if !beginning.holds(reading.until) {
+        // Old generations are compressed or deleted before newer ones.
+        let newer = open_from(path, Position { offset: 0, ..reading.until }, listed)?;
+        if newer.holds(reading.until) {
+            beginning = newer;
+        }
+    }
+    beginning.divide(reading);
+    Ok(beginning)
+}
+
+impl Beginning {
+    fn holds(&self, position: Position) -> bool {
+        self.tails.iter().any(|tail| is_at(&tail.identity(), position))
+    }
+
+    /// Tells each tail how much of it was acted upon already.
+    fn divide(&mut self, Reading { from, until }: Reading) {
+        let last = self.tails.len().saturating_sub(1);
+        let by_inode = !self.holds(until);
+        let left_off = self.tails.iter().enumerate().position(|(index, tail)| {
+            is_at(&tail.identity(), until)
+                || (by_inode && index == last && tail.identity().inode == until.inode)
+        });
+        for (index, mut tail) in std::mem::take(&mut self.tails).into_iter().enumerate() {
+            let size = tail.size();
+            let known = match left_off {
+                Some(place) if index == place && size < until.offset => {
+                    self.restarted = true;
+                    tail = tail.rewound();
+                    0
+                }
+                Some(place) if index == place => until.offset,
+                Some(place) if index < place => size,
+                None if is_at(&tail.identity(), from) => size,
+                _ => 0,
+            };
+            self.tails.push(tail.known_until(known));
+        }
+    }
+}
+
+/// Begins at `position`, and goes on with the generations after it.
+fn open_from(path: &Path, position: Position, listed: &[Sibling]) -> Result<Beginning, FileError> {
     let current = open::open(path)?;
     let current = match current {
         Some(opened) if same_file(&opened, position) => {

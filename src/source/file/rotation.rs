@@ -22,7 +22,7 @@ use super::open::{self, Identity, Opened};
 use super::position::{self, reopen};
 use super::siblings::{self, Generation, Seen, Sibling};
 use super::tail::{Portion, Step, Tail};
-use crate::source::Position;
+use crate::source::{Position, Reading};
 
 /// How long a file that left the path is followed after the last write to it.
 pub(super) const GRACE: Duration = Duration::from_secs(60);
@@ -82,14 +82,14 @@ pub(super) struct Follower {
 /// Before the first look that could tell what is at the path.
 #[derive(Debug)]
 struct First {
-    resume: Option<Position>,
+    resume: Option<Reading>,
     /// The file that was there but could not be opened, and its size when it was first met.
     noted: Option<(Identity, u64)>,
 }
 
 impl Follower {
     /// Opens nothing yet; the first [`check`](Self::check) does.
-    pub(super) fn new(path: PathBuf, resume: Option<Position>, grace: Duration) -> Self {
+    pub(super) fn new(path: PathBuf, resume: Option<Reading>, grace: Duration) -> Self {
         let first = Some(First { resume, noted: None });
         let (chain, seen) = (VecDeque::new(), Seen::default());
         Self { path, chain, seen, since: None, first, grace, restarts: 0, revision: 0 }
@@ -222,8 +222,8 @@ impl Follower {
         let Some(first) = &mut self.first else { return Ok(()) };
         let mut listed = siblings::list(&self.path);
         let tails = match first.resume {
-            Some(position) => {
-                let beginning = position::resume(&self.path, position, &listed)?;
+            Some(reading) => {
+                let beginning = position::resume(&self.path, reading, &listed)?;
                 self.restarts += u64::from(beginning.restarted);
                 listed.retain(|sibling| !beginning.unopened.contains(&sibling.identity));
                 beginning.tails

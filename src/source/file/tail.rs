@@ -23,6 +23,8 @@ pub(super) struct Portion {
     pub(super) bytes: Vec<u8>,
     /// How many of them were cut.
     pub(super) cut: u64,
+    /// They all lie in the part of the file that was acted upon before this process.
+    pub(super) again: bool,
 }
 
 /// What one read found.
@@ -47,6 +49,8 @@ pub(super) struct Tail {
     /// Bytes that were read, from its start.
     read: u64,
     lines: Lines,
+    /// What lies before was acted upon before this process, in bytes from the start.
+    known: u64,
     /// The file's size when it was last looked at.
     size: u64,
 }
@@ -56,7 +60,17 @@ impl Tail {
     pub(super) fn new(opened: Opened, offset: u64) -> Self {
         let (identity, size) = (opened.identity(), opened.metadata.len());
         let offset = if offset > size { 0 } else { offset };
-        Self { file: opened.file, identity, read: offset, lines: Lines::new(), size }
+        Self { file: opened.file, identity, read: offset, lines: Lines::new(), known: 0, size }
+    }
+
+    /// Begins anew at the start of the file.
+    pub(super) fn rewound(self) -> Self {
+        Self { read: 0, ..self }
+    }
+
+    /// What lies before `known` was acted upon before this process: no portion crosses it.
+    pub(super) fn known_until(self, known: u64) -> Self {
+        Self { known, ..self }
     }
 
     /// Reads what is added behind the first `size` bytes, and the line that they end in as a whole.
@@ -92,10 +106,11 @@ impl Tail {
         if self.size < at {
             let last = self.finish();
             self.read = 0;
+            self.known = 0;
             return Ok(Step::Truncated(last));
         }
-        let wanted =
-            usize::try_from(self.size - at).unwrap_or(usize::MAX).min(BLOCK_BYTES).min(scratch.len());
+        let end = if at < self.known { self.size.min(self.known) } else { self.size };
+        let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(BLOCK_BYTES).min(scratch.len());
         let (scratch, _) = scratch.split_at_mut(wanted);
         let length = match self.file.read_at(scratch, at) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Step::Unfinished),
@@ -108,6 +123,10 @@ impl Tail {
         let mut bytes = Vec::with_capacity(length);
         self.lines.take(fresh, &mut bytes);
         self.read += length as u64;
+        // A line that was given up unended, and has got its end meanwhile: it is not handed over in one piece now.
+        if self.read == self.known && self.size > self.known {
+            self.lines.end(&mut bytes);
+        }
         Ok(if bytes.is_empty() { Step::Unfinished } else { Step::Lines(self.portion(bytes)) })
     }
 
@@ -137,6 +156,11 @@ impl Tail {
         }
     }
 
+    /// The file's size when it was last looked at.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Bytes that were not read when the file was last looked at.
     pub(super) fn lag(&self) -> u64 {
         self.size.saturating_sub(self.read)
@@ -148,7 +172,8 @@ impl Tail {
     }
 
     fn portion(&mut self, bytes: Vec<u8>) -> Portion {
-        Portion { bytes, cut: self.lines.take_cut() }
+        let again = self.position().offset <= self.known;
+        Portion { bytes, cut: self.lines.take_cut(), again }
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::super::error::FileError;
 use crate::namespace::{after_setup, without_privilege};
 use crate::source::lines::LONGEST_LINE;
-use crate::source::{self, Block, Input, Position, SourceConfig, SourceId, SourceStatus, Sources, State};
+use crate::source::{
+    self, Block, Input, Position, Reading, SourceConfig, SourceId, SourceStatus, Sources, State,
+};
 use tokio::sync::mpsc;
 
 /// So long without an answer means that none will come. No test measures time.
@@ -27,7 +29,10 @@ impl Run {
             .enumerate()
             .map(|(index, (path, resume))| SourceConfig {
                 id: SourceId(index),
-                input: Input::File { path: path.to_path_buf(), resume: *resume },
+                input: Input::File {
+                    path: path.to_path_buf(),
+                    resume: resume.map(|at| Reading { from: at, until: at }),
+                },
             })
             .collect();
         Self { sources: source::spawn(config, sender), blocks }

@@ -1,10 +1,12 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 
 use super::*;
 use crate::source::BLOCK_BYTES;
 
 mod model;
+mod restart;
 
 /// A log directory and one reader of `dir/log`.
 struct Bench {
@@ -12,6 +14,8 @@ struct Bench {
     follower: Follower,
     now: Instant,
     got: Vec<u8>,
+    /// What was handed over as known.
+    again: Vec<u8>,
     last: Option<Position>,
 }
 
@@ -27,14 +31,30 @@ impl Bench {
     fn missing() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let follower = Follower::new(dir.path().join("log"), None, GRACE);
-        Self { dir, follower, now: Instant::now(), got: Vec::new(), last: None }
+        Self { dir, follower, now: Instant::now(), got: Vec::new(), again: Vec::new(), last: None }
     }
 
     /// A new process: what is stored is all that is left.
     fn restart(&mut self, resume: Option<Position>) {
+        self.restart_with(resume.map(|at| Reading { from: at, until: at }));
+    }
+
+    fn restart_with(&mut self, resume: Option<Reading>) {
         self.follower = Follower::new(self.path("log"), resume, GRACE);
         self.got.clear();
+        self.again.clear();
         self.check();
+    }
+
+    /// Reads everything; what was known before and what is new.
+    fn settle_divided(&mut self) -> (String, String) {
+        let new = self.settle();
+        (String::from_utf8(std::mem::take(&mut self.again)).unwrap(), new)
+    }
+
+    fn end_of(&self, name: &str) -> Position {
+        let metadata = fs::metadata(self.path(name)).unwrap();
+        Position { device: metadata.dev(), inode: metadata.ino(), offset: metadata.len() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -86,7 +106,8 @@ impl Bench {
             match self.follower.read(&mut scratch, self.now).unwrap() {
                 Turn::Lines(lines, position) => {
                     assert!(lines.bytes.ends_with(b"\n"));
-                    self.got.extend(lines.bytes);
+                    let known = if lines.again { &mut self.again } else { &mut self.got };
+                    known.extend(lines.bytes);
                     self.last = Some(position);
                 }
                 Turn::Unfinished => {}

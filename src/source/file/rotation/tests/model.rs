@@ -158,7 +158,11 @@ impl World {
                 }
                 // A new process that was stopped before its first look has nothing better than what it was given.
                 self.stored = self.bench.follower.position().or(self.stored);
-                self.bench.follower = Follower::new(self.bench.path("log"), self.stored, GRACE);
+                self.bench.follower = Follower::new(
+                    self.bench.path("log"),
+                    self.stored.map(|at| Reading { from: at, until: at }),
+                    GRACE,
+                );
             }
         }
     }

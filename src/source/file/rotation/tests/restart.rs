@@ -1,0 +1,79 @@
+//! What a restart reads again, and what of that is new.
+
+use super::*;
+
+#[test]
+fn a_restart_tells_what_is_known_from_what_is_new() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n2\n3\n");
+    let until = bench.end_of("log");
+    bench.add("log", "4\n");
+    bench.restart_with(Some(Reading { from: Position { offset: 2, ..until }, until }));
+    assert_eq!(bench.settle_divided(), ("2\n3\n".into(), "4\n".into()));
+    bench.rotate();
+    bench.add("log", "5\n");
+    assert_eq!(bench.settle_divided(), (String::new(), "5\n".into()));
+}
+
+#[test]
+fn a_restart_after_truncation_knows_nothing_of_the_file() {
+    for (from, text) in [(0, "new\n"), (4, "new\n"), (4, "new 1\n")] {
+        let mut bench = Bench::new();
+        bench.add("log", "1\n2\n3\n4\n");
+        let until = bench.end_of("log");
+        fs::write(bench.path("log"), text).unwrap();
+        bench.restart_with(Some(Reading { from: Position { offset: from, ..until }, until }));
+        assert_eq!(bench.settle_divided(), (String::new(), text.into()), "{from}");
+        assert_eq!(bench.follower.restarts(), 1);
+    }
+}
+
+#[test]
+fn a_restart_after_two_rotations_knows_all_of_the_file_in_between() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n2\n");
+    let from = Position { offset: 2, ..bench.end_of("log") };
+    bench.rotate();
+    bench.add("log", "3\n");
+    bench.rotate();
+    bench.add("log", "4\n");
+    let until = bench.end_of("log");
+    bench.add("log", "5\n");
+    bench.restart_with(Some(Reading { from, until }));
+    assert_eq!(bench.settle_divided(), ("2\n3\n4\n".into(), "5\n".into()));
+
+    // One rotation more while nobody reads.
+    bench.rotate();
+    bench.add("log", "6\n");
+    bench.restart_with(Some(Reading { from, until }));
+    assert_eq!(bench.settle_divided(), ("2\n3\n4\n".into(), "5\n6\n".into()));
+
+    // The oldest one is compressed meanwhile.
+    fs::rename(bench.path("log.3"), bench.dir.path().join("elsewhere.gz")).unwrap();
+    fs::remove_file(bench.path("elsewhere.gz")).unwrap();
+    bench.restart_with(Some(Reading { from, until }));
+    assert_eq!(bench.settle_divided(), ("4\n".into(), "5\n6\n".into()));
+}
+
+#[test]
+fn what_an_older_file_gets_after_a_restart_is_new() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n");
+    let from = Position { offset: 0, ..bench.end_of("log") };
+    bench.rotate();
+    bench.add("log", "2\n");
+    bench.restart_with(Some(Reading { from, until: bench.end_of("log") }));
+    assert_eq!(bench.settle_divided(), ("1\n2\n".into(), String::new()));
+    bench.add("log.1", "late\n");
+    assert_eq!(bench.settle_divided(), (String::new(), "late\n".into()));
+}
+
+#[test]
+fn a_known_line_that_has_got_its_end_meanwhile_is_not_new() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\nhalf");
+    let until = bench.end_of("log");
+    bench.add("log", " and half\n2\n");
+    bench.restart_with(Some(Reading { from: Position { offset: 0, ..until }, until }));
+    assert_eq!(bench.settle_divided(), ("1\nhalf\n".into(), " and half\n2\n".into()));
+}
