@@ -136,7 +136,7 @@ impl Pipeline {
     /// Notes where sources begin that have not sent anything yet.
     pub(super) fn note_beginnings(&mut self, sources: &[SourceStatus], now: Timestamp) {
         for source in sources {
-            let Some(position) = source.position else { continue };
+            let Some(position) = source.began else { continue };
             let begun = self.trails.get_mut(&source.path).and_then(|trail| trail.begin(position, now));
             if let Some(reading) = begun {
                 self.store.note_reading(&source.path, reading);

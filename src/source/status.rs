@@ -47,6 +47,8 @@ pub struct SourceStatus {
     pub lag: Option<u64>,
     /// How often reading began anew: another file at the path, or the same one truncated.
     pub restarts: u64,
+    /// Where reading began, before the first block: nothing before it is ever handed over. None until a file was open.
+    pub began: Option<Position>,
     /// Where reading would go on: after the last block handed over, or where it started. None while nothing is open.
     pub position: Option<Position>,
     /// What is wrong at present, as a sentence that ends with what to do; None while all is well.
@@ -75,6 +77,7 @@ pub(super) fn report(id: SourceId, path: PathBuf) -> (Reporter, watch::Receiver<
         lines_cut: 0,
         lag: None,
         restarts: 0,
+        began: None,
         position: None,
         error: None,
     });

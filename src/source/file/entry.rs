@@ -146,6 +146,8 @@ impl Entry {
             }
             status.state = state;
             status.error = error;
+            // Files are opened by looking, so this comes before the first of their lines.
+            status.began = status.began.or(self.follower.position());
             self.follow_up(status);
         });
     }

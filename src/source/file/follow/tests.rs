@@ -352,6 +352,28 @@ async fn stopping_and_starting_again_neither_loses_nor_doubles() {
 }
 
 #[tokio::test]
+async fn where_reading_began_is_known_however_far_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let later = dir.path().join("later");
+    add(&log, "old\n");
+    let mut run = Run::start(&[(&log, None), (&later, None)], 4);
+    run.until(|status| status.state == State::Following).await;
+    assert_eq!(run.status().began, Some(Position { offset: 4, ..at_start(&log).unwrap() }));
+    assert_eq!(run.sources.status(SourceId(1)).unwrap().began, None);
+    // Read, and not taken out of the channel yet.
+    add(&log, "new\n");
+    add(&later, "first\n");
+    run.until(|status| status.lines == 1).await;
+    assert_eq!(run.status().began.map(|place| place.offset), Some(4));
+    let blocks = [run.block().await, run.block().await];
+    for block in blocks {
+        assert_eq!(run.sources.status(block.source).unwrap().began, Some(block.begin));
+        assert!(!block.again && block.begin.offset < block.position.offset);
+    }
+}
+
+#[tokio::test]
 async fn dropping_the_sources_ends_the_channel() {
     let dir = tempfile::tempdir().unwrap();
     let Run { sources, mut blocks } = Run::start(&[(&dir.path().join("log"), None)], 1);
