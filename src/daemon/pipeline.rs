@@ -87,7 +87,6 @@ impl Pipeline {
         }
         self.zone = TimeZone::system();
         self.feeds.clear();
-        self.trails.retain(|path, _| readers.contains_key(path));
         let mut sources = Vec::new();
         for (path, jails) in readers {
             let window = jails.iter().map(|(_, jail)| jail.findtime).max().unwrap_or_default();

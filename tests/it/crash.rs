@@ -238,6 +238,23 @@ fn undated_lines_are_not_counted_again() {
 }
 
 #[test]
+fn a_jail_that_was_disabled_reads_on_where_it_was_left() {
+    let machine = Machine::new();
+    let file = machine.configure("maxretry = 1\n");
+    machine.log("first\n");
+    let _daemon = machine.start(machine.kband());
+    machine.log(&failed_password("203.0.113.1"));
+    eventually("banned", || machine.listed() == ["203.0.113.1"]);
+    std::fs::write(&file, "").unwrap();
+    assert!(machine.banctl(&["reload"]).status.success());
+    assert!(machine.listed().is_empty());
+    machine.log(&failed_password("203.0.113.2"));
+    machine.configure("maxretry = 1\n");
+    assert!(machine.banctl(&["reload"]).status.success());
+    eventually("only what is new", || machine.listed() == ["203.0.113.2"]);
+}
+
+#[test]
 fn flush_on_exit_removes_the_table() {
     let machine = Machine::new();
     machine.configure("maxretry = 1\n");
