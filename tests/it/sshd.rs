@@ -39,8 +39,7 @@ fn start_sshd(machine: &Machine) -> Background {
 fn guess(machine: &Machine) -> Output {
     let askpass = machine.path("askpass");
     if !askpass.exists() {
-        fs::write(&askpass, "#!/bin/sh\necho wrong\n").unwrap();
-        fs::set_permissions(&askpass, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        machine.sh(&format!("printf '#!/bin/sh\\necho wrong\\n' > {0}; chmod 755 {0}", askpass.display()));
     }
     let mut command = machine.command("ip");
     command.args([
