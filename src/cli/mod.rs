@@ -5,9 +5,11 @@
 
 mod ban;
 mod check;
+mod config;
 pub mod exit;
 mod filters;
 mod flush;
+mod import;
 mod list;
 pub mod output;
 mod reload;
@@ -79,6 +81,8 @@ enum Verb {
     Test(test::Options),
     /// Which filters there are, or what one of them looks for.
     Filters(filters::Options),
+    /// Make a configuration out of fail2ban's.
+    Config(config::Options),
     /// Lift every ban; without a daemon, remove kban's table from the kernel.
     Flush,
 }
@@ -157,6 +161,7 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
         Verb::Check => check::run(shared, out),
         Verb::Test(options) => test::run(shared, options, out),
         Verb::Filters(options) => filters::run(shared, options, out),
+        Verb::Config(options) => config::run(shared, options, out),
         Verb::Flush => flush::run(shared, out),
     }
 }

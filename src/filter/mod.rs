@@ -30,6 +30,7 @@ mod tests;
 
 pub use definition::{Definition, Example, Mode, NORMAL, Port};
 pub use error::{Fault, FaultKind, FilterError, closest};
+pub use fail2ban::{JailConf, Place};
 pub use matcher::{Field, Filter, LineMatch, LineVerdict};
 pub use scanner::{Counters, Scanner};
 

@@ -16,5 +16,6 @@ mod regex;
 mod rules;
 mod tags;
 
+pub use conf::{JailConf, Place};
 pub(super) use judge::Memory;
 pub(super) use rules::Rules;

@@ -11,6 +11,16 @@ pub(super) type Section = IndexMap<String, String>;
 /// The sections of a file, by name.
 pub(super) type Sections = IndexMap<String, Section>;
 
+/// On which line, from 1, each option of each section stands.
+pub(super) type Lines = IndexMap<(String, String), usize>;
+
+/// What a file says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Text {
+    pub(super) sections: Sections,
+    pub(super) lines: Lines,
+}
+
 /// A line that is neither section nor option: its number from 1, and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Misplaced {
@@ -19,8 +29,9 @@ pub(super) struct Misplaced {
 }
 
 /// Reads a file.
-pub(super) fn read(text: &str) -> Result<Sections, Misplaced> {
+pub(super) fn read(text: &str) -> Result<Text, Misplaced> {
     let mut sections = Sections::new();
+    let mut lines = Lines::new();
     let mut section: Option<String> = None;
     let mut option: Option<String> = None;
     let mut indent = 0;
@@ -59,12 +70,13 @@ pub(super) fn read(text: &str) -> Result<Sections, Misplaced> {
         };
         let name = name.trim_end().to_lowercase();
         current.insert(name.clone(), value.trim().to_owned());
+        lines.insert((section.clone().unwrap_or_default(), name.clone()), number + 1);
         option = Some(name);
     }
     for value in sections.values_mut().flat_map(IndexMap::values_mut) {
         value.truncate(value.trim_end().len());
     }
-    Ok(sections)
+    Ok(Text { sections, lines })
 }
 
 /// The line without comment and outer spaces, and whether there was a comment.
@@ -86,7 +98,8 @@ mod tests {
     #[test]
     fn values_go_on_where_lines_are_indented() {
         let text = "# x\n[A]\nOne = 1 ; not this\n  two\n# nor this\n\n  three;four\nb:c=d\n[B]\n one=\n";
-        let read = read(text).unwrap();
+        let Text { sections: read, lines } = read(text).unwrap();
+        assert_eq!(lines[&("B".into(), "one".into())], 10);
         assert_eq!(read["A"]["one"], "1\ntwo\n\nthree;four");
         assert_eq!(read["A"]["b"], "c=d");
         assert_eq!(read["B"]["one"], "");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
-use super::ini::{self, Section, Sections};
+use super::ini::{self, Section, Sections, Text};
 use crate::filter::error::FilterError;
 
 /// What stands in for fail2ban's `common.conf` where there is none.
@@ -30,7 +30,7 @@ pub(in crate::filter::fail2ban) struct Merged {
 
 /// A file to read, or the text that is built in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     File(PathBuf),
     Prefixes,
 }
@@ -44,20 +44,20 @@ pub(in crate::filter::fail2ban) fn read(path: &Path, fallback: &Path) -> Result<
         collect(&Source::File(local), fallback, &mut Vec::new(), &mut order)?;
     }
     let mut merged = Merged::default();
-    for (_, sections) in order {
-        merged.add(sections);
+    for (_, text) in order {
+        merged.add(text.sections);
     }
     Ok(merged)
 }
 
 /// Appends a file and what it includes, in the order in which they are merged.
-fn collect(
+pub(super) fn collect(
     source: &Source,
     fallback: &Path,
     seen: &mut Vec<Source>,
-    order: &mut Vec<(Source, Sections)>,
+    order: &mut Vec<(Source, Text)>,
 ) -> Result<(), FilterError> {
-    let sections = load(source)?;
+    let text = load(source)?;
     if order.len() >= MOST_FILES {
         return Err(FilterError::Conf {
             origin: origin(source),
@@ -65,7 +65,7 @@ fn collect(
         });
     }
     let includes = |key: &str| -> Vec<String> {
-        let names = sections.get("INCLUDES").and_then(|includes| includes.get(key));
+        let names = text.sections.get("INCLUDES").and_then(|includes| includes.get(key));
         names
             .map(|names| names.lines().filter(|name| !name.is_empty()).map(str::to_owned).collect())
             .unwrap_or_default()
@@ -75,7 +75,7 @@ fn collect(
     for name in before {
         include(source, &name, fallback, seen, order)?;
     }
-    order.push((source.clone(), sections));
+    order.push((source.clone(), text));
     for name in after {
         include(source, &name, fallback, seen, order)?;
     }
@@ -88,7 +88,7 @@ fn include(
     name: &str,
     fallback: &Path,
     seen: &mut Vec<Source>,
-    order: &mut Vec<(Source, Sections)>,
+    order: &mut Vec<(Source, Text)>,
 ) -> Result<(), FilterError> {
     let Some(found) = find(from, name, fallback) else {
         // fail2ban ignores what is missing, and its own filters name customizations that nobody has.
@@ -127,7 +127,7 @@ fn origin(source: &Source) -> String {
     }
 }
 
-fn load(source: &Source) -> Result<Sections, FilterError> {
+fn load(source: &Source) -> Result<Text, FilterError> {
     let text = match source {
         Source::Prefixes => PREFIXES.to_owned(),
         Source::File(path) => {
@@ -147,7 +147,7 @@ fn load(source: &Source) -> Result<Sections, FilterError> {
 }
 
 impl Merged {
-    fn add(&mut self, sections: Sections) {
+    pub(super) fn add(&mut self, sections: Sections) {
         for (name, options) in sections {
             if name == "DEFAULT" {
                 self.defaults.extend(options);

@@ -1,0 +1,73 @@
+//! `banctl config import`: a kban.toml out of fail2ban's configuration. Needs no daemon.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+use super::import::{self, Problem};
+use super::{Shared, output};
+use crate::filter::JailConf;
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write a kban.toml that does what fail2ban's jails do, and tell what cannot be carried over.
+    Import(Import),
+}
+
+#[derive(Debug, Args)]
+struct Import {
+    /// The directory with jail.conf and filter.d, usually /etc/fail2ban.
+    #[arg(value_name = "DIRECTORY")]
+    directory: PathBuf,
+    /// Write here instead of to standard output; the file must not exist.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+}
+
+/// `{"schema":1,"config":"...","problems":[...]}`.
+#[derive(Serialize)]
+struct Document<'a> {
+    config: &'a str,
+    problems: &'a [Problem],
+}
+
+pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let Verb::Import(import) = &options.verb;
+    // Filters are named by their path, so the path has to be good from everywhere.
+    let directory =
+        std::path::absolute(&import.directory).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let conf = JailConf::read(&directory).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let imported = import::translate(&conf, &directory);
+    if let Some(path) = &import.to {
+        let failed = |error: std::io::Error| {
+            Failure::new(Exit::Usage, format!("cannot write {}: {error}; name a new file", path.display()))
+        };
+        let mut file = File::create_new(path).map_err(failed)?;
+        file.write_all(imported.config.as_bytes()).map_err(failed)?;
+    }
+    if shared.json {
+        output::print_json(out, &Document { config: &imported.config, problems: &imported.problems })?;
+    } else {
+        if import.to.is_none() {
+            out.write_all(imported.config.as_bytes())?;
+            out.flush()?;
+        }
+        let mut told = anstream::stderr().lock();
+        for Problem { file, line, message, help } in &imported.problems {
+            let (file, message, help) =
+                (output::harmless(file), output::harmless(message), output::harmless(help));
+            writeln!(told, "{file}:{line}: {message}: {help}")?;
+        }
+    }
+    Ok(if imported.problems.is_empty() { Exit::Done } else { Exit::No })
+}
