@@ -55,7 +55,7 @@ impl Import<'_> {
         let some = Some(jail);
         for (option, help) in TOLD {
             let value = self.value(some, option);
-            let off = option == "bantime.increment" && value.as_deref().is_some_and(|value| is_no(value));
+            let off = option == "bantime.increment" && value.as_deref().is_some_and(is_no);
             if value.is_some() && !off {
                 self.tell(some, option, format!("{option} is not carried over"), help);
             }
