@@ -24,6 +24,8 @@ mod hostile;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
+mod import;
+#[cfg(test)]
 mod manual;
 #[cfg(test)]
 mod mutate;

@@ -143,6 +143,10 @@ impl Import<'_> {
                     format!("logpath = {path} is not carried over: it is not the whole path of a file");
                 self.tell(some, "logpath", message, "write the whole path into kban.toml");
             } else {
+                if path.ends_with("/fail2ban.log") {
+                    let message = format!("logpath = {path} will have no more lines: fail2ban writes it");
+                    self.tell(some, "logpath", message, "set a longer bantime in the other jails instead");
+                }
                 paths.push(path.to_owned());
             }
         }

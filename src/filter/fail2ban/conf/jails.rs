@@ -29,6 +29,8 @@ pub struct Place {
 #[derive(Debug, Clone, Default)]
 pub struct JailConf {
     merged: Merged,
+    /// fail2ban knows its own directory as an option.
+    directory: String,
     places: BTreeMap<(String, String), Place>,
 }
 
@@ -42,7 +44,7 @@ impl JailConf {
         for path in files(directory)? {
             collect(&Source::File(path), directory, &mut Vec::new(), &mut order)?;
         }
-        let mut conf = Self::default();
+        let mut conf = Self { directory: directory.display().to_string(), ..Self::default() };
         for (source, text) in order {
             if let Source::File(file) = source {
                 let places = text.lines.into_iter();
@@ -73,7 +75,10 @@ impl JailConf {
     /// A sentence about what the value refers to in vain.
     pub fn value(&self, jail: Option<&str>, option: &str) -> Result<Option<String>, String> {
         let section = jail.unwrap_or(DEFAULT);
-        let given = IndexMap::from([("__name__".to_owned(), section.to_owned())]);
+        let given = IndexMap::from([
+            ("__name__".to_owned(), section.to_owned()),
+            ("fail2ban_confpath".to_owned(), self.directory.replace('%', "%%")),
+        ]);
         match self.merged.value(section, option, &given) {
             Ok(value) => Ok(Some(value)),
             Err(Missing::Option) => Ok(None),
