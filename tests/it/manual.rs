@@ -18,9 +18,7 @@ fn page(command: clap::Command, section: &str, see_also: &str) -> String {
     man.render_synopsis_section(&mut text).unwrap();
     man.render_description_section(&mut text).unwrap();
     man.render_options_section(&mut text).unwrap();
-    for verb in command.get_subcommands() {
-        let full = format!("{} {}", command.get_name(), verb.get_name());
-        let verb = verb.clone().disable_help_flag(true);
+    for (full, verb) in verbs(command.get_name(), &command) {
         let mut heading = Roff::new();
         heading.control("SH", [full.to_uppercase().as_str()]);
         heading.text([roman(verb.get_about().map(ToString::to_string).unwrap_or_default())]);
@@ -35,6 +33,16 @@ fn page(command: clap::Command, section: &str, see_also: &str) -> String {
     end.text([roman(see_also)]);
     text.extend(end.render().into_bytes());
     String::from_utf8(text).unwrap()
+}
+
+/// The verbs with their full names, each followed by those below it.
+fn verbs(above: &str, command: &clap::Command) -> Vec<(String, clap::Command)> {
+    let each = command.get_subcommands().flat_map(|verb| {
+        let full = format!("{above} {}", verb.get_name());
+        let below = verbs(&full, verb);
+        [(full, verb.clone().disable_help_flag(true))].into_iter().chain(below)
+    });
+    each.collect()
 }
 
 #[track_caller]
