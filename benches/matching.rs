@@ -1,7 +1,8 @@
 //! How fast a scanner is: a million lines of sshd's log, in memory, one core, dates included.
 //!
 //! `cargo bench --bench matching [-- LINES]` or, to time a file, `-- FILE`. Each mix is scanned in blocks of
-//! 256 KiB as the daemon does, five times; the median counts. The generator is deterministic.
+//! 256 KiB as the daemon does, five times; the median counts. The generator is deterministic. The peers run
+//! beside it in the same run; see `peers`.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -12,11 +13,16 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kban::filter::{Clock, Filter, FilterError, Scanner, catalogue};
 
+mod peers;
+
 const BLOCK: usize = 256 << 10;
 const ROUNDS: usize = 5;
 
 /// In place of a mode: every filter that kban brings along, on one log.
 const CATALOGUE: &str = "catalogue";
+
+/// In place of a mode: fail2ban's own sshd filter.
+const DIALECT: &str = "dialect";
 
 /// xorshift64*: good enough to mix lines, and the same everywhere.
 struct Random(u64);
@@ -131,13 +137,16 @@ fn scan(scanner: &mut Scanner, log: &[u8], clock: &Clock) -> (u64, Duration) {
 /// The filters of a mix: sshd in one mode, or the whole catalogue.
 fn filters(mode: &str) -> Result<Vec<Arc<Filter>>, FilterError> {
     let load = |reference: &str| Filter::load(reference, &[]).map(Arc::new);
+    if let (DIALECT, Some(filter)) = (mode, peers::dialect()) {
+        return Ok(vec![load(&filter.display().to_string())?]);
+    }
     if mode != CATALOGUE {
         return Ok(vec![load(&format!("sshd[mode={mode}]"))?]);
     }
     catalogue::names().map(load).collect()
 }
 
-fn report(what: &str, mode: &str, log: &[u8], clock: &Clock) -> std::io::Result<()> {
+fn report(what: &str, mode: &str, log: &[u8], clock: &Clock) -> std::io::Result<f64> {
     let filters = filters(mode).map_err(std::io::Error::other)?;
     let mut scanner = Scanner::new(&filters);
     let mut times = Vec::new();
@@ -156,7 +165,27 @@ fn report(what: &str, mode: &str, log: &[u8], clock: &Clock) -> std::io::Result<
         median * 1e3,
         megabytes / median,
         scanner.cache_bytes() / 1024
-    )
+    )?;
+    Ok(median)
+}
+
+/// The peers on the same log, as multiples of what our sshd filter took.
+fn compare(what: &str, log: &str, ours: f64) -> std::io::Result<()> {
+    for peers::Peer { name, seconds } in peers::run(log)? {
+        match seconds {
+            Ok(seconds) => writeln!(
+                std::io::stdout(),
+                "{what:<14} {name:<16} {:>9.1} ms  {:>6.1} times ours",
+                seconds * 1e3,
+                seconds / ours
+            )?,
+            Err(error) => writeln!(
+                std::io::stdout(),
+                "{what:<14} {name:<16} !!! NOT MEASURED, THE PEER IS MISSING OR FAILED: {error}"
+            )?,
+        }
+    }
+    Ok(())
 }
 
 fn main() -> std::io::Result<()> {
@@ -169,14 +198,27 @@ fn main() -> std::io::Result<()> {
         Some(Err(_)) => {
             let path = argument.unwrap_or_default();
             let clock = Clock { now: Timestamp::now(), ..clock };
-            return report(&path, "normal", &std::fs::read(&path)?, &clock);
+            report(&path, "normal", &std::fs::read(&path)?, &clock)?;
+            return Ok(());
         }
     };
     for percent in [30, 1] {
         let log = auth_log(lines, percent, start);
-        for mode in ["normal", "aggressive", CATALOGUE] {
-            report(&format!("{percent} % failures"), mode, log.as_bytes(), &clock)?;
+        let what = format!("{percent} % failures");
+        let ours = report(&what, "normal", log.as_bytes(), &clock)?;
+        for mode in ["aggressive", CATALOGUE] {
+            report(&what, mode, log.as_bytes(), &clock)?;
         }
+        match peers::dialect() {
+            Some(_) => {
+                report(&what, DIALECT, log.as_bytes(), &clock)?;
+            }
+            None => writeln!(
+                std::io::stdout(),
+                "{what:<14} {DIALECT:<10} !!! NOT MEASURED, fail2ban IS MISSING: run scripts/install-tools test"
+            )?,
+        }
+        compare(&what, &log, ours)?;
     }
     Ok(())
 }
