@@ -1,7 +1,6 @@
 //! What the daemon answers to one request.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -9,13 +8,12 @@ use jiff::Timestamp;
 
 use super::pipeline::{NotBanned, Pipeline};
 use super::run::Daemon;
-use crate::config::duration::BanTime;
 use crate::control::protocol::{
     Answer, BanRow, Cursor, FirewallStatus, JailStatus, Kind, LONGEST_REASON, PAGE, Refused, Request,
     SourceRow, Status,
 };
 use crate::jail::bans::{Bans, Key};
-use crate::jail::engine::Refusal;
+use crate::jail::engine::{ByHand, Refusal};
 use crate::jail::{ADOPTED, Ban, Ending, MANUAL, shown};
 use crate::source::SourceStatus;
 
@@ -33,8 +31,8 @@ pub(super) fn answer(daemon: &mut Daemon, request: Request, now: Timestamp) -> A
         }
         Request::Ban { address, jail, bantime, reason } => {
             let reason = reason.unwrap_or_default();
-            known_jail(daemon, jail.as_deref())
-                .and_then(|()| ban(daemon, address, jail.as_deref(), bantime, &reason, now))
+            let wanted = ByHand { address, jail: jail.as_deref(), bantime, reason: &reason };
+            known_jail(daemon, wanted.jail).and_then(|()| ban(daemon, &wanted, now))
         }
         Request::Unban { within, jail } => {
             known_jail(daemon, jail.as_deref()).and_then(|()| unban(daemon, within, jail.as_deref(), now))
@@ -45,21 +43,14 @@ pub(super) fn answer(daemon: &mut Daemon, request: Request, now: Timestamp) -> A
     answered.unwrap_or_else(Answer::Refused)
 }
 
-fn ban(
-    daemon: &mut Daemon,
-    address: IpAddr,
-    jail: Option<&str>,
-    bantime: Option<BanTime>,
-    reason: &str,
-    now: Timestamp,
-) -> Result<Answer, Refused> {
-    if reason.len() > LONGEST_REASON {
+fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, now: Timestamp) -> Result<Answer, Refused> {
+    if wanted.reason.len() > LONGEST_REASON {
         return Err(Refused::new(
             Kind::Usage,
             format!("the reason is too long: at most {LONGEST_REASON} bytes"),
         ));
     }
-    let banned = daemon.pipeline.ban_by_hand(address, jail, bantime, reason, now);
+    let banned = daemon.pipeline.ban_by_hand(wanted, now);
     let ban = banned.map_err(|error| match error {
         NotBanned::Refused(refusal @ Refusal::NoRoom(_)) => Refused::new(Kind::Kernel, refusal),
         NotBanned::Refused(refusal) => Refused::new(Kind::Allowed, refusal),

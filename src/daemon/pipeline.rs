@@ -1,7 +1,6 @@
 //! One block's way: lines to failures, failures to verdicts, verdicts to the kernel and the store.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,11 +11,10 @@ use jiff::tz::TimeZone;
 
 use super::effect::Effect;
 use super::trail::Trail;
-use crate::config::duration::BanTime;
 use crate::config::plan::{JailPlan, Plan};
 use crate::filter::{Clock, Filter, Scanner};
 use crate::firewall::FirewallError;
-use crate::jail::engine::{Engine, JailId, Judgement, Refusal};
+use crate::jail::engine::{ByHand, Engine, JailId, Judgement, Refusal};
 use crate::jail::target::folded;
 use crate::jail::{Ban, Ending, Verdict, shown};
 use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus};
@@ -158,16 +156,9 @@ impl Pipeline {
     }
 
     /// Bans by hand: in the kernel when this returns, or everything is as it was.
-    pub(super) fn ban_by_hand(
-        &mut self,
-        address: IpAddr,
-        jail: Option<&str>,
-        bantime: Option<BanTime>,
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<Ban, NotBanned> {
-        let before = self.engine.bans().of(&IpNet::from(folded(address))).to_vec();
-        let verdict = self.engine.ban(address, jail, bantime, reason, now).map_err(NotBanned::Refused)?;
+    pub(super) fn ban_by_hand(&mut self, wanted: &ByHand<'_>, now: Timestamp) -> Result<Ban, NotBanned> {
+        let before = self.engine.bans().of(&IpNet::from(folded(wanted.address))).to_vec();
+        let verdict = self.engine.ban(wanted, now).map_err(NotBanned::Refused)?;
         let ban = verdict.ban().clone();
         self.effect.doubt([ban.prefix]);
         self.settle(now);

@@ -90,6 +90,19 @@ pub enum Refusal {
     NotAHost(IpAddr),
 }
 
+/// A ban that somebody wants.
+#[derive(Debug, Clone, Copy)]
+pub struct ByHand<'a> {
+    /// Whom.
+    pub address: IpAddr,
+    /// On behalf of which jail; `manual` if not given.
+    pub jail: Option<&'a str>,
+    /// How long; the jail's own bantime if not given.
+    pub bantime: Option<BanTime>,
+    /// Why; may be empty.
+    pub reason: &'a str,
+}
+
 /// All jails of a daemon and the bans in force.
 #[derive(Debug, Default)]
 pub struct Engine {
@@ -236,19 +249,13 @@ impl Engine {
         }
     }
 
-    /// A ban by hand of exactly this address, for the jail's `bantime` if `bantime` is not given.
+    /// A ban by hand of exactly this address.
     ///
     /// # Errors
     /// When the address is allowed, the machine's own, or no host's address.
-    pub fn ban(
-        &mut self,
-        address: IpAddr,
-        jail: Option<&str>,
-        bantime: Option<BanTime>,
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<Verdict, Refusal> {
-        let address = folded(address);
+    pub fn ban(&mut self, wanted: &ByHand<'_>, now: Timestamp) -> Result<Verdict, Refusal> {
+        let ByHand { jail, bantime, reason, .. } = *wanted;
+        let address = folded(wanted.address);
         if let Some(refusal) = self.refusal(address) {
             return Err(refusal);
         }

@@ -119,16 +119,34 @@ fn bans_end_by_themselves_and_are_counted_when_they_come_back() {
 #[test]
 fn a_ban_by_hand_is_exact_and_names_its_jail() {
     let mut engine = engine(3);
-    let v6 = engine.ban("2001:db8:2::1".parse().unwrap(), None, None, "spam", at(0)).unwrap();
+    let v6 = engine
+        .ban(
+            &ByHand { address: "2001:db8:2::1".parse().unwrap(), jail: None, bantime: None, reason: "spam" },
+            at(0),
+        )
+        .unwrap();
     assert_eq!((v6.ban().prefix, &*v6.ban().jail), (prefix("2001:db8:2::1/128"), MANUAL));
     let v4 = engine
-        .ban("203.0.113.9".parse().unwrap(), Some("sshd"), Some(BanTime::Permanent), "", at(0))
+        .ban(
+            &ByHand {
+                address: "203.0.113.9".parse().unwrap(),
+                jail: Some("sshd"),
+                bantime: Some(BanTime::Permanent),
+                reason: "",
+            },
+            at(0),
+        )
         .unwrap();
     assert_eq!((v4.ban().until, &*v4.ban().jail), (None, "sshd"));
-    let refused = engine.ban("192.0.2.1".parse().unwrap(), None, None, "", at(0)).unwrap_err();
+    let refused = engine
+        .ban(&ByHand { address: "192.0.2.1".parse().unwrap(), jail: None, bantime: None, reason: "" }, at(0))
+        .unwrap_err();
     assert!(matches!(refused, Refusal::Allowed { .. }));
     assert!(matches!(
-        engine.ban("203.0.113.254".parse().unwrap(), None, None, "", at(0)),
+        engine.ban(
+            &ByHand { address: "203.0.113.254".parse().unwrap(), jail: None, bantime: None, reason: "" },
+            at(0)
+        ),
         Err(Refusal::Own(_))
     ));
 }
@@ -138,8 +156,23 @@ fn reload_keeps_counts_and_ends_the_bans_of_jails_that_go() {
     let mut engine = engine(3);
     fail(&mut engine, "203.0.113.9", 0);
     fail(&mut engine, "203.0.113.9", 0);
-    engine.ban("203.0.113.1".parse().unwrap(), Some("mail"), None, "", at(0)).unwrap();
-    engine.ban("203.0.113.2".parse().unwrap(), None, None, "", at(0)).unwrap();
+    engine
+        .ban(
+            &ByHand {
+                address: "203.0.113.1".parse().unwrap(),
+                jail: Some("mail"),
+                bantime: None,
+                reason: "",
+            },
+            at(0),
+        )
+        .unwrap();
+    engine
+        .ban(
+            &ByHand { address: "203.0.113.2".parse().unwrap(), jail: None, bantime: None, reason: "" },
+            at(0),
+        )
+        .unwrap();
     let ended = engine.configure(&Plan::of(vec![jail("sshd", 3)], &[]));
     assert_eq!(
         ended.iter().map(|verdict| verdict.ban().prefix).collect::<Vec<_>>(),
@@ -165,8 +198,10 @@ fn who_is_allowed_by_a_reload_is_let_in_at_once() {
 fn unban_of_one_jail_keeps_the_others() {
     let mut engine = engine(3);
     let address = "203.0.113.9".parse().unwrap();
-    engine.ban(address, Some("sshd"), None, "", at(0)).unwrap();
-    engine.ban(address, Some("mail"), Some(BanTime::Permanent), "", at(0)).unwrap();
+    engine.ban(&ByHand { address, jail: Some("sshd"), bantime: None, reason: "" }, at(0)).unwrap();
+    engine
+        .ban(&ByHand { address, jail: Some("mail"), bantime: Some(BanTime::Permanent), reason: "" }, at(0))
+        .unwrap();
     let lifted = engine.unban(Some("mail"), |_| true, Ending::ByHand);
     assert_eq!(lifted.len(), 1);
     assert_eq!(engine.remaining(&prefix("203.0.113.9/32"), at(0)), Remaining::For(Duration::from_secs(3600)));
@@ -243,13 +278,23 @@ fn the_bans_in_force_are_bounded() {
         fail(&mut engine, &std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string(), 0);
     }
     assert_eq!((engine.bans().len(), engine.jails()[0].tally.no_room), (10_000, 100));
-    let refused = engine.ban("203.0.113.9".parse().unwrap(), None, None, "", at(0)).unwrap_err();
+    let refused = engine
+        .ban(
+            &ByHand { address: "203.0.113.9".parse().unwrap(), jail: None, bantime: None, reason: "" },
+            at(0),
+        )
+        .unwrap_err();
     assert!(refused.to_string().contains("set_size"));
 }
 
 #[test]
 fn a_ban_by_hand_lasts_as_long_as_the_defaults_say() {
     let mut engine = engine(1);
-    let ban = engine.ban("203.0.113.9".parse().unwrap(), None, None, "", at(0)).unwrap();
+    let ban = engine
+        .ban(
+            &ByHand { address: "203.0.113.9".parse().unwrap(), jail: None, bantime: None, reason: "" },
+            at(0),
+        )
+        .unwrap();
     assert_eq!(ban.ban().until, Some(at(12 * 3600)));
 }
