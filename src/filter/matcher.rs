@@ -191,11 +191,6 @@ impl Filter {
         self.own().map_or(&[][..], |own| &own.definition().logpath).iter().map(Path::new)
     }
 
-    /// The first of [`Filter::log_paths`] that `exists` says is there.
-    pub fn default_log(&self, exists: impl Fn(&Path) -> bool) -> Option<&Path> {
-        self.log_paths().find(|path| exists(path))
-    }
-
     /// The ports of the service.
     #[must_use]
     pub fn ports(&self) -> &[Port] {

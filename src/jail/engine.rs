@@ -202,15 +202,13 @@ impl Engine {
 
     /// One failure, found in `source` and read at `now`: at `maxretry` of them, a ban.
     pub fn observe(&mut self, id: JailId, failure: &Failure, source: &Arc<str>, now: Timestamp) -> Judgement {
-        let address = folded(failure.address);
-        let refused = self.refusal(address).is_some();
+        let offender = self.offender(id, failure.address);
         let Some(jail) = self.jails.get_mut(id.0) else { return Judgement::Nothing };
         jail.tally.failures += 1;
-        if refused || jail.allow.covering(address).is_some() {
+        let Some(prefix) = offender else {
             jail.tally.ignored += 1;
             return Judgement::Nothing;
-        }
-        let prefix = banned_as(address, jail.ipv6_prefix, &[&self.allow, &self.own, &jail.allow]);
+        };
         if let Some(ban) = self.bans.get(&prefix, &jail.name) {
             jail.tally.already_banned += 1;
             let late = failure.time.duration_since(ban.since) > LATE;
@@ -236,17 +234,19 @@ impl Engine {
     }
 
     /// A failure that was acted upon before a restart: it is counted, and leads to nothing.
-    pub fn recall(&mut self, jail: JailId, failure: &Failure, now: Timestamp) {
-        let address = folded(failure.address);
-        let refused = self.refusal(address).is_some();
-        let Some(jail) = self.jails.get_mut(jail.0) else { return };
-        if refused || jail.allow.covering(address).is_some() {
-            return;
-        }
-        let prefix = banned_as(address, jail.ipv6_prefix, &[&self.allow, &self.own, &jail.allow]);
+    pub fn recall(&mut self, id: JailId, failure: &Failure, now: Timestamp) {
+        let Some(prefix) = self.offender(id, failure.address) else { return };
+        let Some(jail) = self.jails.get_mut(id.0) else { return };
         if self.bans.get(&prefix, &jail.name).is_none() {
             jail.window.count(prefix, failure.time, failure.attempts, now);
         }
+    }
+
+    /// What a jail counts and bans for `address`; `None` if it is spared.
+    fn offender(&self, id: JailId, address: IpAddr) -> Option<IpNet> {
+        let (jail, address) = (self.jails.get(id.0)?, folded(address));
+        let spared = self.refusal(address).is_some() || jail.allow.covering(address).is_some();
+        (!spared).then(|| banned_as(address, jail.ipv6_prefix, &[&self.allow, &self.own, &jail.allow]))
     }
 
     /// A ban by hand of exactly this address.
