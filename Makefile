@@ -34,6 +34,7 @@ check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	$(CARGO) fetch --locked # also what other targets need: cargo-deny reads all of it
 	$(CARGO) deny --offline check bans licenses sources
 
 bench:
