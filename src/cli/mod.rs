@@ -77,7 +77,7 @@ enum Verb {
     Reload,
     /// Check the configuration: every error at once.
     Check,
-    /// What a filter finds in a log file.
+    /// What a filter finds in a log, and why; whom a jail would ban.
     Test(test::Options),
     /// Which filters there are, or what one of them looks for.
     Filters(filters::Options),

@@ -36,6 +36,16 @@ pub(super) struct Dialect {
 }
 
 impl Dialect {
+    /// A compiled filter of fail2ban's.
+    pub(super) fn new(rules: Rules) -> Self {
+        let literals = rules.literals();
+        Self { rules, literals }
+    }
+
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// What it remembers of the lines of one source; nothing, yet.
     pub(super) fn memory(&self) -> Memory {
         Memory::new(&self.rules)
@@ -155,10 +165,13 @@ impl Filter {
             }
             Text::Dialect { path, options } => {
                 let rules = Rules::load(&path, &options)?;
-                let literals = rules.literals();
-                Ok(Self { name: found.name, kind: Kind::Dialect(Arc::new(Dialect { rules, literals })) })
+                Ok(Self::of_dialect(found.name, rules))
             }
         }
+    }
+
+    pub(super) fn of_dialect(name: String, rules: Rules) -> Self {
+        Self { name, kind: Kind::Dialect(Arc::new(Dialect::new(rules))) }
     }
 
     fn own(&self) -> Option<&Own> {
@@ -172,6 +185,12 @@ impl Filter {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it is in fail2ban's dialect.
+    #[must_use]
+    pub fn is_dialect(&self) -> bool {
+        matches!(self.kind, Kind::Dialect(_))
     }
 
     /// What it is for, in a sentence.

@@ -8,11 +8,13 @@ use std::net::IpAddr;
 
 use jiff::{Timestamp, tz::TimeZone};
 
+mod bare;
 pub mod catalogue;
 mod date;
 mod definition;
 mod error;
 pub mod examples;
+pub mod explain;
 mod fail2ban;
 mod fields;
 mod matcher;
@@ -28,10 +30,12 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
+pub use bare::Bare;
 pub use definition::{Definition, Example, Mode, NORMAL, Port};
 pub use error::{Fault, FaultKind, FilterError, closest};
 pub use fail2ban::{JailConf, Place};
 pub use matcher::{Field, Filter, LineMatch, LineVerdict};
+pub use prefix::date_shape;
 pub use scanner::{Counters, Scanner};
 
 /// Lines of this many bytes or more never match. A source cuts them somewhere, and whoever wrote the line

@@ -240,7 +240,12 @@ impl Own {
 
     /// Whether an ignoreregex matches.
     pub(super) fn ignores(&self, texts: Texts<'_>) -> bool {
-        self.ignore.iter().any(|exception| {
+        self.ignored_by(texts).is_some()
+    }
+
+    /// Which ignoreregex matches.
+    pub(super) fn ignored_by(&self, texts: Texts<'_>) -> Option<usize> {
+        self.ignore.iter().position(|exception| {
             let matches = |text: &[u8]| exception.regex.is_match(text);
             exception.dated && texts.whole.is_some_and(matches) || texts.message.is_some_and(matches)
         })
@@ -268,6 +273,22 @@ impl Own {
             let date = date.map(|date| Cow::Owned(date.into_bytes()));
             Some(Found { pattern, address, date, in_message: true })
         })
+    }
+
+    /// Whether the pattern or rule at `index`, by itself, matches.
+    pub(super) fn tries(&self, index: usize, texts: Texts<'_>) -> bool {
+        match self.patterns.get(index) {
+            Some(pattern) => find(index, pattern, texts).is_some(),
+            None => {
+                let rule = index.checked_sub(self.patterns.len()).and_then(|rule| self.rules.get(rule));
+                rule.zip(texts.message).is_some_and(|(rule, message)| rule.find(message).is_some())
+            }
+        }
+    }
+
+    /// The rules on structured lines; their indices follow those of the patterns.
+    pub(super) fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
     /// All patterns in one automaton.

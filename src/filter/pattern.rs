@@ -4,6 +4,7 @@
 //! engines that keep no cache which log text could fill (one-pass DFA, bounded backtracking, Pike VM).
 
 use std::net::IpAddr;
+use std::ops::Range;
 
 use regex_automata::meta::{self, Regex};
 use regex_automata::util::captures::Captures;
@@ -70,6 +71,15 @@ impl Pattern {
         let host = captures.get_group_by_name(HOST_GROUP)?;
         let address = self.host.address(message.get(host.range())?)?;
         Some((address, captures))
+    }
+
+    /// Where each named group matched, whatever stands in the host's place.
+    pub(super) fn spans(&self, message: &[u8]) -> Option<Vec<(&str, Range<usize>)>> {
+        let mut captures = self.regex.create_captures();
+        self.regex.captures(message, &mut captures);
+        let names = self.regex.group_info().pattern_names(captures.pattern()?);
+        let span = |name| captures.get_group_by_name(name).map(|span| (name, span.range()));
+        Some(names.flatten().filter_map(span).collect())
     }
 
     /// The date that a match caught.

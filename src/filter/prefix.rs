@@ -276,6 +276,16 @@ fn skip_structured_data(text: &[u8]) -> Option<&[u8]> {
     (rest.len() < text.len() && (rest.is_empty() || rest.starts_with(b" "))).then_some(rest)
 }
 
+/// How the head of a line writes its date; none if it has no head with one.
+#[must_use]
+pub fn date_shape(line: &[u8]) -> Option<&'static str> {
+    Some(match parse(line).date? {
+        DateText::Bsd(_) => "Mon DD hh:mm:ss (RFC 3164)",
+        DateText::Iso(_) => "YYYY-MM-DDThh:mm:ss (ISO 8601, RFC 3339)",
+        DateText::Stamp(_) => "<DATE>",
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

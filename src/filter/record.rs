@@ -227,6 +227,29 @@ impl Rule {
     }
 }
 
+/// Explaining.
+impl Rule {
+    /// How many conditions hold, and the first that does not; none if the text is no such record, or not one of them holds.
+    pub(super) fn refusal(&self, text: &[u8]) -> Option<(usize, String)> {
+        let fields = Fields::parse(self.format, text)?;
+        let holds = |(path, test): &&(String, Test)| {
+            fields.get(path).is_some_and(|value| match test {
+                Test::OneOf(values) => values.iter().any(|known| known == value),
+                Test::Regex(regex) => regex.is_match(value),
+                Test::Host(pattern) => pattern.captures(value.as_bytes()).is_some(),
+            })
+        };
+        let passed = self.tests.iter().filter(holds).count();
+        let (path, _) = self.tests.iter().find(|test| !holds(test)).or(self.tests.last())?;
+        let wanted = match (passed == self.tests.len(), fields.get(path)) {
+            (true, _) => format!("an address in {}", self.host.join(" or ")),
+            (false, Some(value)) => format!("another {path} than {value:?}"),
+            (false, None) => format!("a field {path}"),
+        };
+        (passed > 0).then_some((passed, wanted))
+    }
+}
+
 /// The address that a field holds, with or without a port.
 fn address(value: &str) -> Option<IpAddr> {
     let value = value.trim();

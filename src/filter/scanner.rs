@@ -30,6 +30,8 @@ pub struct Counters {
     pub lines_looked_at: u64,
     /// Failures that an ignoreregex took out.
     pub ignored: u64,
+    /// Matches of the dialect whose host is a name, or anything else that is no address.
+    pub named: u64,
     /// Failures on lines whose date does not exist (30 February), counted as happening now.
     pub undated: u64,
 }
@@ -110,6 +112,15 @@ impl Scanner {
         }
     }
 
+    /// The formats of the dates that a filter in fail2ban's dialect has found so far, and how often.
+    #[must_use]
+    pub fn date_formats(&self, index: usize) -> Vec<(String, u64)> {
+        match self.filters.get(index) {
+            Some(Armed::Dialect(_, memory)) => memory.date_formats(),
+            _ => Vec::new(),
+        }
+    }
+
     /// What it has seen since it was made.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -164,6 +175,7 @@ fn recall(
     };
     let failures = std::iter::once(first).chain(others).filter_map(|found| {
         let LineMatch { address, time, pattern, attempts, .. } = found;
+        counters.named += u64::from(address.is_none());
         Some(Failure { time, address: address?, pattern, attempts })
     });
     failures.collect()

@@ -268,7 +268,7 @@ fn counters_and_times() {
     let mut times = Vec::new();
     scanner.scan(block, &clock(), &mut |_, failure, _| times.push(failure.time.to_string()));
     assert_eq!(times, ["2026-11-21T05:50:25Z", "2026-11-21T07:00:00Z", "2026-11-21T07:00:00Z"]);
-    assert_eq!(scanner.counters(), Counters { lines_looked_at: 3, ignored: 0, undated: 1 });
+    assert_eq!(scanner.counters(), Counters { lines_looked_at: 3, ignored: 0, named: 0, undated: 1 });
 }
 
 #[test]

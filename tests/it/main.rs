@@ -20,6 +20,8 @@ mod dialect;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod house;

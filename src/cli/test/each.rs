@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Blocks, Options};
+use super::input::Input;
+use super::options::Options;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::harmless;
+use crate::cli::output::{harmless, is_terminal};
 use crate::filter::{Clock, Field, Filter, LineMatch, LineVerdict, Scanner};
 
 /// One line's object.
@@ -37,32 +38,39 @@ pub(super) fn run(
     json: bool,
     filter: &Arc<Filter>,
     clock: &Clock,
-    blocks: &mut Blocks,
+    inputs: &[Input],
     out: &mut dyn Write,
 ) -> Result<Exit, Failure> {
     let (mut number, mut matched) = (0, false);
-    let mut scanner = Scanner::new(&[Arc::clone(filter)]);
-    loop {
-        let block = blocks.next()?;
-        if block.is_empty() {
-            return Ok(if matched { Exit::Done } else { Exit::No });
-        }
-        for text in block.split_inclusive(|&byte| byte == b'\n') {
-            number += 1;
-            let verdict = scanner.line(0, text, clock, options.all_patterns);
-            matched |= matches!(verdict, LineVerdict::Match { .. });
-            let line = describe(number, &verdict, clock);
-            if json {
-                serde_json::to_writer(&mut *out, &line).map_err(std::io::Error::from)?;
-                writeln!(out)?;
-            } else {
-                let host =
-                    line.found.as_ref().map(|found| format!(" {} pattern {}", found.host, found.pattern));
-                let text = String::from_utf8_lossy(text.trim_ascii_end());
-                writeln!(out, "{number} {}{}: {}", line.verdict, host.unwrap_or_default(), harmless(&text))?;
+    for input in inputs {
+        let mut blocks = input.open(filter, !is_terminal())?;
+        // What one source said is nothing to the next.
+        let mut scanner = Scanner::new(&[Arc::clone(filter)]);
+        loop {
+            let block = blocks.next()?;
+            if block.is_empty() {
+                break;
+            }
+            for text in block.split_inclusive(|&byte| byte == b'\n') {
+                number += 1;
+                let verdict = scanner.line(0, text, clock, options.all_patterns);
+                matched |= matches!(verdict, LineVerdict::Match { .. });
+                print(out, json, &describe(number, &verdict, clock), text)?;
             }
         }
     }
+    Ok(if matched { Exit::Done } else { Exit::No })
+}
+
+fn print(out: &mut dyn Write, json: bool, line: &Line<'_>, text: &[u8]) -> std::io::Result<()> {
+    if json {
+        serde_json::to_writer(&mut *out, line).map_err(std::io::Error::from)?;
+        return writeln!(out);
+    }
+    let host =
+        line.found.as_ref().map(|found| format!(" {} pattern {}", harmless(found.host), found.pattern));
+    let text = String::from_utf8_lossy(text.trim_ascii_end());
+    writeln!(out, "{} {}{}: {}", line.line, line.verdict, host.unwrap_or_default(), harmless(&text))
 }
 
 fn describe<'a>(line: u64, verdict: &'a LineVerdict, clock: &Clock) -> Line<'a> {

@@ -1,167 +1,286 @@
 //! `banctl test`: lines, hits of each pattern, and whom a jail would ban.
 
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Blocks, Options};
+use super::input::Input;
+use super::jail::Settings;
+use super::lines::{Fate, Kept, Lines};
+use super::names::{Name, Names};
+use super::options::Options;
+use super::profile::{Cost, Sample};
+use super::report;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::{Shared, output};
+use crate::cli::output;
 use crate::config::duration::BanTime;
-use crate::config::plan::{ControlPlan, FirewallPlan, JailPlan, Plan};
-use crate::filter::{Clock, Filter, Scanner};
+use crate::filter::{self, Clock, Filter, Scanner, date_shape};
 use crate::jail::engine::{Engine, JailId, Judgement};
 use crate::jail::shown;
 
+/// What is tested, with what, and under which settings.
+pub(super) struct Tested<'o> {
+    pub(super) options: &'o Options,
+    pub(super) filter: Arc<Filter>,
+    pub(super) clock: Clock,
+    pub(super) inputs: Vec<Input>,
+    pub(super) settings: Settings,
+    /// What was assumed.
+    pub(super) notes: Vec<String>,
+}
+
+/// `{"schema":1,...}`.
 #[derive(Serialize)]
-struct Document {
+pub(super) struct Document {
     filter: String,
+    /// The first of `files`.
     file: String,
-    lines: u64,
-    matched: u64,
-    ignored: u64,
-    missed: u64,
-    undated: u64,
-    patterns: Vec<Hits>,
+    files: Vec<String>,
+    pub(super) notes: Vec<String>,
+    pub(super) lines: u64,
+    pub(super) matched: u64,
+    pub(super) ignored: u64,
+    /// Matches whose host is no address.
+    pub(super) named: u64,
+    pub(super) missed: u64,
+    pub(super) undated: u64,
+    pub(super) dates: Vec<DateFormat>,
+    pub(super) patterns: Vec<Hits>,
+    /// How many lines the costs were measured on.
+    pub(super) profiled_lines: Option<usize>,
+    pub(super) names: Vec<Name>,
+    jail: Option<String>,
     maxretry: u32,
     findtime_seconds: u64,
+    /// None is permanent.
+    bantime_seconds: Option<u64>,
+    /// Failures of addresses that are never banned.
+    pub(super) allowed: u64,
+    pub(super) would_ban: Vec<Convict>,
+    #[serde(flatten)]
+    kept: Kept,
+}
+
+#[derive(Serialize)]
+pub(super) struct DateFormat {
+    pub(super) format: String,
+    pub(super) hits: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct Hits {
+    pub(super) pattern: usize,
+    pub(super) regex: String,
+    pub(super) hits: u64,
+    /// The backtracking engine runs it.
+    pub(super) backtracks: bool,
+    #[serde(flatten)]
+    pub(super) cost: Option<Cost>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Convict {
+    pub(super) address: String,
+    pub(super) time: Timestamp,
+    /// None is permanent.
+    pub(super) until: Option<Timestamp>,
+}
+
+/// Counts, and bans as a jail would.
+struct Tally {
+    lines: u64,
+    matched: u64,
+    named: u64,
+    ignored: u64,
+    undated: u64,
+    hits: Vec<u64>,
+    dates: BTreeMap<String, u64>,
+    sample: Option<Sample>,
+    engine: Engine,
+    latest: Timestamp,
     would_ban: Vec<Convict>,
+    kept: Kept,
 }
 
-#[derive(Serialize)]
-struct Hits {
-    pattern: usize,
-    regex: String,
-    hits: u64,
-}
-
-#[derive(Serialize)]
-struct Convict {
-    address: String,
-    time: Timestamp,
-}
-
-pub(super) fn run(
-    shared: &Shared,
-    options: &Options,
-    filter: &Arc<Filter>,
-    clock: &Clock,
-    blocks: &mut Blocks,
-    out: &mut dyn Write,
-) -> Result<Exit, Failure> {
-    let mut hits = vec![0; filter.patterns().len()];
-    let (mut lines, mut matched, mut would_ban) = (0, 0, Vec::new());
-    let mut scanner = Scanner::new(&[Arc::clone(filter)]);
-    let mut engine = Engine::new();
-    engine.configure(&plan(jail(options, filter)));
-    let name: Arc<str> = options.file.as_str().into();
-    let mut latest = Timestamp::MIN;
-    loop {
-        let block = blocks.next()?;
-        if block.is_empty() {
-            break;
+impl Tally {
+    fn count(&mut self, failure: &filter::Failure, source: &Arc<str>) {
+        self.matched += 1;
+        if let Some(hits) = self.hits.get_mut(failure.pattern) {
+            *hits += 1;
         }
-        lines += memchr::memchr_iter(b'\n', block).count();
-        scanner.scan(block, clock, &mut |_, failure, _| {
-            matched += 1;
-            if let Some(hits) = hits.get_mut(failure.pattern) {
-                *hits += 1;
-            }
-            // The log's own time stands for now: an old log is judged as if it were read as it was written.
-            latest = latest.max(failure.time);
-            if let Judgement::Verdict(verdict) = engine.observe(JailId(0), &failure, &name, latest) {
-                would_ban.push(Convict { address: shown(&verdict.ban().prefix), time: failure.time });
-            }
-        });
+        // The log's own time stands for now: an old log is judged as if it were read as it was written.
+        self.latest = self.latest.max(failure.time);
+        while self.engine.expire_next(self.latest).is_some() {}
+        if let Judgement::Verdict(verdict) = self.engine.observe(JailId(0), failure, source, self.latest) {
+            let ban = verdict.ban();
+            self.would_ban.push(Convict {
+                address: shown(&ban.prefix),
+                time: failure.time,
+                until: ban.until,
+            });
+        }
     }
-    let counters = scanner.counters();
-    let lines = u64::try_from(lines).unwrap_or(u64::MAX);
-    let document = Document {
-        filter: options.filter.clone(),
-        file: options.file.clone(),
-        lines,
-        matched,
-        ignored: counters.ignored,
-        missed: lines.saturating_sub(matched).saturating_sub(counters.ignored),
-        undated: counters.undated,
-        patterns: filter
-            .patterns()
-            .zip(hits)
-            .enumerate()
-            .map(|(pattern, (regex, hits))| Hits { pattern, regex: regex.into(), hits })
-            .collect(),
-        maxretry: options.maxretry,
-        findtime_seconds: options.findtime.get().as_secs(),
-        would_ban,
+
+    /// What every line tells, whatever becomes of it.
+    fn look_at(&mut self, block: &[u8], with_dates: bool) {
+        self.lines += u64::try_from(memchr::memchr_iter(b'\n', block).count()).unwrap_or(u64::MAX);
+        if !with_dates && self.sample.is_none() {
+            return;
+        }
+        for line in block.split_inclusive(|&byte| byte == b'\n') {
+            if let Some(sample) = &mut self.sample {
+                sample.add(line);
+            }
+            if with_dates && let Some(shape) = date_shape(line) {
+                match self.dates.get_mut(shape) {
+                    Some(hits) => *hits += 1,
+                    None => drop(self.dates.insert(shape.to_owned(), 1)),
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn run(tested: Tested<'_>, json: bool, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let Tested { options, filter, clock, inputs, settings, notes } = tested;
+    if !json {
+        report::notes(out, &notes)?;
+    }
+    let mut tally = Tally {
+        lines: 0,
+        matched: 0,
+        named: 0,
+        ignored: 0,
+        undated: 0,
+        hits: vec![0; filter.patterns().len()],
+        dates: BTreeMap::new(),
+        sample: options.profile.then(Sample::new),
+        engine: Engine::new(),
+        latest: Timestamp::MIN,
+        would_ban: Vec::new(),
+        kept: Kept::default(),
     };
-    if shared.json {
+    tally.engine.configure(&settings.plan(&filter));
+    let alone = matches!(&*inputs, [Input::Line(_)]);
+    let mut lines = Lines::wanted(options, &filter, &clock, alone);
+    let prints = !json && lines.as_ref().is_some_and(Lines::shows);
+    for input in &inputs {
+        let mut blocks = input.open(&filter, !(prints && output::is_terminal()))?;
+        let mut scanner = Scanner::new(&[Arc::clone(&filter)]);
+        let source: Arc<str> = input.name().into();
+        loop {
+            let block = blocks.next()?;
+            if block.is_empty() {
+                break;
+            }
+            let before = tally.lines;
+            tally.look_at(block, !filter.is_dialect());
+            match &mut lines {
+                None => scanner.scan(block, &clock, &mut |_, failure, _| tally.count(&failure, &source)),
+                Some(lines) => {
+                    for (number, line) in (before + 1..).zip(block.split_inclusive(|&byte| byte == b'\n')) {
+                        one_by_one(lines, &mut tally, &mut scanner, (number, line, &source), json, out)?;
+                    }
+                }
+            }
+        }
+        let counters = scanner.counters();
+        tally.undated += counters.undated;
+        tally.ignored += counters.ignored;
+        tally.named += counters.named;
+        for (format, hits) in scanner.date_formats(0) {
+            *tally.dates.entry(format).or_default() += hits;
+        }
+    }
+    let left_out = lines.as_ref().map(Lines::left_out).unwrap_or_default();
+    let names = lines.and_then(Lines::names);
+    let matched = tally.matched > 0;
+    let document = document(tally, (options, &filter, &clock, &inputs), &settings, notes, names);
+    if json {
         output::print_json(out, &document)?;
     } else {
-        print(&document, options, out)?;
+        report::print(&document, &settings, &left_out, out)?;
     }
-    Ok(if matched > 0 { Exit::Done } else { Exit::No })
+    Ok(if matched { Exit::Done } else { Exit::No })
 }
 
-/// Just this jail.
-fn plan(jail: JailPlan) -> Plan {
-    Plan {
-        bantime: jail.bantime,
-        jails: vec![jail],
-        firewall: FirewallPlan { set_size: u32::MAX },
-        control: ControlPlan { group: String::new() },
-        ignoreip: Vec::new(),
-        warnings: Vec::new(),
+fn one_by_one(
+    lines: &mut Lines<'_>,
+    tally: &mut Tally,
+    scanner: &mut Scanner,
+    (number, line, source): (u64, &[u8], &Arc<str>),
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let before = scanner.counters().ignored;
+    let judged = lines.judge(scanner, line);
+    // Where the scanner does not count, this does.
+    let counted = scanner.counters().ignored > before;
+    tally.ignored += u64::from(judged.fate == Fate::Ignored && !counted);
+    tally.named += judged.named;
+    for failure in &judged.failures {
+        tally.count(failure, source);
     }
+    let fate = judged.fate;
+    let Some(shown) = lines.explain(number, line, judged) else { return Ok(()) };
+    if !json {
+        return Ok(lines.print(out, fate, &shown)?);
+    }
+    match fate {
+        Fate::Matched => tally.kept.matched_lines.push(shown),
+        Fate::Ignored => tally.kept.ignored_lines.push(shown),
+        Fate::Missed => tally.kept.missed_lines.push(shown),
+    }
+    Ok(())
 }
 
-/// One jail with the filter under test; who is banned stays banned, so that each address is named once.
-fn jail(options: &Options, filter: &Arc<Filter>) -> JailPlan {
-    JailPlan {
-        name: "test".into(),
-        filter: Arc::clone(filter),
-        logpath: vec![PathBuf::from(&options.file)],
-        maxretry: options.maxretry,
-        findtime: options.findtime.get(),
-        bantime: BanTime::Permanent,
-        ignoreip: Vec::new(),
-        ipv6_prefix: 64,
-        max_tracked: 1_000_000,
+fn document(
+    tally: Tally,
+    (options, filter, clock, inputs): (&Options, &Filter, &Clock, &[Input]),
+    settings: &Settings,
+    notes: Vec<String>,
+    names: Option<Names>,
+) -> Document {
+    let profiled_lines = tally.sample.as_ref().map(Sample::lines);
+    let costs = tally.sample.map(|sample| sample.measure(filter, clock)).unwrap_or_default();
+    let backtracking = filter.backtracking();
+    let hits = filter.patterns().zip(tally.hits).enumerate();
+    let files: Vec<String> = inputs.iter().map(Input::name).collect();
+    Document {
+        filter: options.shown().to_owned(),
+        file: files.first().cloned().unwrap_or_default(),
+        files,
+        notes,
+        lines: tally.lines,
+        matched: tally.matched,
+        ignored: tally.ignored,
+        named: tally.named,
+        missed: tally.lines.saturating_sub(tally.matched + tally.ignored + tally.named),
+        undated: tally.undated,
+        dates: tally.dates.into_iter().map(|(format, hits)| DateFormat { format, hits }).collect(),
+        patterns: hits
+            .map(|(pattern, (regex, hits))| Hits {
+                pattern,
+                regex: regex.into(),
+                hits,
+                backtracks: backtracking.contains(&pattern),
+                cost: costs.get(pattern).copied(),
+            })
+            .collect(),
+        profiled_lines,
+        names: names.map(Names::list).unwrap_or_default(),
+        jail: settings.jail.clone(),
+        maxretry: settings.maxretry,
+        findtime_seconds: settings.findtime.as_secs(),
+        bantime_seconds: match settings.bantime {
+            BanTime::For(length) => Some(length.as_secs()),
+            BanTime::Permanent => None,
+        },
+        allowed: tally.engine.jails().first().map_or(0, |jail| jail.tally.ignored),
+        would_ban: tally.would_ban,
+        kept: tally.kept,
     }
-}
-
-fn print(document: &Document, options: &Options, out: &mut dyn Write) -> std::io::Result<()> {
-    let Document { lines, matched, ignored, missed, .. } = document;
-    writeln!(out, "{lines} lines: {matched} matched, {ignored} ignored, {missed} missed")?;
-    if document.undated > 0 {
-        writeln!(
-            out,
-            "{} matched but have a date that cannot be; they count as happening now",
-            document.undated
-        )?;
-    }
-    writeln!(out)?;
-    let mut table = output::table(&["HITS", "PATTERN", ""]);
-    for hits in document.patterns.iter().filter(|hits| hits.hits > 0) {
-        table.add_row([hits.hits.to_string(), hits.pattern.to_string(), output::harmless(&hits.regex)]);
-    }
-    output::print_table(out, &table)?;
-    let silent = document.patterns.iter().filter(|hits| hits.hits == 0).count();
-    writeln!(out, "{silent} of {} patterns never matched", document.patterns.len())?;
-    writeln!(out)?;
-    let convicts = document.would_ban.len();
-    let findtime = BanTime::For(options.findtime.get());
-    write!(out, "a jail with maxretry {} and findtime {findtime} would ban ", options.maxretry)?;
-    if convicts == 0 {
-        return writeln!(out, "nobody");
-    }
-    writeln!(out, "{convicts}:")?;
-    let mut table = output::table(&["ADDRESS", "AT"]);
-    for convict in &document.would_ban {
-        let at = convict.time.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T").to_string();
-        table.add_row([convict.address.clone(), at]);
-    }
-    output::print_table(out, &table)
 }

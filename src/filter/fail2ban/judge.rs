@@ -43,6 +43,11 @@ impl Memory {
         }
     }
 
+    /// The formats of the dates that were found, and how often.
+    pub(in crate::filter) fn date_formats(&self) -> Vec<(String, u64)> {
+        self.detector.hits()
+    }
+
     /// The verdict on one line, without its `\n`.
     pub(in crate::filter) fn line(
         &mut self,

@@ -8,6 +8,7 @@
 mod conf;
 mod connection;
 mod date;
+mod explain;
 mod groups;
 mod host;
 mod judge;
@@ -17,5 +18,6 @@ mod rules;
 mod tags;
 
 pub use conf::{JailConf, Place};
+pub(super) use explain::{Seen, Seer, Tree};
 pub(super) use judge::Memory;
 pub(super) use rules::Rules;

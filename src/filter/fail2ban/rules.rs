@@ -47,6 +47,14 @@ impl Rules {
         Self::compile(&path.display().to_string(), &options, journal)
     }
 
+    /// Compiles a filter that has these options and no file.
+    pub(in crate::filter) fn of_options(
+        origin: &str,
+        options: Vec<(&str, String)>,
+    ) -> Result<Self, FilterError> {
+        Self::compile(origin, &options.into_iter().collect(), false)
+    }
+
     fn compile(origin: &str, options: &Options, journal: bool) -> Result<Self, FilterError> {
         let broken = |problem: String| FilterError::Conf { origin: origin.to_owned(), problem };
         let refused =

@@ -42,6 +42,12 @@ impl Options {
     }
 }
 
+impl<'a> FromIterator<(&'a str, String)> for Options {
+    fn from_iter<I: IntoIterator<Item = (&'a str, String)>>(options: I) -> Self {
+        Self { values: options.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
+    }
+}
+
 /// Reads the filter at `path`, with the options that its reference gives it.
 pub(in crate::filter::fail2ban) fn load(
     path: &Path,

@@ -190,6 +190,12 @@ impl Detector {
         Self { slots: formats.templates.iter().map(slot).collect(), last: None, first_unused: 0 }
     }
 
+    /// The formats that were found, as they are written, and how often.
+    pub(in crate::filter::fail2ban) fn hits(&self) -> Vec<(String, u64)> {
+        let used = self.slots.iter().filter(|slot| slot.hits > 0);
+        used.map(|slot| (slot.template.written.clone(), slot.hits.into())).collect()
+    }
+
     /// The date of a line.
     pub(in crate::filter::fail2ban) fn find(&mut self, line: &str, now: Timestamp) -> Option<Dated> {
         let mut reserve = None;

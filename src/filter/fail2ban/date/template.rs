@@ -10,6 +10,8 @@ use crate::filter::fail2ban::regex::{Found, Group, Node, Pattern, SyntaxError, p
 /// A compiled template.
 #[derive(Debug)]
 pub(super) struct Template {
+    /// As `datepattern` or the defaults have it.
+    pub(super) written: String,
     pub(super) pattern: Pattern,
     kind: Kind,
     /// It stands at the line's start or end only.
@@ -61,6 +63,11 @@ const UNBOUND: &str = "{UNB}";
 impl Template {
     /// Compiles a pattern as `datepattern` or the defaults have it; see [`fields::expand`].
     pub(super) fn compile(pattern: &str, latest: i16) -> Result<Self, SyntaxError> {
+        let template = Self::compiled(pattern, latest)?;
+        Ok(Self { written: pattern.to_owned(), ..template })
+    }
+
+    fn compiled(pattern: &str, latest: i16) -> Result<Self, SyntaxError> {
         let key = if pattern.contains('%') { pattern.to_owned() } else { pattern.to_uppercase() };
         let start = key.starts_with(AT_START) || key.starts_with('^');
         match key.trim_start_matches(AT_START).trim_start_matches('^') {
@@ -132,7 +139,8 @@ impl Template {
         let edge = |wanted| if wanted { Node::Edge } else { Node::Empty };
         parsed.node = Node::Concat(vec![edge(edges.0), parsed.node, edge(edges.1)]);
         let pattern = Pattern::of(text.to_owned(), parsed.node, parsed.names, false)?;
-        Ok(Self { pattern, kind, anchored: at_start, at_start, unbound: false, weight: 1.0 })
+        let written = text.to_owned();
+        Ok(Self { written, pattern, kind, anchored: at_start, at_start, unbound: false, weight: 1.0 })
     }
 
     /// Where the template first fits in `line` between `start` and `end`.

@@ -111,6 +111,14 @@ impl Pattern {
         write(&self.node, Style { target: Target::Superset(false), alphabet, lines: self.lines })
     }
 
+    /// The tree of the pattern, or of a superset where it is not regular. Groups keep their indices.
+    pub(in crate::filter::fail2ban) fn tree(&self) -> Option<Hir> {
+        let regular = is_regular(&self.node, self.lines);
+        let target = if regular { Target::Linear } else { Target::Superset(false) };
+        let style = Style { target, alphabet: Alphabet::Unicode, lines: self.lines };
+        regex_syntax::ParserBuilder::new().utf8(false).build().parse(&write(&self.node, style)).ok()
+    }
+
     /// A superset of the pattern, for the prefilter: of the line as it was before its date was cut out.
     pub(in crate::filter::fail2ban) fn superset(&self) -> Option<Hir> {
         let style = Style { target: Target::Superset(true), alphabet: Alphabet::Unicode, lines: self.lines };

@@ -1,0 +1,146 @@
+//! Under which settings `banctl test` judges: those of a jail, or the defaults.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::options::{Options, usage};
+use crate::cli::exit::Failure;
+use crate::config::duration::BanTime;
+use crate::config::file::{File, Jail};
+use crate::config::network::Networks;
+use crate::config::plan::{ControlPlan, FirewallPlan, JailPlan, Plan};
+use crate::config::value::{At, JailName, Table};
+use crate::config::{self, Layout, Severity};
+use crate::filter::{Filter, closest};
+
+/// The settings, and whose they are.
+pub(super) struct Settings {
+    /// The jail, if there is one.
+    pub(super) jail: Option<String>,
+    pub(super) maxretry: u32,
+    pub(super) findtime: Duration,
+    pub(super) bantime: BanTime,
+    /// `[defaults] ignoreip`.
+    everywhere: Vec<IpNet>,
+    ignoreip: Vec<IpNet>,
+    ipv6_prefix: u8,
+    max_tracked: usize,
+}
+
+impl Settings {
+    /// Reads the configuration. `named`: the filter is one that a jail can have.
+    pub(super) fn read(
+        options: &Options,
+        layout: &Layout,
+        filter: &Filter,
+        named: bool,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, Failure> {
+        let (merged, problems) = config::read(layout);
+        if problems.iter().any(|problem| problem.severity == Severity::Error) {
+            notes.push(
+                "the configuration has errors (`banctl check` shows them): what is wrong is left out"
+                    .to_owned(),
+            );
+        }
+        let file = &merged.file;
+        let (name, jail) = match &options.jail {
+            Some(wanted) => {
+                let found = file.jail.iter().find(|(name, _)| *name.0 == **wanted);
+                let (name, jail) = found.ok_or_else(|| no_jail(wanted, file))?;
+                (Some(name.0.to_string()), jail.value.0.clone())
+            }
+            None if named => only_jail(file, filter.name()).unwrap_or_default(),
+            None => (None, Jail::default()),
+        };
+        let defaults = &file.defaults;
+        let missing = |key| usage(format!("the configuration has no {key}: set it in [defaults]"));
+        let maxretry = options
+            .maxretry
+            .or(jail.maxretry.map(|at| at.value.0))
+            .or(defaults.maxretry.as_ref().map(|at| at.value.0));
+        let findtime = options
+            .findtime
+            .or(jail.findtime.map(|at| at.value))
+            .or(defaults.findtime.as_ref().map(|at| at.value));
+        let bantime = jail.bantime.or(defaults.bantime.clone()).map(|at| at.value);
+        let prefix = jail.ipv6_prefix.or(defaults.ipv6_prefix.clone()).map(|at| at.value.0);
+        let tracked = jail.max_tracked.or(defaults.max_tracked.clone()).map(|at| at.value.0);
+        Ok(Self {
+            jail: name,
+            maxretry: maxretry.ok_or_else(|| missing("maxretry"))?,
+            findtime: findtime.ok_or_else(|| missing("findtime"))?.get(),
+            bantime: bantime.ok_or_else(|| missing("bantime"))?,
+            everywhere: networks(defaults.ignoreip.as_ref()),
+            ignoreip: networks(jail.ignoreip.as_ref()),
+            ipv6_prefix: prefix.ok_or_else(|| missing("ipv6_prefix"))?,
+            max_tracked: usize::try_from(tracked.ok_or_else(|| missing("max_tracked"))?)
+                .unwrap_or(usize::MAX),
+        })
+    }
+
+    /// Just this jail.
+    pub(super) fn plan(&self, filter: &Arc<Filter>) -> Plan {
+        let jail = JailPlan {
+            name: self.jail.as_deref().unwrap_or("test").into(),
+            filter: Arc::clone(filter),
+            logpath: Vec::new(),
+            maxretry: self.maxretry,
+            findtime: self.findtime,
+            bantime: self.bantime,
+            ignoreip: self.ignoreip.clone(),
+            ipv6_prefix: self.ipv6_prefix,
+            max_tracked: self.max_tracked,
+        };
+        Plan {
+            bantime: jail.bantime,
+            jails: vec![jail],
+            firewall: FirewallPlan { set_size: u32::MAX },
+            control: ControlPlan { group: String::new() },
+            ignoreip: self.everywhere.clone(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// In a sentence: "jail sshd with maxretry 5, findtime 10m and bantime 10m".
+    pub(super) fn sentence(&self) -> String {
+        let who = self.jail.as_ref().map_or_else(|| "a jail".to_owned(), |name| format!("jail {name}"));
+        let findtime = BanTime::For(self.findtime);
+        format!("{who} with maxretry {}, findtime {findtime} and bantime {}", self.maxretry, self.bantime)
+    }
+}
+
+fn networks(typed: Option<&At<Networks>>) -> Vec<IpNet> {
+    typed.map_or(Vec::new(), |list| list.value.0.iter().map(|network| network.0).collect())
+}
+
+/// The jail that has this filter, if just one has: of those that are enabled, else of all.
+fn only_jail(file: &File, filter: &str) -> Option<(Option<String>, Jail)> {
+    let has_it = |(name, jail): &(&JailName, &At<Table<Jail>>)| {
+        let reference = jail.value.filter.as_ref().map_or(&*name.0, |filter| filter.value.0.as_str());
+        let target = reference.split('[').next().unwrap_or_default().trim();
+        let stem = Path::new(target).file_stem().and_then(|stem| stem.to_str());
+        target == filter || (target.contains('/') && stem == Some(filter))
+    };
+    let having: Vec<_> = file.jail.iter().filter(has_it).collect();
+    let enabled: Vec<_> = having
+        .iter()
+        .copied()
+        .filter(|(_, jail)| jail.value.enabled.as_ref().is_some_and(|on| on.value))
+        .collect();
+    match (enabled.as_slice(), having.as_slice()) {
+        ([(name, jail)], _) | ([], [(name, jail)]) => Some((Some(name.0.to_string()), jail.value.0.clone())),
+        _ => None,
+    }
+}
+
+fn no_jail(wanted: &str, file: &File) -> Failure {
+    let near = closest(wanted, file.jail.keys().map(|name| &*name.0));
+    let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+    usage(format!(
+        "the configuration has no jail '{wanted}'{near}; `banctl check` names those that are enabled"
+    ))
+}
