@@ -210,6 +210,7 @@ fn patterns_are_of_our_language_or_of_the_dialect() {
     desk.refused(&["sshd", &log, "--datepattern", "x"], "has no option 'datepattern'");
     desk.refused(&["sshd", &log, "--mode", "agressive"], "did you mean aggressive?");
     desk.refused(&["sshd"], "nothing to read");
+    desk.refused(&[&log, "sshd"], "the filter comes first");
 }
 
 #[test]
@@ -337,4 +338,57 @@ fn lines_beyond_the_first_are_only_counted_unless_all_are_asked_for() {
     for pattern in ["^refused connect from", "15 of 15 patterns never matched"] {
         assert!(plain.contains(pattern), "{plain}");
     }
+}
+
+/// Runs banctl on a terminal of 60 columns.
+fn on_terminal(desk: &Desk, environment: &str, arguments: &str) -> String {
+    let banctl = env!("CARGO_BIN_EXE_banctl");
+    let line = format!("stty rows 24 cols 60; {environment} {banctl} --config kban.toml test {arguments}");
+    let mut command = Command::new("script");
+    command.current_dir(desk.0.path()).env("TERM", "xterm").env_remove("NO_COLOR").args([
+        "-qec",
+        &line,
+        "/dev/null",
+    ]);
+    let output =
+        command.stdin(std::process::Stdio::null()).output().expect("script(1) is part of util-linux");
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    stdout(&output).replace('\r', "")
+}
+
+#[test]
+fn colours_and_rows_are_for_terminals() {
+    let desk = Desk::new();
+    desk.write(
+        "log",
+        format!("{HEAD}login of \u{1b}[31m{} from 192.0.2.1 failed\n", "x".repeat(30)).as_bytes(),
+    );
+    let arguments = format!("'{OWN}' log -v");
+    let coloured = on_terminal(&desk, "", &arguments);
+    assert!(coloured.contains("\u{1b}[31m192.0.2.1\u{1b}[0m"), "{coloured:?}");
+    assert!(!coloured.contains("\u{1b}[31mx"), "{coloured:?}");
+    let plain = on_terminal(&desk, "NO_COLOR=1", &arguments);
+    assert!(!plain.contains('\u{1b}'), "{plain:?}");
+    let rows: Vec<&str> = plain.lines().take(8).collect();
+    insta::assert_snapshot!(rows.join("\n"), @r"
+    line 1 matched 192.0.2.1
+        Nov 21 06:50:25 h app[1]: login of \u{1b}[31mxxxxxxxxxxx
+        ^^^^^^^^^^^^^^^                    ^^^^^^^^^^^^^^^^^^^^^
+        date                               user
+        xxxxxxxxxxxxxxxxxxx from 192.0.2.1 failed
+        ^^^^^^^^^^^^^^^^^^^      ^^^^^^^^^
+        user                     host
+        pattern 0: ^login of <F-USER>.*</F-USER> from <HOST> failed$
+    ");
+}
+
+#[test]
+fn a_long_file_shows_its_progress_on_a_terminal_only() {
+    let desk = Desk::new();
+    let log =
+        desk.write("log", "Nov 21 06:50:25 h cron[1]: nothing of interest here\n".repeat(200_000).as_bytes());
+    let shown = on_terminal(&desk, "", "sshd log; test $? = 1");
+    assert!(shown.contains("MiB"), "{}", shown.chars().take(500).collect::<String>());
+    let output = desk.test(&["sshd", &log]);
+    assert_eq!((stderr(&output), stdout(&output).contains("MiB")), (String::new(), false));
 }

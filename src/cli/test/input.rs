@@ -37,8 +37,8 @@ impl Input {
     pub(super) fn of(typed: &str, notes: &mut Vec<String>) -> Self {
         let exists = Path::new(typed).exists();
         match typed.strip_prefix("systemd-").unwrap_or(typed).split_once(':') {
-            _ if exists => Self::File(typed.to_owned()),
             None if typed == "-" => Self::Standard,
+            _ if exists => Self::File(typed.to_owned()),
             None if matches!(typed, "journal" | "systemd-journal") => Self::Journal(None),
             Some(("journal", path)) if !path.is_empty() => Self::Journal(Some(path.to_owned())),
             _ if typed.contains([' ', '\t']) => {

@@ -62,6 +62,8 @@ pub(super) struct Lines<'f> {
     most: [u64; 3],
     /// How many there were.
     seen: [u64; 3],
+    /// That of the terminal, in columns.
+    width: usize,
 }
 
 impl<'f> Lines<'f> {
@@ -83,6 +85,7 @@ impl<'f> Lines<'f> {
             names,
             most,
             seen: [0; 3],
+            width: if output::is_terminal() { output::width() } else { usize::MAX },
         })
     }
 
@@ -180,8 +183,7 @@ impl<'f> Lines<'f> {
         let hosts = shown.hosts.iter().map(|host| format!(" {host}")).collect::<String>();
         writeln!(out, "line {} {fate}{hosts}", shown.line)?;
         let pattern = |index| self.filter.patterns().nth(index).unwrap_or_default().to_owned();
-        let width = if output::is_terminal() { output::width() } else { usize::MAX };
-        view::print(out, &shown.explanation, &pattern, width)?;
+        view::print(out, &shown.explanation, &pattern, self.width)?;
         if let Some(note) = &shown.note {
             writeln!(out, "    {}", output::harmless(note))?;
         }

@@ -1,7 +1,7 @@
 //! The command line of `banctl test`, and the filter that it means.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -140,6 +140,12 @@ impl Options {
                 "nothing to read: name a log file, - for standard input, journal, or give a log line",
             ));
         }
+        if patterns.is_empty() && self.is_turned_round() {
+            return Err(usage(format!(
+                "{} is no filter: the filter comes first, then what is to be read",
+                self.filter
+            )));
+        }
         let mut notes = Vec::new();
         let named = patterns.is_empty();
         let filter = match named {
@@ -147,6 +153,15 @@ impl Options {
             false => self.bare(patterns, &mut notes)?,
         };
         Ok(Chosen { filter, inputs, notes, named })
+    }
+
+    /// A log file in the filter's place, and no file in the log's: as fail2ban-regex takes them.
+    fn is_turned_round(&self) -> bool {
+        let log = Path::new(&self.filter);
+        let filter = log.extension().is_some_and(|extension| extension == "toml" || extension == "conf");
+        log.is_file()
+            && !filter
+            && matches!(&*self.input, [input] if input != "-" && !Path::new(input).exists())
     }
 
     /// The reference to a filter by name, with the options that are given beside it.

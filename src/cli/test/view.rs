@@ -65,7 +65,7 @@ pub(super) fn print(
 /// Where the nearest pattern stopped, if that is a place of the line.
 fn stop(outcome: &Outcome) -> Option<&Stop> {
     let stop = match outcome {
-        Outcome::Missed { nearest } => &nearest.as_ref()?.stop,
+        Outcome::Missed { nearest, .. } => &nearest.as_ref()?.stop,
         Outcome::NoPrefix { stop } => stop.as_ref()?,
         _ => return None,
     };
@@ -85,8 +85,11 @@ fn sentences(explained: &Explanation, pattern: &dyn Fn(usize) -> String) -> Vec<
         }
         Outcome::TooLong => vec!["not looked at: it is too long (64 KiB or more)".to_owned()],
         Outcome::NoPrefix { .. } => vec!["the prefregex does not match, so no pattern was tried".to_owned()],
-        Outcome::Missed { nearest: None } => vec!["no pattern has anything in common with it".to_owned()],
-        Outcome::Missed { nearest: Some(Nearest { pattern: index, stop }) } => {
+        Outcome::Missed { nearest: None, complete: true } => {
+            vec!["no pattern has anything in common with it".to_owned()]
+        }
+        Outcome::Missed { nearest: None, complete: false } => Vec::new(),
+        Outcome::Missed { nearest: Some(Nearest { pattern: index, stop }), .. } => {
             let nearest = format!("nearest is pattern {index}: {}", pattern(*index));
             match &stop.wanted {
                 Wanted::Condition(condition) => vec![nearest, format!("it wanted {condition}")],
@@ -94,6 +97,9 @@ fn sentences(explained: &Explanation, pattern: &dyn Fn(usize) -> String) -> Vec<
             }
         }
     };
+    if matches!(explained.outcome, Outcome::Missed { complete: false, .. }) {
+        said.push("comparing it took too many steps: not all patterns were compared with it".to_owned());
+    }
     if explained.date.is_none() && !matches!(explained.outcome, Outcome::TooLong) {
         said.push("no date was found: it would count as happening now".to_owned());
     }
@@ -147,10 +153,12 @@ fn marked(out: &mut dyn Write, text: &str, marks: &[Mark], width: usize) -> io::
 
 fn print_row(out: &mut dyn Write, row: &[Cell], marks: &[Mark]) -> io::Result<()> {
     write!(out, "{INDENT}")?;
-    for cell in row {
-        match marks.iter().find(|mark| mark.span.contains(&cell.at)) {
-            Some(mark) => write!(out, "{}{}{}", mark.style.render(), cell.shown, mark.style.render_reset())?,
-            None => write!(out, "{}", cell.shown)?,
+    let mark = |cell: &Cell| marks.iter().position(|mark| mark.span.contains(&cell.at));
+    for run in row.chunk_by(|a, b| mark(a) == mark(b)) {
+        let text: String = run.iter().map(|cell| cell.shown.as_str()).collect();
+        match run.first().and_then(mark).and_then(|mark| marks.get(mark)) {
+            Some(mark) => write!(out, "{}{text}{}", mark.style.render(), mark.style.render_reset())?,
+            None => write!(out, "{text}")?,
         }
     }
     writeln!(out)

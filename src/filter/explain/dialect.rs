@@ -1,7 +1,7 @@
 //! Explaining the patterns of a filter in fail2ban's dialect.
 
 use super::walk::Walk;
-use super::{Capture, Explanation, Nearest, Outcome, Ranking, Stop, Wanted};
+use super::{Capture, Explanation, Outcome, Ranking, Stop, Wanted};
 use crate::filter::Clock;
 use crate::filter::fail2ban::{Rules, Seen, Seer, Tree};
 
@@ -45,11 +45,11 @@ impl<'f> Explainer<'f> {
                 });
                 Outcome::Matched { pattern, captures: captures.collect() }
             }
-            None => Outcome::Missed { nearest: self.nearest(seen) },
+            None => self.missed(seen),
         }
     }
 
-    fn nearest(&self, seen: &Seen) -> Option<Nearest> {
+    fn missed(&self, seen: &Seen) -> Outcome {
         let mut ranking = Ranking::default();
         let mut walk = Walk::new(seen.text.as_bytes());
         for (index, tree) in self.trees.iter().enumerate() {
@@ -59,7 +59,7 @@ impl<'f> Explainer<'f> {
                 wanted: Wanted::Around,
             });
         }
-        ranking.nearest()
+        ranking.outcome()
     }
 
     fn prefix_stop(&self, seen: &Seen) -> Option<Stop> {

@@ -67,6 +67,8 @@ pub enum Outcome {
     Missed {
         /// The pattern that came nearest, and where it stopped; none if no pattern has anything in common with it.
         nearest: Option<Nearest>,
+        /// All patterns were compared with it; not so for a line that would take too many steps.
+        complete: bool,
     },
 }
 
@@ -206,6 +208,7 @@ impl Explainer<'_> {
 #[derive(Default)]
 struct Ranking {
     best: Option<((usize, usize), Nearest)>,
+    gave_up: bool,
 }
 
 impl Ranking {
@@ -221,6 +224,7 @@ impl Ranking {
         let (pattern, hir, names) = pattern;
         let way = walk.whole(hir, names);
         if walk.gave_up() {
+            self.gave_up = true;
             return;
         }
         let (rank, stop) = match &way.stop {
@@ -239,8 +243,8 @@ impl Ranking {
         }
     }
 
-    fn nearest(self) -> Option<Nearest> {
-        self.best.map(|(_, nearest)| nearest)
+    fn outcome(self) -> Outcome {
+        Outcome::Missed { nearest: self.best.map(|(_, nearest)| nearest), complete: !self.gave_up }
     }
 }
 

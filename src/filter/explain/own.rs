@@ -63,7 +63,7 @@ impl<'f> Explainer<'f> {
                 let programs = self.own.definition().programs.clone();
                 (Outcome::OtherProgram { program, programs }, None)
             }
-            _ => (Outcome::Missed { nearest: self.nearest(shown, texts) }, None),
+            _ => (self.missed(shown, texts), None),
         }
     }
 
@@ -78,7 +78,7 @@ impl<'f> Explainer<'f> {
         (captures.collect(), dates.first().map(|(_, span)| shown.span(base, span)))
     }
 
-    fn nearest(&self, shown: &Shown<'_>, texts: Texts<'_>) -> Option<Nearest> {
+    fn missed(&self, shown: &Shown<'_>, texts: Texts<'_>) -> Outcome {
         let mut ranking = Ranking::default();
         for (text, whole) in [(texts.message, false), (texts.whole, true)] {
             let Some(text) = text else { continue };
@@ -108,7 +108,7 @@ impl<'f> Explainer<'f> {
                 ranking.add((passed, 0), Nearest { pattern: index, stop });
             }
         }
-        ranking.nearest()
+        ranking.outcome()
     }
 
     pub(super) fn prepare(&self, line: &[u8]) -> super::Texts {

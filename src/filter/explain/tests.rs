@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::filter::{Definition, NORMAL};
+use crate::filter::NORMAL;
+use crate::filter::{Definition, catalogue};
 
 fn clock() -> Clock {
     Clock { now: "2026-11-21T12:00:00Z".parse().unwrap(), zone: TimeZone::UTC }
@@ -42,7 +43,7 @@ fn captures(filter: &Filter, line: &str) -> Vec<String> {
 /// The nearest pattern, the text before the place at which it stopped, and what it wanted.
 fn nearest(filter: &Filter, line: &[u8]) -> Option<(usize, String, Wanted)> {
     let Explanation { text, outcome, .. } = explain(filter, line);
-    let Outcome::Missed { nearest } = outcome else { panic!("not missed: {outcome:?}") };
+    let Outcome::Missed { nearest, complete: true } = outcome else { panic!("not missed: {outcome:?}") };
     nearest.map(|Nearest { pattern, stop }| (pattern, text[..stop.at].to_owned(), stop.wanted))
 }
 
@@ -173,4 +174,37 @@ fn patterns_are_tried_one_by_one() {
         [false, false],
         "the blank behind the date stays"
     );
+}
+
+/// Of every filter of the catalogue: its examples, and each of them cut short, is explained as it is judged.
+#[test]
+fn the_whole_catalogue_is_explained_as_it_is_judged() {
+    let mut missed = 0;
+    for name in catalogue::names() {
+        let definition =
+            std::sync::Arc::new(Definition::parse(name, catalogue::text(name).unwrap()).unwrap());
+        for mode in definition.modes() {
+            let filter = Filter::compile(name, name, definition.clone(), &mode).unwrap();
+            let mut explainer = filter.explainer();
+            for example in
+                definition.example.iter().filter(|one| one.mode.as_deref().unwrap_or(NORMAL) == mode)
+            {
+                let cut = example.line.len() * 3 / 4;
+                for line in [example.line.as_bytes(), &example.line.as_bytes()[..cut]] {
+                    let explained = explainer.explain(line, &clock());
+                    let verdict = filter.line(line, &clock(), false);
+                    let matched = matches!(verdict, crate::filter::LineVerdict::Match { .. });
+                    let told = matches!(explained.outcome, Outcome::Matched { .. });
+                    assert_eq!(matched, told, "{name}: {explained:?}");
+                    if let Outcome::Missed { nearest: Some(Nearest { stop, .. }), complete } =
+                        explained.outcome
+                    {
+                        assert!(complete && explained.text.is_char_boundary(stop.at), "{name}");
+                        missed += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(missed > 100, "only {missed} nearest patterns");
 }
