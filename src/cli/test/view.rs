@@ -114,6 +114,7 @@ fn wanted(wanted: &Wanted) -> String {
     match wanted {
         Wanted::Text(text) => format!("{text:?}"),
         Wanted::Class(class) => format!("a character of {}", cut(class)),
+        Wanted::Any => "any character".to_owned(),
         Wanted::OneOf(choice) => format!("one of {}", cut(choice)),
         Wanted::Host => "an address".to_owned(),
         Wanted::Date => "a date".to_owned(),

@@ -108,6 +108,8 @@ pub enum Wanted {
     Text(String),
     /// A character of this class.
     Class(String),
+    /// Any character.
+    Any,
     /// One of these.
     OneOf(String),
     /// An address, in the host's place.

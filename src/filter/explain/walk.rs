@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
+use regex_syntax::hir::{Class, Dot, Hir, HirKind, Look, Repetition};
 
 use super::Wanted;
 
@@ -123,13 +123,17 @@ impl<'t> Walk<'t> {
     fn class(&mut self, class: &Class, part: &Hir, from: &Places) -> Way {
         let places: Places =
             from.iter().filter_map(|&place| Some(place + self.member(class, place)?)).collect();
-        let few = match class {
-            Class::Bytes(class) => class.ranges().iter().map(|range| range.len()).sum::<usize>() <= FEW,
-            Class::Unicode(class) => class.ranges().iter().map(|range| range.len()).sum::<usize>() <= FEW,
+        let members: usize = match class {
+            Class::Bytes(class) => class.ranges().iter().map(|range| range.len()).sum(),
+            Class::Unicode(class) => class.ranges().iter().map(|range| range.len()).sum(),
         };
-        let wanted = || Wanted::Class(part.to_string());
+        let any = [Dot::AnyByte, Dot::AnyByteExceptLF, Dot::AnyChar, Dot::AnyCharExceptLF];
+        let wanted = || match any.into_iter().any(|dot| *part == Hir::dot(dot)) {
+            true => Wanted::Any,
+            false => Wanted::Class(written(part)),
+        };
         let stop = if places.is_empty() { halt(from, wanted()) } else { None };
-        Way { shared: usize::from(few && !places.is_empty()), places, stop }
+        Way { shared: usize::from(members <= FEW && !places.is_empty()), places, stop }
     }
 
     /// How many bytes at `place` are a member of the class.
@@ -213,7 +217,7 @@ impl<'t> Walk<'t> {
             return way;
         }
         if let Some(stop) = failed.stop.as_mut().filter(|stop| !stop.within && stop.wanted != Wanted::Host) {
-            stop.wanted = Wanted::OneOf(part.to_string());
+            stop.wanted = Wanted::OneOf(written(part));
         }
         failed
     }
@@ -243,6 +247,15 @@ impl<'t> Walk<'t> {
             count += 1;
         }
         way
+    }
+}
+
+/// A part as a regular expression, without what says that it is one on bytes.
+fn written(part: &Hir) -> String {
+    let text = part.to_string();
+    match text.strip_prefix("(?-u:").and_then(|rest| rest.strip_suffix(')')) {
+        Some(inner) if !inner.contains('(') => inner.to_owned(),
+        _ => text,
     }
 }
 
@@ -329,6 +342,8 @@ mod tests {
         assert_eq!(stop(r"^port \d+ ssh\d?$", "port 22 ssh2x"), (12, Wanted::End));
         assert_eq!(stop(r"^port \d+ ssh", "port 22x"), (7, text(" ssh")));
         assert_eq!(stop(r"^port \d+", "port x").0, 5);
+        assert_eq!(stop("^a.b", "a"), (1, Wanted::Any));
+        assert_eq!(stop("^a[^ ]b", "a "), (1, Wanted::Class("[\\x00-\\x1F!-\\xFF]".into())));
         assert_eq!(stop("^for (?:invalid user )?root", "for invalid uzer root"), (13, text("ser ")));
         assert_eq!(stop("^a{3}b", "aaab b".strip_prefix('a').unwrap()), (2, text("a")));
         assert_eq!(stop("^(?P<host>[0-9.]+) x", "- x"), (0, Wanted::Host));
