@@ -210,6 +210,7 @@ fn patterns_are_of_our_language_or_of_the_dialect() {
     desk.refused(&["sshd", &log, "--datepattern", "x"], "has no option 'datepattern'");
     desk.refused(&["sshd", &log, "--mode", "agressive"], "did you mean aggressive?");
     desk.refused(&["sshd"], "nothing to read");
+    desk.refused(&["sshd", &log, "--each", "--profile"], "cannot be used with");
     desk.refused(&[&log, "sshd"], "the filter comes first");
 }
 

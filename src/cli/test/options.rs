@@ -54,7 +54,7 @@ pub(in crate::cli) struct Options {
     #[arg(long, value_name = "MODE")]
     mode: Option<String>,
     /// Print what becomes of every line.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["verbose", "print_all_matched", "print_all_ignored", "print_all_missed", "profile"])]
     pub(super) each: bool,
     /// With --each: one JSON object a line, as --json does too.
     #[arg(long, requires = "each")]

@@ -5,6 +5,7 @@
 //! tried twice from the same place, and the steps of one line are counted: a hostile line costs no more than any.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use regex_syntax::hir::{Class, Dot, Hir, HirKind, Look, Repetition};
 
@@ -250,9 +251,21 @@ impl<'t> Walk<'t> {
     }
 }
 
-/// A part as a regular expression, without what says that it is one on bytes.
+/// A part as a regular expression, without what says that it is one on bytes. Unicode's classes of words and digits, which
+/// are hundreds of ranges, have their names.
 fn written(part: &Hir) -> String {
-    let text = part.to_string();
+    static NAMED: OnceLock<Vec<(String, &str)>> = OnceLock::new();
+    let named = NAMED.get_or_init(|| {
+        let ranges = |class: &str| {
+            let shown = regex_syntax::parse(class).map(|hir| hir.to_string()).unwrap_or_default();
+            shown.trim_start_matches('[').trim_end_matches(']').to_owned()
+        };
+        let known = [(r"[\p{L}\p{N}_]", r"\w"), (r"\p{Nd}", r"\d")];
+        let known = known.map(|(class, name)| (ranges(class), name));
+        known.into_iter().filter(|(ranges, _)| !ranges.is_empty()).collect()
+    });
+    let text =
+        named.iter().fold(part.to_string(), |text, (ranges, name)| text.replace(ranges.as_str(), name));
     match text.strip_prefix("(?-u:").and_then(|rest| rest.strip_suffix(')')) {
         Some(inner) if !inner.contains('(') => inner.to_owned(),
         _ => text,
@@ -347,6 +360,14 @@ mod tests {
         assert_eq!(stop("^for (?:invalid user )?root", "for invalid uzer root"), (13, text("ser ")));
         assert_eq!(stop("^a{3}b", "aaab b".strip_prefix('a').unwrap()), (2, text("a")));
         assert_eq!(stop("^(?P<host>[0-9.]+) x", "- x"), (0, Wanted::Host));
+    }
+
+    #[test]
+    fn wide_classes_are_shown_by_name() {
+        let shown = |pattern: &str| written(&regex_syntax::parse(pattern).unwrap());
+        assert_eq!(shown(r"[\p{L}\p{N}_]+x"), r"(?:[\w]+x)");
+        assert_eq!(shown(r"\p{Nd}"), r"[\d]");
+        assert_eq!(shown("[ab]"), "[ab]");
     }
 
     #[test]
