@@ -17,6 +17,9 @@
 //!
 //! The modules below stand in the order in which data meets them.
 
+// Words that several rooms share.
+pub mod service;
+
 // Blank lines keep this order: it is that of the diagram.
 pub mod config;
 

@@ -1,21 +1,19 @@
-//! `banctl ban ADDR`: a ban by hand.
+//! `banctl ban ADDR|PREFIX`: a ban by hand.
 
 use std::io::Write;
-use std::net::IpAddr;
 
 use clap::Args;
-use ipnet::IpNet;
 
 use super::exit::{Exit, Failure};
-use super::{Shared, list, output, unexpected};
+use super::{Shared, list, output, unban, unexpected};
 use crate::config::duration::BanTime;
 use crate::control::protocol::{Answer, LONGEST_REASON, Request};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// The IPv4 or IPv6 address.
+    /// The IPv4 or IPv6 address, or a prefix.
     address: String,
-    /// On behalf of this jail [default: manual].
+    /// On behalf of this jail, and closing its ports [default: manual, which closes everything].
     #[arg(long, value_name = "JAIL")]
     jail: Option<String>,
     /// How long: 90s, 10m, "1d 6h", 2w, permanent [default: the jail's bantime].
@@ -27,7 +25,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let address = parse(&options.address)?;
+    let prefix = unban::prefix(&options.address)?;
     if options.reason.as_ref().is_some_and(|reason| reason.len() > LONGEST_REASON) {
         return Err(Failure::new(
             Exit::Usage,
@@ -35,7 +33,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
         ));
     }
     let request = Request::Ban {
-        address,
+        prefix,
         jail: options.jail.clone(),
         bantime: options.bantime,
         reason: options.reason.clone(),
@@ -49,40 +47,4 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
         other => return Err(unexpected(&other)),
     }
     Ok(Exit::Done)
-}
-
-fn parse(text: &str) -> Result<IpAddr, Failure> {
-    match text.parse() {
-        Ok(address) => Ok(address),
-        Err(_) if text.parse::<IpNet>().is_ok() => Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "{text} is a prefix: this version bans single addresses by hand; ban the addresses one by one"
-            ),
-        )),
-        Err(_) => Err(Failure::new(
-            Exit::Usage,
-            format!(
-                "'{}' is no IP address: write one like 203.0.113.9 or 2001:db8::9",
-                output::harmless(text)
-            ),
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_addresses_are_taken() {
-        assert!(parse("203.0.113.9").is_ok() && parse("2001:db8::9").is_ok());
-        for (text, word) in
-            [("300.1.1.1", "no IP address"), ("203.0.113.0/24", "prefix"), ("host.example", "no IP address")]
-        {
-            let failure = parse(text).unwrap_err();
-            assert_eq!(failure.exit, Exit::Usage);
-            assert!(failure.message.contains(word), "{}", failure.message);
-        }
-    }
 }

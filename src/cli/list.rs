@@ -12,6 +12,9 @@ use crate::control::protocol::BanRow;
 use crate::firewall::{Element, Firewall, Set};
 use crate::jail::shown;
 
+/// How many ports of a ban are shown; `--json` has all.
+const PORTS: usize = 3;
+
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// Only this jail, or only this address or prefix.
@@ -31,6 +34,8 @@ pub(super) struct Document<'a, T> {
 #[derive(Serialize)]
 struct KernelRow {
     address: String,
+    /// The one port that is closed; `null` is all of them.
+    port: Option<String>,
     set: &'static str,
     seconds_left: Option<u64>,
 }
@@ -61,7 +66,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
         writeln!(out, "nobody is banned")?;
         return Ok(Exit::Done);
     }
-    let mut table = output::table(&["ADDRESS", "JAIL", "LEFT", "TIMES", "SINCE", "REASON"]);
+    let mut table = output::table(&["ADDRESS", "JAIL", "PORTS", "LEFT", "TIMES", "SINCE", "REASON"]);
     for row in &rows {
         let mut reason = output::harmless(&row.reason);
         if !row.in_kernel {
@@ -71,6 +76,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
         table.add_row([
             row.address.clone(),
             output::harmless(&row.jail),
+            ports(row),
             left(row),
             row.count.to_string(),
             since,
@@ -79,6 +85,16 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
     }
     output::print_table(out, &table)?;
     Ok(Exit::Done)
+}
+
+/// The closed ports, for people: the first few of many.
+fn ports(row: &BanRow) -> String {
+    let Some(ports) = &row.ports else { return "all".into() };
+    let shown = ports.iter().take(PORTS).cloned().collect::<Vec<_>>().join(" ");
+    match ports.len().saturating_sub(PORTS) {
+        0 => shown,
+        more => format!("{shown} +{more}"),
+    }
 }
 
 /// The time left, for people.
@@ -92,7 +108,9 @@ fn from_kernel(shared: &Shared, options: &Options, out: &mut dyn Write) -> Resul
         .1
         .iter()
         .filter(|element| {
-            within.is_none_or(|within| within.contains(&element.prefix) || element.prefix.contains(&within))
+            within.is_none_or(|within| {
+                within.contains(&element.target.prefix) || element.target.prefix.contains(&within)
+            })
         })
         .map(kernel_row)
         .collect();
@@ -108,12 +126,12 @@ fn from_kernel(shared: &Shared, options: &Options, out: &mut dyn Write) -> Resul
         writeln!(out, "the kernel drops nobody")?;
         return Ok(Exit::Done);
     }
-    let mut table = output::table(&["ADDRESS", "SET", "LEFT"]);
+    let mut table = output::table(&["ADDRESS", "PORT", "SET", "LEFT"]);
     for row in rows {
         let left = row
             .seconds_left
             .map_or_else(|| "permanent".into(), |left| output::duration(Duration::from_secs(left)));
-        table.add_row([row.address, row.set.to_owned(), left]);
+        table.add_row([row.address, row.port.unwrap_or_else(|| "all".into()), row.set.to_owned(), left]);
     }
     output::print_table(out, &table)?;
     Ok(Exit::Done)
@@ -121,8 +139,9 @@ fn from_kernel(shared: &Shared, options: &Options, out: &mut dyn Write) -> Resul
 
 fn kernel_row(element: &Element) -> KernelRow {
     KernelRow {
-        address: shown(&element.prefix),
-        set: Firewall::set_for(element.prefix).map_or("", Set::name),
+        address: shown(&element.target.prefix),
+        port: element.target.service.map(|service| service.to_string()),
+        set: Firewall::set_for(element.target).map_or("", Set::name),
         seconds_left: element.left.map(|left| left.as_secs() + u64::from(left.subsec_nanos() > 0)),
     }
 }
@@ -135,7 +154,7 @@ mod tests {
     fn the_time_left_is_rounded_up_as_the_daemon_does() {
         for (milliseconds, seconds) in [(0, 0), (1, 1), (9_001, 10), (10_000, 10)] {
             let left = Some(Duration::from_millis(milliseconds));
-            let element = Element { prefix: "192.0.2.1/32".parse().unwrap(), left };
+            let element = Element { target: "192.0.2.1/32".parse::<ipnet::IpNet>().unwrap().into(), left };
             assert_eq!(kernel_row(&element).seconds_left, Some(seconds));
         }
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::exit::{Exit, Failure};
 use super::{Shared, output, unexpected};
 use crate::control::protocol::{Answer, Request};
-use crate::firewall::Change;
+use crate::firewall::{Change, Element, Firewall, Set};
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("whom").required(true).multiple(true).args(["target", "jail", "all"]))]
@@ -53,11 +53,20 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
 
 fn from_kernel(within: IpNet) -> Result<usize, Failure> {
     let (mut firewall, elements) = super::kernel()?;
-    let prefixes = elements.iter().map(|element| element.prefix).filter(|prefix| within.contains(prefix));
-    let lifts: Vec<Change> = prefixes.map(|prefix| Change::Lift { prefix }).collect();
+    let is_range = |element: &Element| Firewall::set_for(element.target).is_ok_and(Set::is_interval);
+    let (ranges, single): (Vec<Element>, Vec<Element>) = elements.into_iter().partition(is_range);
+    let (lifted, rest): (Vec<Element>, Vec<Element>) =
+        ranges.into_iter().partition(|element| within.contains(&element.target.prefix));
+    if !lifted.is_empty() {
+        let rest: Vec<_> = rest.iter().map(|element| (element.target.prefix, element.left)).collect();
+        firewall.replace_ranges(&rest)?;
+    }
+    let targets =
+        single.iter().map(|element| element.target).filter(|target| within.contains(&target.prefix));
+    let lifts: Vec<Change> = targets.map(|target| Change::Lift { target }).collect();
     match firewall.apply(&lifts)?.into_iter().next() {
         Some(rejected) => Err(rejected.error.into()),
-        None => Ok(lifts.len()),
+        None => Ok(lifts.len() + lifted.len()),
     }
 }
 

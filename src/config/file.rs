@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour};
 use super::duration::{BanTime, Period};
 use super::network::Networks;
+use super::ports::{Ports, Protocols};
 use super::value::{At, Count, FilterName, GroupName, Ipv6Prefix, JailName, LogPaths, Table};
 
 /// Failures before a ban.
@@ -17,6 +19,9 @@ pub type MaxRetry = Count<1, 1_000_000>;
 pub type MaxTracked = Count<1, 10_000_000>;
 /// Elements in a set at most.
 pub type SetSize = Count<1, 16_777_216>;
+
+/// A group of NFLOG.
+pub type LogGroup = Count<0, 65_535>;
 
 /// One whole file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -48,6 +53,10 @@ pub struct Defaults {
     pub ipv6_prefix: Option<At<Ipv6Prefix>>,
     /// How many addresses a jail tracks at most.
     pub max_tracked: Option<At<MaxTracked>>,
+    /// The ports that are closed to an offender; left out, everything.
+    pub port: Option<At<Ports>>,
+    /// The protocols of these ports.
+    pub protocol: Option<At<Protocols>>,
 }
 
 /// `[jail.NAME]`.
@@ -72,6 +81,10 @@ pub struct Jail {
     pub ipv6_prefix: Option<At<Ipv6Prefix>>,
     /// As in `[defaults]`.
     pub max_tracked: Option<At<MaxTracked>>,
+    /// As in `[defaults]`.
+    pub port: Option<At<Ports>>,
+    /// As in `[defaults]`.
+    pub protocol: Option<At<Protocols>>,
 }
 
 /// `[firewall]`.
@@ -80,6 +93,18 @@ pub struct Jail {
 pub struct Firewall {
     /// How many elements each set holds at most.
     pub set_size: Option<At<SetSize>>,
+    /// What becomes of an offender's packets.
+    pub verdict: Option<At<FirewallVerdict>>,
+    /// Whether they are logged, so many a second at most.
+    pub log: Option<At<bool>>,
+    /// The NFLOG group that they are logged to; left out, the kernel's log.
+    pub log_group: Option<At<LogGroup>>,
+    /// How each entry begins.
+    pub log_prefix: Option<At<LogPrefix>>,
+    /// Only what arrives at these interfaces is looked at; left out, everything.
+    pub interfaces: Option<At<Vec<Interface>>>,
+    /// Neighbours that are never dropped.
+    pub protect: Option<At<Vec<Neighbour>>>,
 }
 
 /// `[control]`.

@@ -11,6 +11,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub mod choices;
 pub mod duration;
 mod excerpt;
 pub mod file;
@@ -19,6 +20,7 @@ mod library;
 pub mod merge;
 pub mod network;
 pub mod plan;
+pub mod ports;
 mod recover;
 pub mod report;
 mod suggest;

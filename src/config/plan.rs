@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::choices::Neighbour;
 use super::duration::BanTime;
 use super::report::Problem;
 use crate::filter::Filter;
+use crate::service::Service;
 
 /// What one daemon does, after merging and validating every file.
 #[derive(Debug, Clone)]
@@ -48,13 +50,40 @@ pub struct JailPlan {
     pub ipv6_prefix: u8,
     /// How many addresses are tracked at most before a ban; the least suspicious leaves first.
     pub max_tracked: usize,
+    /// The services that are closed to an offender; `None`: everything.
+    pub services: Option<Arc<[Service]>>,
 }
 
 /// `[firewall]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirewallPlan {
     /// How many elements each set holds at most.
     pub set_size: u32,
+    /// Offenders' packets are answered with a reset or an ICMP message; otherwise nothing comes back.
+    pub reject: bool,
+    /// Where offenders' packets are logged, if so.
+    pub log: Option<LogPlan>,
+    /// Only what arrives at these interfaces is looked at; empty: everything. A name may end in `*`.
+    pub interfaces: Vec<String>,
+    /// Neighbours that are never dropped.
+    pub protect: Vec<Neighbour>,
+}
+
+/// Where packets are logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPlan {
+    /// An NFLOG group; `None`: the kernel's log.
+    pub group: Option<u16>,
+    /// How each entry begins.
+    pub prefix: String,
+}
+
+impl FirewallPlan {
+    /// Sets of this size, and otherwise what is usual.
+    #[must_use]
+    pub fn sized(set_size: u32) -> Self {
+        Self { set_size, reject: false, log: None, interfaces: Vec::new(), protect: Vec::new() }
+    }
 }
 
 /// `[control]`.
@@ -70,7 +99,7 @@ impl Plan {
     pub(crate) fn of(jails: Vec<JailPlan>, ignoreip: &[&str]) -> Self {
         Self {
             jails,
-            firewall: FirewallPlan { set_size: 1000 },
+            firewall: FirewallPlan::sized(1000),
             control: ControlPlan { group: "kban".into() },
             bantime: BanTime::For(Duration::from_secs(12 * 3600)),
             ignoreip: ignoreip.iter().map(|entry| entry.parse().unwrap()).collect(),

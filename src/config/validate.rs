@@ -9,13 +9,16 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::file::{Defaults, Jail};
+use super::choices::FirewallVerdict;
+use super::file::{Defaults, Firewall, Jail};
 use super::merge::{Layers, Merged};
 use super::network::Networks;
-use super::plan::{ControlPlan, FirewallPlan, JailPlan, Plan};
+use super::plan::{ControlPlan, FirewallPlan, JailPlan, LogPlan, Plan};
+use super::ports::{Ports, Protocols};
 use super::report::{Problem, Report, SourceFile};
 use super::value::{At, JailName, Table};
 use crate::filter::Filter;
+use crate::service::Service;
 
 /// Where filters come from.
 pub trait FilterLibrary {
@@ -74,17 +77,17 @@ pub(super) fn validate(
     }
     let jails: Vec<Option<JailPlan>> =
         enabled.into_iter().map(|(name, jail)| check.jail(name, jail, &file.defaults)).collect();
-    let set_size = check.built_in(file.firewall.set_size.as_ref(), "firewall.set_size");
+    let firewall = check.firewall(&file.firewall);
     let group = check.built_in(file.control.group.as_ref(), "control.group");
     let bantime = check.built_in(file.defaults.bantime.as_ref(), "defaults.bantime");
     let mut problems = check.problems;
     layers.sort(&mut problems);
     let report = Report { problems };
-    match (jails.into_iter().collect::<Option<Vec<_>>>(), set_size, group, bantime) {
-        (Some(jails), Some(set_size), Some(group), Some(bantime)) if !report.has_errors() => Ok(Plan {
+    match (jails.into_iter().collect::<Option<Vec<_>>>(), firewall, group, bantime) {
+        (Some(jails), Some(firewall), Some(group), Some(bantime)) if !report.has_errors() => Ok(Plan {
             jails,
             bantime,
-            firewall: FirewallPlan { set_size: set_size.0 },
+            firewall,
             control: ControlPlan { group: group.0 },
             ignoreip: networks(file.defaults.ignoreip.as_ref()),
             warnings: report.problems,
@@ -111,7 +114,9 @@ impl Check<'_> {
             Some(paths) => Some(once_each(paths.value.0.iter().map(|path| path.0.clone()))),
             None => self.default_logpath(name, typed, &loaded.logpath),
         };
+        let services = self.services(jail, defaults, &loaded.filter);
         Some(JailPlan {
+            services: services?,
             name: Arc::clone(&name.0),
             filter: loaded.filter,
             logpath: logpath?,
@@ -125,6 +130,54 @@ impl Check<'_> {
             )
             .unwrap_or(usize::MAX),
         })
+    }
+
+    fn firewall(&mut self, typed: &Firewall) -> Option<FirewallPlan> {
+        let set_size = self.built_in(typed.set_size.as_ref(), "firewall.set_size");
+        let verdict = self.built_in(typed.verdict.as_ref(), "firewall.verdict");
+        let logs = self.built_in(typed.log.as_ref(), "firewall.log");
+        let prefix = self.built_in(typed.log_prefix.as_ref(), "firewall.log_prefix");
+        let interfaces = self.built_in(typed.interfaces.as_ref(), "firewall.interfaces");
+        let protect = self.built_in(typed.protect.as_ref(), "firewall.protect");
+        let group = typed.log_group.as_ref();
+        if let (Some(group), Some(false)) = (group, logs) {
+            let problem = Problem::warning("log_group names where packets are logged, but they are not");
+            self.tell(self.layers.place(problem.help("write log = true as well"), &group.span));
+        }
+        let group = group.and_then(|group| u16::try_from(group.value.0).ok());
+        let log = LogPlan { group, prefix: prefix?.0 };
+        Some(FirewallPlan {
+            set_size: set_size?.0,
+            reject: verdict? == FirewallVerdict::Reject,
+            log: logs?.then_some(log),
+            interfaces: interfaces?.into_iter().map(|interface| interface.0).collect(),
+            protect: protect?,
+        })
+    }
+
+    /// The services that the jail closes; `Some(None)` is everything.
+    fn services(
+        &mut self,
+        jail: &Jail,
+        defaults: &Defaults,
+        filter: &Filter,
+    ) -> Option<Option<Arc<[Service]>>> {
+        let port: Option<&At<Ports>> = jail.port.as_ref().or(defaults.port.as_ref());
+        if let (None, Some(protocol)) = (port, &jail.protocol) {
+            let problem = Problem::warning("without port every protocol is closed, whatever protocol says");
+            self.tell(
+                self.layers.place(problem.help("name the ports, or leave protocol out"), &protocol.span),
+            );
+        }
+        let Some(port) = port else { return Some(None) };
+        let protocols: Protocols = self.either(&jail.protocol, &defaults.protocol, "protocol")?;
+        match port.value.services(&protocols, filter.ports()) {
+            Ok(services) => Some(Some(services.into())),
+            Err((what, help)) => {
+                self.tell(self.layers.place(Problem::error(what).help(help), &port.span));
+                None
+            }
+        }
     }
 
     /// The filter that the jail names; left out, the one of its own name.

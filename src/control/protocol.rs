@@ -5,7 +5,6 @@
 //! come in pages that the client asks for one by one, so the daemon never holds more than one of them.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -58,7 +57,7 @@ pub enum Request {
     /// A ban by hand.
     Ban {
         /// Whom.
-        address: IpAddr,
+        prefix: IpNet,
         /// On behalf of which jail; `manual` if not given.
         jail: Option<String>,
         /// How long; the jail's own bantime if not given.
@@ -189,7 +188,7 @@ impl BanRow {
             until: ban.until,
             seconds_left: ban.until.map(left),
             count: ban.count,
-            ports: None,
+            ports: ban.services.as_ref().map(|list| list.iter().map(ToString::to_string).collect()),
             source: ban.source.to_string(),
             reason: ban.reason.to_string(),
             in_kernel,
@@ -287,7 +286,7 @@ mod tests {
                 after: Some(Cursor { prefix: "192.0.2.1/32".parse().unwrap(), jail: "sshd".into() }),
             },
             Request::Ban {
-                address: "2001:db8::1".parse().unwrap(),
+                prefix: "2001:db8::1/128".parse().unwrap(),
                 jail: None,
                 bantime: Some(BanTime::Permanent),
                 reason: Some("\u{1b}[2J".into()),
@@ -319,6 +318,7 @@ mod tests {
             count: 1,
             source: "s".into(),
             reason: "".into(),
+            services: None,
         };
         assert_eq!(BanRow::new(&ban, now, true).seconds_left, Some(10));
         ban.until = Some(now - std::time::Duration::from_secs(1));

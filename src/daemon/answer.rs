@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+use super::intent;
 use super::pipeline::{NotBanned, Pipeline};
 use super::run::Daemon;
 use crate::control::protocol::{
@@ -13,7 +14,7 @@ use crate::control::protocol::{
     SourceRow, Status,
 };
 use crate::jail::bans::{Bans, Key};
-use crate::jail::engine::{ByHand, Refusal};
+use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::{ADOPTED, Ban, Ending, MANUAL, shown};
 use crate::source::SourceStatus;
 
@@ -29,9 +30,9 @@ pub(super) fn answer(daemon: &mut Daemon, request: Request, now: Timestamp) -> A
             known_jail(daemon, jail.as_deref())
                 .and_then(|()| list(daemon, jail.as_deref(), within, after.as_ref(), now))
         }
-        Request::Ban { address, jail, bantime, reason } => {
+        Request::Ban { prefix, jail, bantime, reason } => {
             let reason = reason.unwrap_or_default();
-            let wanted = ByHand { address, jail: jail.as_deref(), bantime, reason: &reason };
+            let wanted = ByHand { prefix, jail: jail.as_deref(), bantime, reason: &reason };
             known_jail(daemon, wanted.jail).and_then(|()| ban(daemon, &wanted, now))
         }
         Request::Unban { within, jail } => {
@@ -134,8 +135,10 @@ fn list(
             break;
         }
         if wanted(ban) {
-            let in_kernel = match firewall.contains(ban.prefix) {
-                Ok(element) => element.is_some(),
+            let held =
+                intent::targets(ban).map(|target| firewall.contains(target).map(|held| held.is_some()));
+            let in_kernel = match held.collect::<Result<Vec<bool>, _>>() {
+                Ok(held) => held.into_iter().all(|held| held),
                 Err(error) if error.is_missing() => false,
                 Err(error) => return Err(Refused::new(Kind::Kernel, error)),
             };

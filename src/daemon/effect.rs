@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use jiff::Timestamp;
 
-use crate::firewall::{Change, Element, Firewall, FirewallError, Rejected, Set};
+use super::intent;
+use crate::firewall::{Change, Element, Firewall, FirewallError, Options, Rejected, Set, Target};
+use crate::jail::Ban;
 use crate::jail::engine::{Engine, Remaining};
 
 /// How long to wait after the kernel refused, before it is asked again.
@@ -25,8 +26,8 @@ const SAMPLE: usize = 32;
 /// The kernel's side, and where it may be behind.
 pub(super) struct Effect {
     pub(super) firewall: Firewall,
-    /// Prefixes whose state in the kernel may differ from the intent.
-    dirty: BTreeSet<IpNet>,
+    /// Targets whose state in the kernel may differ from the intent.
+    dirty: BTreeSet<Target>,
     trouble: Option<Trouble>,
 }
 
@@ -34,7 +35,7 @@ pub(super) struct Effect {
 struct Trouble {
     error: FirewallError,
     /// What it refused.
-    waiting: BTreeSet<IpNet>,
+    waiting: BTreeSet<Target>,
     /// When to ask again.
     again: Instant,
     /// The set that has no room: more bans for it wait as well, since each refusal costs milliseconds.
@@ -46,19 +47,19 @@ impl Effect {
         Self { firewall, dirty: BTreeSet::new(), trouble: None }
     }
 
-    /// Notes prefixes whose state in the kernel may differ from the intent.
-    pub(super) fn doubt(&mut self, prefixes: impl IntoIterator<Item = IpNet>) {
-        self.dirty.extend(prefixes);
+    /// Notes targets whose state in the kernel may differ from the intent.
+    pub(super) fn doubt(&mut self, targets: impl IntoIterator<Item = Target>) {
+        self.dirty.extend(targets);
     }
 
-    /// Gives every set another size, keeping what is in them.
-    pub(super) fn resize(
+    /// Makes the table as `options` say, keeping what is in it.
+    pub(super) fn rebuild(
         &mut self,
         engine: &Engine,
-        set_size: u32,
+        options: Options,
         now: Timestamp,
     ) -> Result<(), FirewallError> {
-        let mut firewall = Firewall::open(set_size)?;
+        let mut firewall = Firewall::open(options)?;
         let held = firewall.set_up(&engine.allowed())?;
         self.firewall = firewall;
         // What waited for room has it now.
@@ -87,30 +88,44 @@ impl Effect {
 
     /// At start: whatever the kernel holds otherwise than intended is doubted.
     pub(super) fn compare(&mut self, engine: &Engine, kernel: &[Element], now: Timestamp) {
-        let held: BTreeMap<IpNet, Option<Duration>> =
-            kernel.iter().map(|element| (element.prefix, element.left)).collect();
-        let differs = |prefix: &IpNet| match (held.get(prefix), engine.remaining(prefix, now)) {
+        let held: BTreeMap<Target, Option<Duration>> =
+            kernel.iter().map(|element| (element.target, element.left)).collect();
+        let differs = |target: &Target| match (held.get(target), intent::remaining(engine, target, now)) {
             (Some(None), Remaining::Forever) => false,
             (Some(Some(held)), Remaining::For(left)) => held.abs_diff(left) > TOLERANCE,
             _ => true,
         };
-        self.doubt(engine.bans().prefixes().copied().filter(differs));
+        let intended = intent::all(engine);
+        let stray =
+            held.keys().filter(|target| intent::is_range(target) && !intended.contains(target)).copied();
+        let doubted: Vec<Target> = intended.iter().copied().filter(differs).chain(stray).collect();
+        self.doubt(doubted);
     }
 
     /// Makes true whatever is doubted. What the kernel does not take is tried again later.
     pub(super) fn settle(&mut self, engine: &Engine, now: Timestamp) {
         let again = self.wake();
         if let Some(trouble) = &mut self.trouble {
-            let held_up = |prefix: &&IpNet| trouble.holds_up(prefix, engine, now);
-            let (wait, go): (BTreeSet<IpNet>, BTreeSet<IpNet>) = self.dirty.iter().partition(held_up);
+            let held_up = |target: &&Target| trouble.holds_up(target, engine, now);
+            let (wait, go): (BTreeSet<Target>, BTreeSet<Target>) = self.dirty.iter().partition(held_up);
             trouble.waiting.extend(wait);
             self.dirty = go;
         }
         if self.dirty.is_empty() {
             return;
         }
-        let doubted = std::mem::take(&mut self.dirty);
-        let changes: Vec<Change> = doubted.iter().map(|prefix| change(engine, *prefix, now)).collect();
+        let (ranges, doubted): (BTreeSet<Target>, BTreeSet<Target>) =
+            std::mem::take(&mut self.dirty).into_iter().partition(intent::is_range);
+        if !ranges.is_empty()
+            && let Err(error) = self.replace_ranges(engine, now)
+        {
+            self.wait(ranges, &error, again);
+        }
+        if doubted.is_empty() {
+            return;
+        }
+        let changes: Vec<Change> =
+            doubted.iter().map(|target| intent::change(engine, *target, now)).collect();
         match self.apply(engine, &changes, now) {
             Ok(rejected) if rejected.is_empty() => self.made_room(&changes, again),
             Ok(rejected) => self.wait_for(rejected, again),
@@ -118,9 +133,10 @@ impl Effect {
         }
     }
 
-    /// Why `prefix` is not in the kernel as intended, if it waits.
-    pub(super) fn refusal(&self, prefix: &IpNet) -> Option<&FirewallError> {
-        self.trouble.as_ref().filter(|trouble| trouble.waiting.contains(prefix)).map(|trouble| &trouble.error)
+    /// Why a target of `ban` is not in the kernel as intended, if one waits.
+    pub(super) fn refusal(&self, ban: &Ban) -> Option<&FirewallError> {
+        let waits = |trouble: &&Trouble| intent::targets(ban).any(|target| trouble.waiting.contains(&target));
+        self.trouble.as_ref().filter(waits).map(|trouble| &trouble.error)
     }
 
     /// Takes the rules of unused sets away; and if somebody took away what should be there, puts it back.
@@ -141,13 +157,14 @@ impl Effect {
         let waiting = self.trouble.as_ref().map(|trouble| &trouble.waiting);
         let bans = engine.bans();
         let step = (bans.len() / SAMPLE).max(1);
-        for prefix in bans
-            .prefixes()
+        for target in bans
+            .iter()
             .step_by(step)
-            .filter(|prefix| waiting.is_none_or(|waiting| !waiting.contains(prefix)))
+            .flat_map(intent::targets)
+            .filter(|target| waiting.is_none_or(|waiting| !waiting.contains(target)))
         {
-            let in_a_ruled_set = Firewall::set_for(*prefix).is_ok_and(|set| ruled.contains(&set));
-            if !in_a_ruled_set || self.firewall.contains(*prefix)?.is_none() {
+            let in_a_ruled_set = Firewall::set_for(target).is_ok_and(|set| ruled.contains(&set));
+            if !in_a_ruled_set || self.firewall.contains(target)?.is_none() {
                 return Ok(false);
             }
         }
@@ -164,7 +181,7 @@ impl Effect {
         self.trouble.as_ref().map(|trouble| trouble.error.to_string())
     }
 
-    /// How many prefixes wait for the kernel.
+    /// How many targets wait for the kernel.
     pub(super) fn pending(&self) -> usize {
         self.dirty.len() + self.trouble.as_ref().map_or(0, |trouble| trouble.waiting.len())
     }
@@ -188,14 +205,14 @@ impl Effect {
 
     /// Keeps what was rejected until it is asked again.
     fn wait_for(&mut self, rejected: Vec<Rejected>, again: bool) {
-        let prefixes = rejected.iter().map(|rejected| rejected.change.prefix()).collect();
+        let targets = rejected.iter().map(|rejected| rejected.change.target()).collect();
         if let Some(first) = rejected.into_iter().next() {
-            self.wait(prefixes, &first.error, again);
+            self.wait(targets, &first.error, again);
         }
     }
 
     /// Keeps what was refused until it is asked `again`; said once for as long as it lasts.
-    fn wait(&mut self, mut refused: BTreeSet<IpNet>, error: &FirewallError, again: bool) {
+    fn wait(&mut self, mut refused: BTreeSet<Target>, error: &FirewallError, again: bool) {
         let mut next = Instant::now() + RETRY;
         match self.trouble.take() {
             Some(mut before) => {
@@ -238,11 +255,24 @@ impl Effect {
         }
     }
 
+    /// Writes every ban of a network of an unusual length.
+    fn replace_ranges(&mut self, engine: &Engine, now: Timestamp) -> Result<(), FirewallError> {
+        match self.firewall.replace_ranges(&intent::ranges(engine, now)) {
+            Err(error) if error.is_missing() => self.make_again(engine, now),
+            result => result,
+        }
+    }
+
     /// Makes the table again, with every ban in force.
     fn make_again(&mut self, engine: &Engine, now: Timestamp) -> Result<(), FirewallError> {
         tracing::warn!("somebody changed the table inet kban: making it again with every ban in force");
         self.firewall.set_up(&engine.allowed())?;
-        let all: Vec<Change> = engine.bans().prefixes().map(|prefix| change(engine, *prefix, now)).collect();
+        let (ranges, others): (Vec<Target>, Vec<Target>) =
+            intent::all(engine).into_iter().partition(intent::is_range);
+        if !ranges.is_empty() {
+            self.firewall.replace_ranges(&intent::ranges(engine, now))?;
+        }
+        let all: Vec<Change> = others.into_iter().map(|target| intent::change(engine, target, now)).collect();
         let rejected = self.firewall.apply(&all)?;
         self.wait_for(rejected, false);
         Ok(())
@@ -250,19 +280,10 @@ impl Effect {
 }
 
 impl Trouble {
-    /// Whether a change of `prefix` has to wait: a ban for the set that is full. Lifting makes room.
-    fn holds_up(&self, prefix: &IpNet, engine: &Engine, now: Timestamp) -> bool {
+    /// Whether a change of `target` has to wait: a ban for the set that is full. Lifting makes room.
+    fn holds_up(&self, target: &Target, engine: &Engine, now: Timestamp) -> bool {
         self.full.is_some()
-            && Firewall::set_for(*prefix).ok() == self.full
-            && engine.remaining(prefix, now) != Remaining::Nothing
-    }
-}
-
-/// What the kernel has to do about one prefix.
-fn change(engine: &Engine, prefix: IpNet, now: Timestamp) -> Change {
-    match engine.remaining(&prefix, now) {
-        Remaining::Nothing => Change::Lift { prefix },
-        Remaining::For(left) => Change::Ban { prefix, left: Some(left) },
-        Remaining::Forever => Change::Ban { prefix, left: None },
+            && Firewall::set_for(*target).ok() == self.full
+            && intent::remaining(engine, target, now) != Remaining::Nothing
     }
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod effect;
+mod intent;
 mod log;
 mod options;
 mod own;

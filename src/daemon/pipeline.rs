@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::effect::Effect;
+use super::intent;
 use super::trail::Trail;
 use crate::config::plan::{JailPlan, Plan};
 use crate::filter::{Clock, Filter, Scanner};
-use crate::firewall::FirewallError;
-use crate::jail::engine::{ByHand, Engine, JailId, Judgement, Refusal};
-use crate::jail::target::folded;
+use crate::firewall::{FirewallError, Target};
+use crate::jail::by_hand::{ByHand, Refusal};
+use crate::jail::engine::{Engine, JailId, Judgement};
 use crate::jail::{Ban, Ending, Verdict, shown};
 use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus};
 use crate::store::Store;
@@ -125,6 +125,8 @@ impl Pipeline {
                 Judgement::StillHeard(prefix) => heard.push(prefix),
             }
         });
+        let heard: Vec<Target> =
+            heard.iter().flat_map(|prefix| self.engine.bans().of(prefix)).flat_map(intent::targets).collect();
         self.effect.doubt(heard);
         self.store.note_reading(&feed.path, trail.advance(block, now));
         self.take(&verdicts, now);
@@ -144,7 +146,7 @@ impl Pipeline {
 
     /// Makes verdicts true: in the kernel, in the store, in the log.
     pub(super) fn take(&mut self, verdicts: &[Verdict], now: Timestamp) {
-        self.effect.doubt(verdicts.iter().map(|verdict| verdict.ban().prefix));
+        self.effect.doubt(verdicts.iter().flat_map(|verdict| intent::targets(verdict.ban())));
         self.settle(now);
         self.tell(verdicts);
     }
@@ -157,15 +159,16 @@ impl Pipeline {
 
     /// Bans by hand: in the kernel when this returns, or everything is as it was.
     pub(super) fn ban_by_hand(&mut self, wanted: &ByHand<'_>, now: Timestamp) -> Result<Ban, NotBanned> {
-        let before = self.engine.bans().of(&IpNet::from(folded(wanted.address))).to_vec();
+        let before = self.engine.bans().of(&wanted.folded()).to_vec();
         let verdict = self.engine.ban(wanted, now).map_err(NotBanned::Refused)?;
         let ban = verdict.ban().clone();
-        self.effect.doubt([ban.prefix]);
+        // A ban that this one replaces may have closed other ports.
+        self.effect.doubt(before.iter().chain([&ban]).flat_map(intent::targets));
         self.settle(now);
-        if let Some(error) = self.effect.refusal(&ban.prefix).cloned() {
+        if let Some(error) = self.effect.refusal(&ban).cloned() {
             self.engine.put_back(&ban.prefix, before);
             // Whatever became of it in the kernel is put right as well.
-            self.effect.doubt([ban.prefix]);
+            self.effect.doubt(intent::targets(&ban));
             self.settle(now);
             return Err(NotBanned::Kernel(error));
         }
@@ -176,7 +179,7 @@ impl Pipeline {
     /// Lifts bans by hand. An error if the kernel has not let go of somebody yet; it is asked again.
     pub(super) fn unban_by_hand(&mut self, lifted: &[Verdict], now: Timestamp) -> Result<(), FirewallError> {
         self.take(lifted, now);
-        let waits = |verdict: &Verdict| self.effect.refusal(&verdict.ban().prefix).cloned();
+        let waits = |verdict: &Verdict| self.effect.refusal(verdict.ban()).cloned();
         lifted.iter().find_map(waits).map_or(Ok(()), Err)
     }
 
@@ -185,7 +188,7 @@ impl Pipeline {
         let lifted = self.engine.unban(None, |_| true, Ending::ByHand);
         let emptied = self.effect.empty(&self.engine, now);
         if emptied.is_err() {
-            self.effect.doubt(lifted.iter().map(|verdict| verdict.ban().prefix));
+            self.effect.doubt(lifted.iter().flat_map(|verdict| intent::targets(verdict.ban())));
         }
         self.tell(&lifted);
         emptied.map(|()| lifted.len())

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::firewall::Element;
+use super::intent;
+use crate::firewall::{Element, Target};
 use crate::jail::engine::Engine;
 use crate::jail::{ADOPTED, Ban, Ending, Verdict};
 
@@ -39,17 +40,22 @@ pub(super) fn restore(engine: &mut Engine, memory: Vec<Ban>, kernel: &[Element],
     let (jail, source): (Arc<str>, Arc<str>) = (ADOPTED.into(), "kernel".into());
     let reason: Arc<str> = "found in the kernel at start".into();
     for element in kernel {
-        if engine.bans().end(&element.prefix).is_some() || ended.contains(&element.prefix) {
+        let Target { prefix, service } = element.target;
+        let known = |ban: &Ban| ban.prefix.contains(&prefix) && ban.closes().any(|closed| closed == service);
+        let covered = engine.bans().end(&prefix, service).is_some()
+            || (intent::is_range(&element.target) && engine.bans().iter().any(known));
+        if covered || ended.contains(&prefix) {
             continue;
         }
         engine.restore(Ban {
-            prefix: element.prefix,
+            prefix,
             jail: Arc::clone(&jail),
             since: now,
             until: element.left.map(|left| now.saturating_add(left).unwrap_or(Timestamp::MAX)),
             count: 1,
             source: Arc::clone(&source),
             reason: Arc::clone(&reason),
+            services: service.map(|service| [service].into()),
         });
         found.adopted += 1;
     }
@@ -76,6 +82,7 @@ mod tests {
             count: 2,
             source: "auth.log".into(),
             reason: "".into(),
+            services: None,
         }
     }
 
@@ -89,8 +96,10 @@ mod tests {
             remembered("192.0.2.5/32", MANUAL, 60),
         ];
         engine.configure(&Plan::of(Vec::new(), &["192.0.2.5/32"]));
-        let kernel = ["192.0.2.1/32", "192.0.2.3/32", "192.0.2.4/32"]
-            .map(|prefix| Element { prefix: prefix.parse().unwrap(), left: Some(Duration::from_secs(30)) });
+        let kernel = ["192.0.2.1/32", "192.0.2.3/32", "192.0.2.4/32"].map(|prefix| Element {
+            target: Target::from(prefix.parse::<ipnet::IpNet>().unwrap()),
+            left: Some(Duration::from_secs(30)),
+        });
         let found = restore(&mut engine, memory, &kernel, at(10));
         assert_eq!((found.remembered, found.adopted), (1, 1));
         let ended: Vec<_> = found.ended.iter().map(|verdict| verdict.ban().prefix.to_string()).collect();

@@ -10,9 +10,10 @@ use super::answer;
 use super::own;
 use super::pipeline::Pipeline;
 use super::start::WIDTH;
-use crate::config::plan::Plan;
+use crate::config::plan::{FirewallPlan, LogPlan, Plan};
 use crate::config::{self, Layout, Problem, Report};
 use crate::control::server::Call;
+use crate::firewall::{Log, Options, Reply};
 use crate::jail::engine::Engine;
 use crate::source::{self, Block, Sources};
 
@@ -91,13 +92,13 @@ impl Daemon {
         let lifted = self.pipeline.engine.configure(&plan);
         self.pipeline.take(&lifted, now);
         self.allow();
-        let (size, pipeline) = (plan.firewall.set_size, &mut self.pipeline);
-        if size != self.plan.firewall.set_size
-            && let Err(error) = pipeline.effect.resize(&pipeline.engine, size, now)
+        let pipeline = &mut self.pipeline;
+        if plan.firewall != self.plan.firewall
+            && let Err(error) = pipeline.effect.rebuild(&pipeline.engine, options(&plan.firewall), now)
         {
-            let warning = Problem::warning(format!("the kernel's sets keep their size: {error}"));
+            let warning = Problem::warning(format!("the kernel's table stays as it was: {error}"));
             plan.warnings.push(warning.help("reload again"));
-            plan.firewall = self.plan.firewall;
+            plan.firewall = self.plan.firewall.clone();
         }
         if plan.control != self.plan.control {
             let warning =
@@ -122,7 +123,11 @@ impl Daemon {
         self.note_beginnings();
         self.pipeline.engine.sweep(Timestamp::now(), SWEPT);
         let now = Timestamp::now();
-        if let Some(lifted) = self.pipeline.engine.set_own_addresses(own::addresses()) {
+        if let Some(lifted) = self
+            .pipeline
+            .engine
+            .set_own_addresses(own::addresses(), own::neighbours(&self.plan.firewall.protect))
+        {
             self.pipeline.take(&lifted, now);
             self.allow();
         }
@@ -139,10 +144,20 @@ impl Daemon {
     }
 }
 
+/// The table as the plan wants it.
+pub(super) fn options(plan: &FirewallPlan) -> Options {
+    Options {
+        set_size: plan.set_size,
+        reply: if plan.reject { Reply::Reject } else { Reply::Drop },
+        log: plan.log.clone().map(|LogPlan { group, prefix }| Log { group, prefix }),
+        interfaces: plan.interfaces.clone(),
+    }
+}
+
 /// An engine that knows the plan and the machine it runs on.
 pub(super) fn engine(plan: &Plan) -> Engine {
     let mut engine = Engine::new();
-    engine.set_own_addresses(own::addresses());
+    engine.set_own_addresses(own::addresses(), own::neighbours(&plan.firewall.protect));
     engine.configure(plan);
     engine
 }

@@ -12,7 +12,7 @@ use super::log;
 use super::options::Options;
 use super::pipeline::Pipeline;
 use super::restore::restore;
-use super::run::{Daemon, Signals, engine};
+use super::run::{Daemon, Signals, engine, options};
 use crate::config::{self, plan::Plan};
 use crate::control::server::{Server, ServerError};
 use crate::firewall::{Firewall, FirewallError};
@@ -74,17 +74,17 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(options: &Options, plan: Plan) -> Result<(), StartError> {
+async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     let mut signals = Signals::take()?;
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
     let (calls, requests) = mpsc::channel(CALLS);
-    let server = Server::start(&options.socket(), &plan.control.group, calls)?;
+    let server = Server::start(&typed.socket(), &plan.control.group, calls)?;
 
-    let (store, memory) = open_store(options);
+    let (store, memory) = open_store(typed);
     let mut engine = engine(&plan);
-    let mut firewall = Firewall::open(plan.firewall.set_size)?;
+    let mut firewall = Firewall::open(options(&plan.firewall))?;
     let kernel = firewall.set_up(&engine.allowed())?;
 
     let now = Timestamp::now();
@@ -101,14 +101,14 @@ async fn run(options: &Options, plan: Plan) -> Result<(), StartError> {
     let mut pipeline = Pipeline::new(engine, effect, store, memory.readings);
     pipeline.take(&found.ended, now);
 
-    let mut daemon = Daemon::new(options.layout(), plan, pipeline);
+    let mut daemon = Daemon::new(typed.layout(), plan, pipeline);
     let ended = daemon.run(&mut signals, requests).await;
 
     tracing::info!("stopping");
     daemon.note_beginnings();
     drop(server);
     let mut pipeline = daemon.pipeline;
-    let flushed = if options.flush_on_exit { pipeline.flush(Timestamp::now()) } else { Ok(()) };
+    let flushed = if typed.flush_on_exit { pipeline.flush(Timestamp::now()) } else { Ok(()) };
     pipeline.store.close();
     ended?;
     Ok(flushed?)

@@ -54,9 +54,9 @@ impl AllowLists {
                     name_set(attrs, set)?;
                     attrs.nest(NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
                         for interval in intervals {
-                            write_bound(list, interval.first, false)?;
+                            write_bound(list, interval.first, Some(None))?;
                             if let Some(after) = interval.after {
-                                write_bound(list, after, true)?;
+                                write_bound(list, after, None)?;
                             }
                         }
                         Ok(())

@@ -48,12 +48,12 @@ struct Planned {
 }
 
 impl Firewall {
-    /// Applies changes in as few transactions as possible; of several changes of one prefix the
+    /// Applies changes in as few transactions as possible; of several changes of one target the
     /// last one counts. A ban ends up with exactly its time left (not less than 20 ms), whether or not the
     /// prefix was banned before. A lift of what is not banned is done.
     ///
-    /// Returns the changes that the kernel refused by themselves (a full set, a prefix that no set
-    /// holds); the others are done.
+    /// Returns the changes that the kernel refused by themselves (a full set, a target that no set
+    /// holds, or a range: see [`Firewall::replace_ranges`]); the others are done.
     ///
     /// # Errors
     /// What concerns all changes: a missing privilege, table or kernel feature, or a broken talk
@@ -125,7 +125,7 @@ impl Firewall {
     ) -> Result<(), FirewallError> {
         let (mut there, mut new) = (Vec::new(), BTreeMap::<Set, Vec<Planned>>::new());
         for planned in planned {
-            match (self.contains(planned.change.prefix())?, planned.change) {
+            match (self.contains(planned.change.target())?, planned.change) {
                 (Some(_), _) => there.push(*planned),
                 (None, Change::Ban { .. }) => new.entry(planned.set).or_default().push(*planned),
                 (None, Change::Lift { .. }) => {}
@@ -181,14 +181,14 @@ impl Firewall {
                     tried += 1;
                 }
                 (Some(Errno::ENFILE), Some(set)) => {
-                    let size = self.table(attempt)?.sizes.get(&set).copied().unwrap_or(self.set_size);
+                    let size = self.table(attempt)?.sizes.get(&set).copied().unwrap_or(self.options.set_size);
                     return Err(FirewallError::Full { set, size, attempt });
                 }
                 _ => return Err(self.failure(attempt, reason)),
             }
         }
         if let (Some(opening), Some(table)) = (opening, &mut self.table) {
-            table.sizes.extend(opening.missing.iter().map(|set| (*set, self.set_size)));
+            table.sizes.extend(opening.missing.iter().map(|set| (*set, self.options.set_size)));
             table.used = opening.used;
         }
         Ok(())
@@ -207,13 +207,13 @@ impl Firewall {
         let mut entries = BTreeMap::<Set, Entries>::new();
         for planned in planned {
             match planned.change {
-                Change::Ban { prefix, left } => {
-                    entries.entry(planned.set).or_default().bans.push((prefix, left));
+                Change::Ban { target, left } => {
+                    entries.entry(planned.set).or_default().bans.push((target, left));
                 }
                 // What is not in a set that does not exist is lifted already.
                 Change::Lift { .. } if !table.sizes.contains_key(&planned.set) => {}
-                Change::Lift { prefix } => {
-                    entries.entry(planned.set).or_default().lifts.push((prefix, PLACEHOLDER));
+                Change::Lift { target } => {
+                    entries.entry(planned.set).or_default().lifts.push((target, PLACEHOLDER));
                 }
             }
         }
@@ -239,9 +239,9 @@ impl Firewall {
             let mut batch = self.socket.batch(None)?;
             if let Some(opening) = opening {
                 for set in &opening.missing {
-                    ruleset::add_set(&mut batch, *set, self.set_size)?;
+                    ruleset::add_set(&mut batch, *set, self.options.set_size)?;
                 }
-                rules::write_rules(&mut batch, opening.used.iter().copied(), opening.counter)?;
+                rules::write_rules(&mut batch, &self.options, opening.used.iter().copied(), opening.counter)?;
             }
             for (set, entries) in entries {
                 for (action, entries) in entries.actions() {
@@ -294,16 +294,17 @@ impl Entries {
     }
 }
 
-/// Finds the set of each change and keeps the last change of each prefix, in order.
+/// Finds the set of each change and keeps the last change of each target, in order.
 fn plan(changes: &[Change], rejected: &mut Vec<Rejected>) -> Vec<Planned> {
     let mut planned = Vec::with_capacity(changes.len());
     let mut seen = HashSet::with_capacity(changes.len());
     for change in changes.iter().rev() {
-        let prefix = change.prefix().trunc();
-        if !seen.insert(prefix) {
+        let target = change.target().trunc();
+        if !seen.insert(target) {
             continue;
         }
-        match Firewall::set_for(prefix) {
+        let set = Set::for_ban(target).filter(|set| !set.is_interval());
+        match set.ok_or(FirewallError::NoSet { target }) {
             Ok(set) => planned.push(Planned { change: *change, set, place: 0, of: 0 }),
             Err(error) => rejected.push(Rejected { change: *change, error }),
         }

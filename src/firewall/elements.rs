@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use smallvec::SmallVec;
 
 use super::netlink::NetlinkError;
 use super::netlink::attr::{AttrWriter, Attrs};
@@ -17,13 +18,14 @@ use super::netlink::constants::{
 };
 use super::netlink::message::Batch;
 use super::ruleset::TABLE;
-use super::{Element, Set};
+use super::{Element, Set, Target};
+use crate::service::{Protocol, Service};
 
-/// The most elements in one message: 900 of the longest are 46,800 bytes of the 65,535 that an
+/// The most elements in one message: 900 of the longest are 54,000 bytes of the 65,535 that an
 /// attribute can have.
 pub(crate) const PER_MESSAGE: usize = 900;
 /// The most bytes that one timed element takes in a message.
-pub(crate) const ELEMENT_MAX: usize = 52;
+pub(crate) const ELEMENT_MAX: usize = 60;
 /// The kernel counts in ticks of 1 to 10 ms. A timeout that it rounds down to zero ticks would be a
 /// permanent ban; Linux 6.18 rounds up, but older kernels are not relied upon to.
 const SHORTEST: Duration = Duration::from_millis(20);
@@ -38,7 +40,7 @@ pub(crate) enum Action {
 }
 
 /// An element to be written: whom, and for how long (`None`: until removed).
-pub(crate) type Entry = (IpNet, Option<Duration>);
+pub(crate) type Entry = (Target, Option<Duration>);
 
 /// Writes `entries` of `set` into as many messages as they need, and calls `written` with the
 /// sequence number of each.
@@ -57,9 +59,9 @@ pub(crate) fn write_elements(
         written(batch.push(kind, flags, |attrs| {
             name_set(attrs, set)?;
             attrs.nest(NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
-                entries.iter().try_for_each(|(prefix, left)| match action {
-                    Action::Delete => write_element(list, prefix.network(), None),
-                    Action::Add => write_element(list, prefix.network(), *left),
+                entries.iter().try_for_each(|(target, left)| match action {
+                    Action::Delete => write_element(list, *target, None),
+                    Action::Add => write_element(list, *target, *left),
                 })
             })
         })?);
@@ -79,38 +81,51 @@ pub(crate) fn name_set(attrs: &mut AttrWriter, set: Set) -> Result<(), NetlinkEr
 }
 
 /// Writes the attributes that ask for one element of `set`.
-pub(crate) fn name_element(attrs: &mut AttrWriter, set: Set, prefix: IpNet) -> Result<(), NetlinkError> {
+pub(crate) fn name_element(attrs: &mut AttrWriter, set: Set, target: Target) -> Result<(), NetlinkError> {
     name_set(attrs, set)?;
-    attrs.nest(NFTA_SET_ELEM_LIST_ELEMENTS, |list| write_element(list, prefix.network(), None))
+    attrs.nest(NFTA_SET_ELEM_LIST_ELEMENTS, |list| write_element(list, target, None))
 }
 
-fn write_element(list: &mut AttrWriter, key: IpAddr, left: Option<Duration>) -> Result<(), NetlinkError> {
+fn write_element(list: &mut AttrWriter, target: Target, left: Option<Duration>) -> Result<(), NetlinkError> {
     list.nest(NFTA_LIST_ELEM, |element| {
-        write_key(element, key)?;
-        if let Some(left) = left {
-            let left = milliseconds(left);
-            element.be64(NFTA_SET_ELEM_TIMEOUT, left)?;
-            element.be64(NFTA_SET_ELEM_EXPIRATION, left)?;
-        }
-        Ok(())
+        write_key(element, target.prefix.network(), target.service)?;
+        write_left(element, left)
     })
 }
 
-/// Writes one end of an interval: its first address, or the first one after it.
-pub(crate) fn write_bound(list: &mut AttrWriter, key: IpAddr, ends: bool) -> Result<(), NetlinkError> {
+/// Writes one end of an interval: its first address with its time, or the first one after it (`None`), which may
+/// carry none.
+pub(crate) fn write_bound(
+    list: &mut AttrWriter,
+    key: IpAddr,
+    begins: Option<Option<Duration>>,
+) -> Result<(), NetlinkError> {
     list.nest(NFTA_LIST_ELEM, |element| {
-        if ends {
+        if begins.is_none() {
             element.be32(NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END)?;
         }
-        write_key(element, key)
+        write_key(element, key, None)?;
+        write_left(element, begins.flatten())
     })
 }
 
-fn write_key(element: &mut AttrWriter, key: IpAddr) -> Result<(), NetlinkError> {
-    element.nest(NFTA_SET_ELEM_KEY, |data| match key {
-        IpAddr::V4(key) => data.bytes(NFTA_DATA_VALUE, &key.octets()),
-        IpAddr::V6(key) => data.bytes(NFTA_DATA_VALUE, &key.octets()),
-    })
+fn write_left(element: &mut AttrWriter, left: Option<Duration>) -> Result<(), NetlinkError> {
+    let Some(left) = left.map(milliseconds) else { return Ok(()) };
+    element.be64(NFTA_SET_ELEM_TIMEOUT, left)?;
+    element.be64(NFTA_SET_ELEM_EXPIRATION, left)
+}
+
+/// Writes an address, and the service behind it if there is one: each part fills up 4 bytes.
+fn write_key(element: &mut AttrWriter, key: IpAddr, service: Option<Service>) -> Result<(), NetlinkError> {
+    let mut bytes: SmallVec<[u8; 24]> = match key {
+        IpAddr::V4(key) => key.octets().into_iter().collect(),
+        IpAddr::V6(key) => key.octets().into_iter().collect(),
+    };
+    if let Some(Service { protocol, port }) = service {
+        let [high, low] = port.to_be_bytes();
+        bytes.extend([protocol.number(), 0, 0, 0, high, low, 0, 0]);
+    }
+    element.nest(NFTA_SET_ELEM_KEY, |data| data.bytes(NFTA_DATA_VALUE, &bytes))
 }
 
 /// Rounds up: a ban must not end early, and never become nothing.
@@ -122,21 +137,37 @@ fn milliseconds(left: Duration) -> u64 {
 /// Reads the elements of one message about `set` and adds them to `found`.
 pub(crate) fn read_elements(set: Set, attrs: &[u8], found: &mut Vec<Element>) -> Result<(), NetlinkError> {
     for element in Attrs::new(attrs).nested(NFTA_SET_ELEM_LIST_ELEMENTS)? {
-        found.push(read_element(set, Attrs::new(element?.value))?);
+        found.extend(read_element(set, Attrs::new(element?.value))?);
     }
     Ok(())
 }
 
-fn read_element(set: Set, element: Attrs<'_>) -> Result<Element, NetlinkError> {
-    let key = element.nested(NFTA_SET_ELEM_KEY)?.find(NFTA_DATA_VALUE)?.ok_or(NetlinkError::Malformed)?;
-    let address = address(key).ok_or(NetlinkError::Malformed)?;
-    let length = set.prefix_len().ok_or(NetlinkError::Malformed)?;
-    let prefix = IpNet::new(address, length).map_err(|_| NetlinkError::Malformed)?;
-    let left = element.be64(NFTA_SET_ELEM_EXPIRATION)?.map(Duration::from_millis);
-    Ok(Element { prefix, left })
+/// One element; none if somebody else put in a protocol that has no ports.
+fn read_element(set: Set, element: Attrs<'_>) -> Result<Option<Element>, NetlinkError> {
+    let malformed = || NetlinkError::Malformed;
+    let (key, left) = read_key(element)?;
+    let (host, rest) = key.split_at_checked(set.family().address_len().into()).ok_or_else(malformed)?;
+    let service = match (set.has_service(), rest) {
+        (false, []) => None,
+        (true, [protocol, _, _, _, high, low, _, _]) => {
+            let Some(protocol) = Protocol::numbered(*protocol) else { return Ok(None) };
+            Some(Service { protocol, port: u16::from_be_bytes([*high, *low]) })
+        }
+        _ => return Err(malformed()),
+    };
+    let address = address(host).ok_or_else(malformed)?;
+    let length = set.prefix_len().ok_or_else(malformed)?;
+    let prefix = IpNet::new(address, length).map_err(|_| malformed())?;
+    Ok(Some(Element { target: Target { prefix, service }, left }))
 }
 
-fn address(key: &[u8]) -> Option<IpAddr> {
+/// An element's key and the time that is left to it.
+pub(crate) fn read_key(element: Attrs<'_>) -> Result<(&[u8], Option<Duration>), NetlinkError> {
+    let key = element.nested(NFTA_SET_ELEM_KEY)?.find(NFTA_DATA_VALUE)?.ok_or(NetlinkError::Malformed)?;
+    Ok((key, element.be64(NFTA_SET_ELEM_EXPIRATION)?.map(Duration::from_millis)))
+}
+
+pub(crate) fn address(key: &[u8]) -> Option<IpAddr> {
     if let Ok(octets) = <[u8; 4]>::try_from(key) {
         return Some(Ipv4Addr::from(octets).into());
     }

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use ipnet::IpNet;
 use nix::errno::Errno;
 
-use super::Set;
 use super::netlink::NetlinkError;
+use super::{Set, Target};
 
 /// What was being done when an error came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +30,13 @@ pub enum Attempt {
     /// Listing the elements of a set.
     List(Set),
     /// Asking for one element.
-    Ask(IpNet),
+    Ask(Target),
     /// Removing the rules of sets that have become empty.
     Tidy,
     /// Removing all bans.
     Empty,
+    /// Writing bans of networks of unusual lengths.
+    Ranges,
     /// Removing the table.
     Remove,
 }
@@ -54,9 +55,10 @@ impl fmt::Display for Attempt {
             }
             Self::Allow => write!(f, "replacing the allow lists in table inet kban"),
             Self::List(set) => write!(f, "listing set {set} of table inet kban"),
-            Self::Ask(prefix) => write!(f, "asking for {prefix} in table inet kban"),
+            Self::Ask(target) => write!(f, "asking for {target} in table inet kban"),
             Self::Tidy => write!(f, "removing unused rules from table inet kban"),
             Self::Empty => write!(f, "removing all bans from table inet kban"),
+            Self::Ranges => write!(f, "writing the ranges of table inet kban"),
             Self::Remove => write!(f, "removing table inet kban"),
         }
     }
@@ -110,14 +112,14 @@ pub enum FirewallError {
         /// What was being done.
         attempt: Attempt,
     },
-    /// No set holds prefixes of this length.
+    /// No set holds such a target.
     #[error(
-        "{prefix} cannot be banned: there are sets for IPv4 addresses (/32) and for IPv6 addresses (/128) and \
-         networks of /64, /56 and /48; ban those that {prefix} consists of"
+        "{target} cannot be banned: single ports can be closed to IPv4 addresses and networks of /24, and to IPv6 \
+         addresses and networks of /64, /56 and /48; everything is too much in any case"
     )]
     NoSet {
-        /// Which prefix.
-        prefix: IpNet,
+        /// Which target.
+        target: Target,
     },
     /// The kernel refused for another reason.
     #[error(
@@ -205,7 +207,11 @@ mod tests {
             [Errno::EPERM, Errno::ENOENT, Errno::EOPNOTSUPP, Errno::ERANGE, Errno::EINVAL]
                 .into_iter()
                 .map(refused)
-                .chain([full, FirewallError::NoSet { prefix: "10.0.0.0/8".parse().unwrap() }, lost])
+                .chain([
+                    full,
+                    FirewallError::NoSet { target: "0.0.0.0/0".parse::<ipnet::IpNet>().unwrap().into() },
+                    lost,
+                ])
                 .map(|error| error.to_string())
                 .collect();
         insta::assert_snapshot!(sentences.join("\n"));

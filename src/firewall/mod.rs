@@ -6,6 +6,7 @@
 //! - [`Set`]: which set holds which prefix
 //! - `elements`, `allow`, `rules`, `ruleset`: how sets, elements and rules are written and read
 //! - `setup`: the table as a whole, created, adopted or repaired
+//! - `ranges`: banned networks of unusual lengths
 //! - `apply`: changes in transactions, and what becomes of those that the kernel refuses
 //! - `netlink`: the wire
 //!
@@ -20,10 +21,14 @@ mod apply;
 mod elements;
 mod error;
 mod netlink;
+mod options;
+mod ranges;
+mod replies;
 mod rules;
 mod ruleset;
 mod set;
 mod setup;
+mod target;
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +41,9 @@ use ipnet::IpNet;
 pub use apply::Rejected;
 pub use error::{Attempt, FirewallError};
 pub use netlink::{NetlinkError, Step};
+pub use options::{Log, Options, Reply};
 pub use set::Set;
+pub use target::Target;
 
 use allow::AllowLists;
 use elements::{flush, name_element, name_set, read_elements};
@@ -44,28 +51,28 @@ use netlink::constants::{NFT_MSG_GETSETELEM, NFTA_SET_ELEM_LIST_ELEMENTS};
 use netlink::socket::{Dump, Socket};
 use ruleset::Table;
 
-/// One step from the kernel's state to the intent. Prefixes are canonical (no host bits).
+/// One step from the kernel's state to the intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// Drop packets from `prefix` for `left` (`None`: until removed).
+    /// Drop the packets of `target` for `left` (`None`: until removed).
     Ban {
         /// Whom.
-        prefix: IpNet,
+        target: Target,
         /// Time until the kernel drops the element by itself; `None` is permanent.
         left: Option<Duration>,
     },
-    /// Let `prefix` through again; no error if it is not there (any more).
+    /// Let `target` through again; no error if it is not there (any more).
     Lift {
         /// Whom.
-        prefix: IpNet,
+        target: Target,
     },
 }
 
 impl Change {
     /// Whom the change is about.
-    pub fn prefix(&self) -> IpNet {
+    pub fn target(&self) -> Target {
         match self {
-            Self::Ban { prefix, .. } | Self::Lift { prefix } => *prefix,
+            Self::Ban { target, .. } | Self::Lift { target } => *target,
         }
     }
 }
@@ -74,7 +81,7 @@ impl Change {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Element {
     /// Whose packets are dropped.
-    pub prefix: IpNet,
+    pub target: Target,
     /// Time left by the kernel's own clock; `None` is permanent.
     pub left: Option<Duration>,
 }
@@ -97,21 +104,20 @@ const LIST_ATTEMPTS: usize = 8;
 /// that keeps each transaction whole.
 pub struct Firewall {
     socket: Socket,
-    set_size: u32,
+    options: Options,
     /// What is there of the table, as far as known: read when it is first needed, and forgotten
     /// when the kernel says otherwise.
     table: Option<Table>,
 }
 
 impl Firewall {
-    /// Opens a socket to the kernel; reads and writes nothing. `set_size` is the most elements that
-    /// each set of bans is to hold. A missing privilege shows at first use, not here.
+    /// Opens a socket to the kernel; reads and writes nothing. A missing privilege shows at first use, not here.
     ///
     /// # Errors
     /// When the kernel has no netfilter sockets, or the process no descriptors left.
-    pub fn open(set_size: u32) -> Result<Self, FirewallError> {
+    pub fn open(options: Options) -> Result<Self, FirewallError> {
         let socket = Socket::open().map_err(|reason| FirewallError::of(Attempt::Open, reason))?;
-        Ok(Self { socket, set_size, table: None })
+        Ok(Self { socket, options, table: None })
     }
 
     /// As [`Firewall::open`], to read what is there and to take away from it, but not to create anything.
@@ -119,15 +125,15 @@ impl Firewall {
     /// # Errors
     /// As [`Firewall::open`].
     pub fn open_existing() -> Result<Self, FirewallError> {
-        Self::open(0)
+        Self::open(Options::sized(0))
     }
 
-    /// The set that holds bans of `prefix`.
+    /// The set that holds bans of `target`.
     ///
     /// # Errors
     /// [`FirewallError::NoSet`] if none does.
-    pub fn set_for(prefix: IpNet) -> Result<Set, FirewallError> {
-        Set::for_ban(prefix).ok_or(FirewallError::NoSet { prefix })
+    pub fn set_for(target: Target) -> Result<Set, FirewallError> {
+        Set::for_ban(target).ok_or(FirewallError::NoSet { target })
     }
 
     /// Replaces the allow lists in one transaction: packets from these prefixes are never dropped,
@@ -145,7 +151,7 @@ impl Firewall {
         let written = self.socket.batch(None).and_then(|mut batch| {
             allow.write(&mut batch)?;
             if used != table.used {
-                rules::write_rules(&mut batch, used.iter().copied(), counter)?;
+                rules::write_rules(&mut batch, &self.options, used.iter().copied(), counter)?;
             }
             self.socket.commit(batch)
         });
@@ -164,24 +170,31 @@ impl Firewall {
         self.list(Set::BANS)
     }
 
-    /// The kernel's element of exactly `prefix`, if there is one.
+    /// The kernel's element of exactly `target`, if there is one; of a network of an unusual length, any part of it.
     ///
     /// # Errors
     /// [`FirewallError::NoSet`]; [`FirewallError::is_missing`] if there is no table.
-    pub fn contains(&mut self, prefix: IpNet) -> Result<Option<Element>, FirewallError> {
-        let prefix = prefix.trunc();
-        let attempt = Attempt::Ask(prefix);
-        let set = Self::set_for(prefix)?;
+    pub fn contains(&mut self, target: Target) -> Result<Option<Element>, FirewallError> {
+        let target = target.trunc();
+        let attempt = Attempt::Ask(target);
+        let set = Self::set_for(target)?;
+        if set.is_interval() {
+            self.check_there(attempt)?;
+            let ranges = self.list([set])?.into_iter();
+            return Ok(ranges.into_iter().find(|range| {
+                range.target.prefix.contains(&target.prefix) || target.prefix.contains(&range.target.prefix)
+            }));
+        }
         let found = self.socket.get(
             NFT_MSG_GETSETELEM,
-            |attrs| name_element(attrs, set, prefix),
+            |attrs| name_element(attrs, set, target),
             |attrs| {
                 let mut found = Vec::new();
                 read_elements(set, attrs, &mut found).map(|()| found)
             },
         );
         match found.map_err(|reason| FirewallError::of(attempt, reason))? {
-            Some(found) => Ok(found.into_iter().find(|element| element.prefix == prefix)),
+            Some(found) => Ok(found.into_iter().find(|element| element.target == target)),
             None => self.check_there(attempt).map(|()| None),
         }
     }
@@ -234,8 +247,8 @@ impl Firewall {
         let counter = self.dropped()?;
         table.used.retain(|set| !empty.contains(set));
         let written = self.socket.batch(None).and_then(|mut batch| {
-            rules::write_rules(&mut batch, table.used.iter().copied(), counter)?;
-            for set in empty.into_iter().filter(|set| set.is_masked()) {
+            rules::write_rules(&mut batch, &self.options, table.used.iter().copied(), counter)?;
+            for set in empty.into_iter().filter(|set| set.is_passing()) {
                 ruleset::delete_set(&mut batch, set)?;
                 table.sizes.remove(&set);
             }
@@ -293,6 +306,9 @@ impl Firewall {
     /// the kernel rearrange its hash table without a new one, in repetitions. Such a list is begun
     /// again; if the set never comes to rest, everything seen in any of the lists is returned.
     fn list_set(&mut self, set: Set) -> Result<Vec<Element>, NetlinkError> {
+        if set.is_interval() {
+            return self.list_ranges(set);
+        }
         let mut seen = BTreeMap::new();
         for _ in 0..LIST_ATTEMPTS {
             let mut found = Vec::new();
@@ -302,8 +318,8 @@ impl Firewall {
                 |attrs| read_elements(set, attrs, &mut found),
             )?;
             let Some(dump) = dump else { return Ok(Vec::new()) };
-            let distinct: BTreeMap<IpNet, Element> =
-                found.iter().map(|element| (element.prefix, *element)).collect();
+            let distinct: BTreeMap<Target, Element> =
+                found.iter().map(|element| (element.target, *element)).collect();
             if dump == Dump::Whole && distinct.len() == found.len() {
                 return Ok(found);
             }

@@ -6,8 +6,9 @@
 use super::netlink::NetlinkError;
 use super::netlink::attr::{AttrWriter, Attrs};
 use super::netlink::constants::{
-    NF_ACCEPT, NF_DROP, NFPROTO_IPV4, NFPROTO_IPV6, NFT_CMP_EQ, NFT_GOTO, NFT_META_NFPROTO, NFT_MSG_DELRULE,
-    NFT_MSG_NEWRULE, NFT_PAYLOAD_NETWORK_HEADER, NFT_REG_1, NFT_REG_VERDICT, NFTA_BITWISE_DREG,
+    NF_ACCEPT, NF_DROP, NFPROTO_IPV4, NFPROTO_IPV6, NFT_CMP_EQ, NFT_GOTO, NFT_JUMP, NFT_META_IIFNAME,
+    NFT_META_L4PROTO, NFT_META_NFPROTO, NFT_MSG_DELRULE, NFT_MSG_NEWRULE, NFT_PAYLOAD_NETWORK_HEADER,
+    NFT_PAYLOAD_TRANSPORT_HEADER, NFT_REG_1, NFT_REG_VERDICT, NFT_REG32_00, NFTA_BITWISE_DREG,
     NFTA_BITWISE_LEN, NFTA_BITWISE_MASK, NFTA_BITWISE_SREG, NFTA_BITWISE_XOR, NFTA_CMP_DATA, NFTA_CMP_OP,
     NFTA_CMP_SREG, NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS, NFTA_DATA_VALUE, NFTA_DATA_VERDICT,
     NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_IMMEDIATE_DATA, NFTA_IMMEDIATE_DREG, NFTA_LIST_ELEM,
@@ -16,37 +17,57 @@ use super::netlink::constants::{
     NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE, NLM_F_APPEND, NLM_F_CREATE,
 };
 use super::netlink::message::Batch;
-use super::ruleset::{OFFENDER, PREROUTING, TABLE};
+use super::ruleset::{OFFENDER, PREROUTING, SOURCE, TABLE};
 use super::set::Family;
-use super::{Counter, Set};
+use super::{Counter, Options, Reply, Set, replies};
 
 /// Where the source address lies in an IPv4 header, in bytes (RFC 791).
 const IPV4_SOURCE: u32 = 12;
 /// Where the source address lies in an IPv6 header, in bytes (RFC 8200).
 const IPV6_SOURCE: u32 = 8;
+/// The longest name of an interface with its NUL, in bytes (`IFNAMSIZ`, linux/if.h).
+const INTERFACE_NAME: usize = 16;
+/// Where the destination port lies in the headers of TCP, UDP, DCCP and SCTP, in bytes.
+const PORT_OFFSET: u32 = 2;
 
-/// Writes the rules of both chains anew: one for each set in `used`, which may be sets of bans and
+/// Writes the rules of all chains anew: one for each set in `used`, which may be sets of bans and
 /// allow lists. The counter goes on from `counter`.
 ///
 /// ```text
-/// chain prerouting:  ip saddr @host4 goto offender
-///                    ip6 saddr & ffff:ffff:ffff:ffff:: == @net6_64 goto offender
+/// chain prerouting:  iifname "ppp*" jump source        where interfaces are named; else as chain source
+/// chain source:      ip saddr @host4 goto offender
+///                    ip6 saddr & ffff:ffff:ffff:ffff:: @net6_64 goto offender
+///                    ip saddr . meta l4proto . th dport @port4 goto offender
 /// chain offender:    ip saddr @allow4 accept
-///                    counter drop
+///                    limit rate 10/second burst 20 packets log prefix "kban: "
+///                    counter drop                      or, with the verdict reject:
+///                    counter
+///                    meta l4proto tcp reject with tcp reset
+///                    reject with icmpx admin-prohibited
 /// ```
 ///
 /// The allow lists are looked up on the hit path only: whoever is not banned pays nothing for them.
 pub(crate) fn write_rules(
     batch: &mut Batch,
+    options: &Options,
     used: impl IntoIterator<Item = Set>,
     counter: Counter,
 ) -> Result<(), NetlinkError> {
     let (bans, allow): (Vec<Set>, Vec<Set>) = used.into_iter().partition(|set| set.is_ban());
-    for chain in [PREROUTING, OFFENDER] {
+    let source = if options.interfaces.is_empty() { PREROUTING } else { SOURCE };
+    let chains: &[&str] =
+        if source == SOURCE { &[PREROUTING, SOURCE, OFFENDER] } else { &[PREROUTING, OFFENDER] };
+    for chain in chains {
         batch.push(NFT_MSG_DELRULE, 0, |attrs| name_chain(attrs, chain))?;
     }
-    for set in bans {
+    for interface in &options.interfaces {
         append(batch, PREROUTING, |rule| {
+            match_interface(rule, interface)?;
+            verdict(rule, NFT_JUMP, Some(SOURCE))
+        })?;
+    }
+    for set in bans {
+        append(batch, source, |rule| {
             match_source(rule, set)?;
             verdict(rule, NFT_GOTO, Some(OFFENDER))
         })?;
@@ -57,13 +78,24 @@ pub(crate) fn write_rules(
             verdict(rule, NF_ACCEPT, None)
         })?;
     }
+    if let Some(log) = &options.log {
+        append(batch, OFFENDER, |rule| replies::log(rule, log))?;
+    }
     append(batch, OFFENDER, |rule| {
         expression(rule, "counter", |data| {
             data.be64(NFTA_COUNTER_BYTES, counter.bytes)?;
             data.be64(NFTA_COUNTER_PACKETS, counter.packets)
         })?;
-        verdict(rule, NF_DROP, None)
-    })
+        match options.reply {
+            Reply::Drop => verdict(rule, NF_DROP, None),
+            Reply::Reject => Ok(()),
+        }
+    })?;
+    if options.reply == Reply::Reject {
+        append(batch, OFFENDER, replies::reset)?;
+        append(batch, OFFENDER, replies::refuse)?;
+    }
+    Ok(())
 }
 
 /// Writes the attributes that name a chain's rules.
@@ -84,7 +116,7 @@ fn append(
     appended.map(drop)
 }
 
-fn expression(
+pub(super) fn expression(
     rule: &mut AttrWriter,
     name: &str,
     data: impl FnOnce(&mut AttrWriter) -> Result<(), NetlinkError>,
@@ -95,22 +127,44 @@ fn expression(
     })
 }
 
-/// `ip saddr @set`, `ip6 saddr @set`, `ip6 saddr & mask == @set`.
+/// `iifname "wan0"`, `iifname "ppp*"`.
+fn match_interface(rule: &mut AttrWriter, interface: &str) -> Result<(), NetlinkError> {
+    let mut name = [0; INTERFACE_NAME];
+    let wanted = interface.strip_suffix('*').unwrap_or(interface);
+    for (place, byte) in name.iter_mut().zip(wanted.bytes()) {
+        *place = byte;
+    }
+    let compared = if interface.ends_with('*') { name.get(..wanted.len()).unwrap_or(&name) } else { &name };
+    load_meta(rule, NFT_META_IIFNAME)?;
+    equals(rule, compared)
+}
+
+/// Loads what is known of the packet, beside its bytes, into register 1.
+pub(super) fn load_meta(rule: &mut AttrWriter, key: u32) -> Result<(), NetlinkError> {
+    expression(rule, "meta", |data| {
+        data.be32(NFTA_META_KEY, key)?;
+        data.be32(NFTA_META_DREG, NFT_REG_1)
+    })
+}
+
+/// Goes on only if register 1 begins with `value`.
+pub(super) fn equals(rule: &mut AttrWriter, value: &[u8]) -> Result<(), NetlinkError> {
+    expression(rule, "cmp", |data| {
+        data.be32(NFTA_CMP_SREG, NFT_REG_1)?;
+        data.be32(NFTA_CMP_OP, NFT_CMP_EQ)?;
+        data.nest(NFTA_CMP_DATA, |data| data.bytes(NFTA_DATA_VALUE, value))
+    })
+}
+
+/// `ip saddr @set`, `ip6 saddr & mask @set`, `ip saddr . meta l4proto . th dport @set`.
 fn match_source(rule: &mut AttrWriter, set: Set) -> Result<(), NetlinkError> {
     let (protocol, offset) = match set.family() {
         Family::V4 => (NFPROTO_IPV4, IPV4_SOURCE),
         Family::V6 => (NFPROTO_IPV6, IPV6_SOURCE),
     };
-    let length = u32::from(set.family().key_len());
-    expression(rule, "meta", |data| {
-        data.be32(NFTA_META_KEY, NFT_META_NFPROTO)?;
-        data.be32(NFTA_META_DREG, NFT_REG_1)
-    })?;
-    expression(rule, "cmp", |data| {
-        data.be32(NFTA_CMP_SREG, NFT_REG_1)?;
-        data.be32(NFTA_CMP_OP, NFT_CMP_EQ)?;
-        data.nest(NFTA_CMP_DATA, |value| value.bytes(NFTA_DATA_VALUE, &[protocol]))
-    })?;
+    let length = u32::from(set.family().address_len());
+    load_meta(rule, NFT_META_NFPROTO)?;
+    equals(rule, &[protocol])?;
     expression(rule, "payload", |data| {
         data.be32(NFTA_PAYLOAD_DREG, NFT_REG_1)?;
         data.be32(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER)?;
@@ -118,7 +172,10 @@ fn match_source(rule: &mut AttrWriter, set: Set) -> Result<(), NetlinkError> {
         data.be32(NFTA_PAYLOAD_LEN, length)
     })?;
     if let (true, Some(bits)) = (set.is_masked(), set.prefix_len()) {
-        mask(rule, bits)?;
+        mask(rule, set.family(), bits)?;
+    }
+    if set.has_service() {
+        load_service(rule, NFT_REG32_00 + length / 4)?;
     }
     expression(rule, "lookup", |data| {
         data.be32(NFTA_LOOKUP_SREG, NFT_REG_1)?;
@@ -126,15 +183,34 @@ fn match_source(rule: &mut AttrWriter, set: Set) -> Result<(), NetlinkError> {
     })
 }
 
-/// Keeps the first `bits` of the IPv6 address in the register.
-fn mask(rule: &mut AttrWriter, bits: u8) -> Result<(), NetlinkError> {
-    let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+/// Keeps the first `bits` of the address in the register.
+fn mask(rule: &mut AttrWriter, family: Family, bits: u8) -> Result<(), NetlinkError> {
+    let length = family.address_len();
+    let all = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0).to_be_bytes();
+    let mask = all.get(..length.into()).unwrap_or(&all);
+    let zero = [0; 16];
+    let xor = zero.get(..length.into()).unwrap_or(&zero);
     expression(rule, "bitwise", |data| {
         data.be32(NFTA_BITWISE_SREG, NFT_REG_1)?;
         data.be32(NFTA_BITWISE_DREG, NFT_REG_1)?;
-        data.be32(NFTA_BITWISE_LEN, 16)?;
-        data.nest(NFTA_BITWISE_MASK, |value| value.bytes(NFTA_DATA_VALUE, &mask.to_be_bytes()))?;
-        data.nest(NFTA_BITWISE_XOR, |value| value.bytes(NFTA_DATA_VALUE, &[0; 16]))
+        data.be32(NFTA_BITWISE_LEN, length.into())?;
+        data.nest(NFTA_BITWISE_MASK, |value| value.bytes(NFTA_DATA_VALUE, mask))?;
+        data.nest(NFTA_BITWISE_XOR, |value| value.bytes(NFTA_DATA_VALUE, xor))
+    })
+}
+
+/// Loads protocol and destination port into the registers of 4 bytes from `register` on. A packet without a transport
+/// header (a later fragment) does not match.
+fn load_service(rule: &mut AttrWriter, register: u32) -> Result<(), NetlinkError> {
+    expression(rule, "meta", |data| {
+        data.be32(NFTA_META_KEY, NFT_META_L4PROTO)?;
+        data.be32(NFTA_META_DREG, register)
+    })?;
+    expression(rule, "payload", |data| {
+        data.be32(NFTA_PAYLOAD_DREG, register + 1)?;
+        data.be32(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER)?;
+        data.be32(NFTA_PAYLOAD_OFFSET, PORT_OFFSET)?;
+        data.be32(NFTA_PAYLOAD_LEN, 2)
     })
 }
 

@@ -3,10 +3,11 @@
 //! ```text
 //! table inet kban
 //!   set host4, host6             always there
-//!   set net6_64, ...             while they are used
+//!   set net4_24, port4, ...      while they are used
 //!   set allow4, allow6           always there
 //!   chain prerouting             hook prerouting, priority -310: before conntrack, and for
 //!                                containers and forwarded networks too
+//!   chain source                 if interfaces are named: what arrives there
 //!   chain offender               whom a set of bans holds ends up here
 //! ```
 
@@ -15,23 +16,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::netlink::NetlinkError;
 use super::netlink::attr::{AttrWriter, Attrs};
 use super::netlink::constants::{
-    NF_ACCEPT, NF_INET_PRE_ROUTING, NFT_MSG_DELSET, NFT_MSG_DELTABLE, NFT_MSG_GETCHAIN, NFT_MSG_GETGEN,
-    NFT_MSG_GETRULE, NFT_MSG_GETSET, NFT_MSG_GETTABLE, NFT_MSG_NEWCHAIN, NFT_MSG_NEWSET, NFT_MSG_NEWTABLE,
-    NFT_SET_INTERVAL, NFT_SET_TIMEOUT, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE,
-    NFTA_CHAIN_TYPE, NFTA_GEN_ID, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY, NFTA_SET_DESC, NFTA_SET_DESC_SIZE,
-    NFTA_SET_FLAGS, NFTA_SET_ID, NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_TABLE,
-    NFTA_TABLE_FLAGS, NFTA_TABLE_NAME, NLM_F_CREATE,
+    NF_ACCEPT, NF_INET_PRE_ROUTING, NFT_MSG_DELCHAIN, NFT_MSG_DELRULE, NFT_MSG_DELSET, NFT_MSG_DELTABLE,
+    NFT_MSG_GETCHAIN, NFT_MSG_GETGEN, NFT_MSG_GETRULE, NFT_MSG_GETSET, NFT_MSG_GETTABLE, NFT_MSG_NEWCHAIN,
+    NFT_MSG_NEWSET, NFT_MSG_NEWTABLE, NFT_SET_INTERVAL, NFT_SET_TIMEOUT, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME,
+    NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE, NFTA_GEN_ID, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
+    NFTA_SET_DESC, NFTA_SET_DESC_SIZE, NFTA_SET_FLAGS, NFTA_SET_ID, NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE,
+    NFTA_SET_NAME, NFTA_SET_TABLE, NFTA_TABLE_FLAGS, NFTA_TABLE_NAME, NLM_F_CREATE,
 };
 use super::netlink::message::Batch;
 use super::netlink::socket::{Dump, Socket};
 use super::rules::{Rule, name_chain, read_rule};
 use super::set::Family;
-use super::{Counter, Set};
+use super::{Counter, Options, Set};
 
 /// The table's name, in family inet.
 pub(crate) const TABLE: &str = "kban";
 /// The base chain.
 pub(crate) const PREROUTING: &str = "prerouting";
+/// The chain that looks a source up, where not all interfaces are meant.
+pub(crate) const SOURCE: &str = "source";
 /// The chain that allows or drops.
 pub(crate) const OFFENDER: &str = "offender";
 /// Before conntrack (-200) and before the raw table (-300): what is dropped costs nothing more.
@@ -43,6 +46,10 @@ const CHAIN_TYPE: &str = "filter";
 /// nftables' `datatype.h`).
 const TYPE_IPADDR: u32 = 7;
 const TYPE_IP6ADDR: u32 = 8;
+const TYPE_INET_PROTOCOL: u32 = 12;
+const TYPE_INET_SERVICE: u32 = 13;
+/// How many bits each type takes in the number of a concatenation.
+const TYPE_BITS: u32 = 6;
 
 /// What is there of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +60,8 @@ pub(crate) struct Table {
     pub(crate) used: BTreeSet<Set>,
     /// What was dropped so far.
     pub(crate) counter: Counter,
+    /// Whether the chain is there that packets of some interfaces pass.
+    pub(crate) has_source: bool,
     /// Whether sets and chains are such that this version can go on with them.
     pub(crate) compatible: bool,
 }
@@ -74,9 +83,13 @@ pub(crate) fn delete_table(batch: &mut Batch) -> Result<(), NetlinkError> {
 /// Writes a message that creates a set for `size` elements; not more than that for bans, as many
 /// as there are for the allow lists.
 pub(crate) fn add_set(batch: &mut Batch, set: Set, size: u32) -> Result<(), NetlinkError> {
-    let key_type = match set.family() {
+    let host = match set.family() {
         Family::V4 => TYPE_IPADDR,
         Family::V6 => TYPE_IP6ADDR,
+    };
+    let key_type = match set.has_service() {
+        true => (host << TYPE_BITS | TYPE_INET_PROTOCOL) << TYPE_BITS | TYPE_INET_SERVICE,
+        false => host,
     };
     // The number tells the sets of one transaction apart.
     let number = Set::BANS.into_iter().chain(Set::ALLOW).position(|other| other == set).unwrap_or(0);
@@ -84,7 +97,7 @@ pub(crate) fn add_set(batch: &mut Batch, set: Set, size: u32) -> Result<(), Netl
         name_set(attrs, set)?;
         attrs.be32(NFTA_SET_FLAGS, flags(set))?;
         attrs.be32(NFTA_SET_KEY_TYPE, key_type)?;
-        attrs.be32(NFTA_SET_KEY_LEN, u32::from(set.family().key_len()))?;
+        attrs.be32(NFTA_SET_KEY_LEN, u32::from(set.key_len()))?;
         attrs.be32(NFTA_SET_ID, u32::try_from(number).unwrap_or(0) + 1)?;
         if set.is_ban() {
             attrs.nest(NFTA_SET_DESC, |desc| desc.be32(NFTA_SET_DESC_SIZE, size))
@@ -100,9 +113,20 @@ pub(crate) fn delete_set(batch: &mut Batch, set: Set) -> Result<(), NetlinkError
     batch.push(NFT_MSG_DELSET, 0, |attrs| name_set(attrs, set)).map(drop)
 }
 
-/// Writes the messages that create both chains.
-pub(crate) fn add_chains(batch: &mut Batch) -> Result<(), NetlinkError> {
+/// Writes the messages that create the chains, and remove the one of chosen interfaces where all are meant.
+pub(crate) fn add_chains(batch: &mut Batch, options: &Options, has_source: bool) -> Result<(), NetlinkError> {
     batch.push(NFT_MSG_NEWCHAIN, NLM_F_CREATE, |attrs| chain(attrs, OFFENDER))?;
+    match (options.interfaces.is_empty(), has_source) {
+        (false, _) => drop(batch.push(NFT_MSG_NEWCHAIN, NLM_F_CREATE, |attrs| chain(attrs, SOURCE))?),
+        (true, true) => {
+            // First the rules that lead there; the others are written anew in any case.
+            for name in [PREROUTING, SOURCE] {
+                batch.push(NFT_MSG_DELRULE, 0, |attrs| name_chain(attrs, name))?;
+            }
+            batch.push(NFT_MSG_DELCHAIN, 0, |attrs| chain(attrs, SOURCE))?;
+        }
+        (true, false) => {}
+    }
     let added = batch.push(NFT_MSG_NEWCHAIN, NLM_F_CREATE, |attrs| {
         chain(attrs, PREROUTING)?;
         attrs.name(NFTA_CHAIN_TYPE, CHAIN_TYPE)?;
@@ -130,7 +154,8 @@ fn chain(attrs: &mut AttrWriter, name: &str) -> Result<(), NetlinkError> {
 }
 
 fn flags(set: Set) -> u32 {
-    if set.is_ban() { NFT_SET_TIMEOUT } else { NFT_SET_INTERVAL }
+    let interval = if set.is_interval() { NFT_SET_INTERVAL } else { 0 };
+    interval | if set.is_ban() { NFT_SET_TIMEOUT } else { 0 }
 }
 
 /// Whether the table is there.
@@ -159,17 +184,24 @@ pub(crate) fn read(socket: &mut Socket) -> Result<Option<Table>, NetlinkError> {
             compatible &= fits;
         }
     }
-    for (name, reads) in [(PREROUTING, is_our_base as fn(&[u8]) -> _), (OFFENDER, is_no_base)] {
+    let mut has_source = false;
+    for (name, reads) in
+        [(PREROUTING, is_our_base as fn(&[u8]) -> _), (OFFENDER, is_no_base), (SOURCE, is_no_base)]
+    {
         let fits = socket.get(NFT_MSG_GETCHAIN, |attrs| chain(attrs, name), reads)?;
+        has_source |= name == SOURCE && fits.is_some();
         compatible &= fits.unwrap_or(true);
     }
-    let rules = read_rules(socket, PREROUTING)?.into_iter().chain(read_rules(socket, OFFENDER)?);
+    let mut rules = Vec::new();
+    for chain in [PREROUTING, SOURCE, OFFENDER] {
+        rules.extend(read_rules(socket, chain)?);
+    }
     let (mut used, mut counter) = (BTreeSet::new(), Counter::default());
     for rule in rules {
         used.extend(rule.set);
         counter = rule.counter.unwrap_or(counter);
     }
-    Ok(Some(Table { sizes, used, counter, compatible }))
+    Ok(Some(Table { sizes, used, counter, has_source, compatible }))
 }
 
 /// Reads the rules of a chain; none if it is not there.
@@ -193,7 +225,7 @@ pub(crate) fn read_rules(socket: &mut Socket, chain: &str) -> Result<Vec<Rule>, 
 /// A set's size, unless its keys are of another kind, and whether the set is as ours are.
 fn read_set(set: Set, attrs: &[u8]) -> Result<(Option<u32>, bool), NetlinkError> {
     let attrs = Attrs::new(attrs);
-    let readable = attrs.be32(NFTA_SET_KEY_LEN)? == Some(set.family().key_len().into());
+    let readable = attrs.be32(NFTA_SET_KEY_LEN)? == Some(set.key_len().into());
     let fits = readable && attrs.be32(NFTA_SET_FLAGS)?.unwrap_or(0) == flags(set);
     let size = attrs.nested(NFTA_SET_DESC)?.be32(NFTA_SET_DESC_SIZE)?.unwrap_or(0);
     Ok((readable.then_some(size), fits))

@@ -22,7 +22,8 @@ impl Firewall {
     /// Makes the table what it should be, whatever is there of it, in one transaction, and returns
     /// the bans that are in it (adoption). `allow` is never dropped; see [`Firewall::set_allow`].
     ///
-    /// Rules are written anew in any case; bans and the drop counter are kept. If a set of another
+    /// Rules are written anew in any case; bans and the drop counter are kept, but for networks of unusual lengths
+    /// ([`Firewall::replace_ranges`]). If a set of another
     /// size or kind is there, the whole table is made anew with the same bans. A set that holds
     /// more than `set_size` bans keeps room for those until it is set up again. Only when there are
     /// so many bans that one transaction cannot hold them (more than about 50,000; fewer in a user
@@ -69,20 +70,30 @@ impl Firewall {
         let mut bans: BTreeMap<Set, Vec<Entry>> =
             BTreeMap::from([(Set::Host4, Vec::new()), (Set::Host6, Vec::new())]);
         for element in elements {
-            if let Some(set) = Set::for_ban(element.prefix) {
-                bans.entry(set).or_default().push((element.prefix, element.left));
+            if let Some(set) = Set::for_ban(element.target).filter(|set| !set.is_interval()) {
+                bans.entry(set).or_default().push((element.target, element.left));
             }
         }
         let mut sizes: BTreeMap<Set, u32> = Set::ALLOW.into_iter().map(|set| (set, 0)).collect();
+        // Ranges that are there stay until they are replaced.
+        let ranges = found
+            .into_iter()
+            .flat_map(|table| &table.sizes)
+            .filter(|(set, _)| set.is_ban() && set.is_interval());
+        sizes.extend(ranges.map(|(set, size)| (*set, *size)));
         for (set, entries) in &bans {
-            sizes.insert(*set, self.set_size.max(u32::try_from(entries.len()).unwrap_or(u32::MAX)));
+            sizes.insert(*set, self.options.set_size.max(u32::try_from(entries.len()).unwrap_or(u32::MAX)));
         }
         let present = found.map(|table| table.sizes.clone()).unwrap_or_default();
         let fits = found.is_none_or(|table| {
             table.compatible && sizes.iter().all(|(set, size)| present.get(set).is_none_or(|is| is == size))
         });
         let banned = bans.iter().filter(|(_, entries)| !entries.is_empty()).map(|(set, _)| *set);
-        let used: BTreeSet<Set> = banned.chain(allow.used()).collect();
+        let ranges = elements
+            .iter()
+            .filter_map(|element| Set::for_ban(element.target))
+            .filter(|set| set.is_interval());
+        let used: BTreeSet<Set> = banned.chain(ranges).chain(allow.used()).collect();
         let counter = found.map(|table| table.counter).unwrap_or_default();
         let mut room = self.changes_per_batch();
         let mut rest = Vec::new();
@@ -95,9 +106,9 @@ impl Firewall {
         for (set, size) in sizes.iter().filter(|(set, _)| !fits || !present.contains_key(set)) {
             ruleset::add_set(&mut batch, *set, *size)?;
         }
-        ruleset::add_chains(&mut batch)?;
+        ruleset::add_chains(&mut batch, &self.options, found.is_some_and(|table| fits && table.has_source))?;
         allow.write(&mut batch)?;
-        rules::write_rules(&mut batch, used.iter().copied(), counter)?;
+        rules::write_rules(&mut batch, &self.options, used.iter().copied(), counter)?;
         if fits {
             for set in present.into_keys().filter(|set| !sizes.contains_key(set)) {
                 ruleset::delete_set(&mut batch, set)?;
@@ -107,11 +118,12 @@ impl Firewall {
                 let (now, later) = entries.split_at(entries.len().min(room));
                 room -= now.len();
                 write_elements(&mut batch, Action::Add, *set, now, drop)?;
-                rest.extend(later.iter().map(|(prefix, left)| Change::Ban { prefix: *prefix, left: *left }));
+                rest.extend(later.iter().map(|(target, left)| Change::Ban { target: *target, left: *left }));
             }
         }
         self.socket.commit(batch)?;
-        self.table = Some(Table { sizes, used, counter, compatible: true });
+        let has_source = !self.options.interfaces.is_empty();
+        self.table = Some(Table { sizes, used, counter, has_source, compatible: true });
         Ok(rest)
     }
 }

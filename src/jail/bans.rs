@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use smallvec::SmallVec;
 
 use super::Ban;
+use crate::service::Service;
 
 /// How many past offenders are remembered for [`Ban::count`].
 const REMEMBERED: usize = 100_000;
@@ -79,10 +80,12 @@ impl Bans {
         self.rows.get(prefix).map_or(&[], SmallVec::as_slice)
     }
 
-    /// How long the kernel is to drop `prefix`; `None` if it is not banned.
+    /// How long the kernel is to drop what `prefix` sends to `service` (`None`: everything by one element); `None` if
+    /// no ban says so.
     #[must_use]
-    pub fn end(&self, prefix: &IpNet) -> Option<End> {
-        self.of(prefix).iter().map(|ban| ban.until.map_or(End::Never, End::At)).max()
+    pub fn end(&self, prefix: &IpNet, service: Option<Service>) -> Option<End> {
+        let closing = self.of(prefix).iter().filter(|ban| ban.closes().any(|closed| closed == service));
+        closing.map(|ban| ban.until.map_or(End::Never, End::At)).max()
     }
 
     /// Every ban, in order, behind `after` if given.
@@ -183,6 +186,7 @@ mod tests {
             count: 1,
             source: "test".into(),
             reason: "".into(),
+            services: None,
         }
     }
 
@@ -192,15 +196,15 @@ mod tests {
         let one = "203.0.113.1/32".parse().unwrap();
         bans.insert(ban("203.0.113.1/32", "sshd", Some(60)));
         bans.insert(ban("203.0.113.1/32", "mail", Some(90)));
-        assert_eq!(bans.end(&one), Some(End::At(at(90))));
+        assert_eq!(bans.end(&one, None), Some(End::At(at(90))));
         bans.insert(ban("203.0.113.1/32", "manual", None));
-        assert_eq!(bans.end(&one), Some(End::Never));
+        assert_eq!(bans.end(&one, None), Some(End::Never));
         bans.remove(&one, "manual").unwrap();
         assert_eq!(bans.expire_next(at(60)).unwrap().jail, "sshd".into());
         assert_eq!(bans.expire_next(at(60)), None);
-        assert_eq!(bans.end(&one), Some(End::At(at(90))));
+        assert_eq!(bans.end(&one, None), Some(End::At(at(90))));
         assert!(bans.expire_next(at(91)).is_some());
-        assert_eq!((bans.end(&one), bans.len(), bans.next_end()), (None, 0, None));
+        assert_eq!((bans.end(&one, None), bans.len(), bans.next_end()), (None, 0, None));
     }
 
     #[test]

@@ -10,12 +10,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::allow::Allow;
 use super::bans::{Bans, End};
+use super::by_hand::Refusal;
 use super::target::{banned_as, folded, unbannable};
 use super::window::{Counted, Window};
 use super::{ADOPTED, Ban, Ending, FEED, MANUAL, Verdict};
 use crate::config::duration::BanTime;
 use crate::config::plan::{JailPlan, Plan};
 use crate::filter::Failure;
+use crate::service::Service;
 
 /// Names one jail of an engine: its place in the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,7 +31,8 @@ pub struct Jail {
     /// What became of its failures since the start.
     pub tally: Tally,
     allow: Allow,
-    bantime: BanTime,
+    pub(super) bantime: BanTime,
+    pub(super) services: Option<Arc<[Service]>>,
     ipv6_prefix: u8,
     window: Window,
     reason: Arc<str>,
@@ -68,54 +71,31 @@ const LEAST_CAPACITY: usize = 10_000;
 /// Failures so long after their ban were not on their way when it began.
 const LATE: SignedDuration = SignedDuration::from_secs(2);
 
-/// Why somebody cannot be banned.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// An entry of `ignoreip`, or the machine's own address.
-    #[error("{address} is allowed by {entry}: take that entry out of `[defaults] ignoreip` to ban it")]
-    Allowed {
-        /// Who was to be banned.
-        address: IpAddr,
-        /// The entry that covers it.
-        entry: IpNet,
-    },
-    /// The machine itself.
-    #[error("{0} is an address of this machine: a ban would cut off its own traffic")]
-    Own(IpAddr),
-    /// Too many bans are in force.
-    #[error("there are {0} bans already: lift some, or raise [firewall] set_size")]
-    NoRoom(usize),
-    /// Not the address of a single remote host.
-    #[error("{0} is not the address of one remote host and cannot be banned")]
-    NotAHost(IpAddr),
-}
-
-/// A ban that somebody wants.
-#[derive(Debug, Clone, Copy)]
-pub struct ByHand<'a> {
-    /// Whom.
-    pub address: IpAddr,
-    /// On behalf of which jail; `manual` if not given.
-    pub jail: Option<&'a str>,
-    /// How long; the jail's own bantime if not given.
-    pub bantime: Option<BanTime>,
-    /// Why; may be empty.
-    pub reason: &'a str,
+/// A ban that is to be made.
+pub(super) struct New {
+    pub(super) prefix: IpNet,
+    pub(super) jail: Arc<str>,
+    pub(super) bantime: BanTime,
+    pub(super) services: Option<Arc<[Service]>>,
+    pub(super) source: Arc<str>,
+    pub(super) reason: Arc<str>,
 }
 
 /// All jails of a daemon and the bans in force.
 #[derive(Debug, Default)]
 pub struct Engine {
-    jails: Vec<Jail>,
-    bans: Bans,
+    pub(super) jails: Vec<Jail>,
+    pub(super) bans: Bans,
     /// `[defaults] ignoreip`.
-    allow: Allow,
+    pub(super) allow: Allow,
     /// The machine's own addresses.
-    own: Allow,
+    pub(super) own: Allow,
+    /// Gateways and resolvers.
+    pub(super) neighbours: Allow,
     /// The length of a ban by hand that names neither a length nor a configured jail.
-    bantime: Option<BanTime>,
+    pub(super) bantime: Option<BanTime>,
     /// How many bans may be in force.
-    capacity: usize,
+    pub(super) capacity: usize,
 }
 
 impl Engine {
@@ -146,14 +126,20 @@ impl Engine {
         ended
     }
 
-    /// Replaces the machine's own addresses, which are never banned. `None` if they are the same; otherwise the bans
-    /// that end because of it.
-    pub fn set_own_addresses(&mut self, own: impl IntoIterator<Item = IpAddr>) -> Option<Vec<Verdict>> {
+    /// Replaces the machine's own addresses and those of neighbours that it depends on, which are never banned. `None` if
+    /// they are the same; otherwise the bans that end because of it.
+    pub fn set_own_addresses(
+        &mut self,
+        own: impl IntoIterator<Item = IpAddr>,
+        neighbours: impl IntoIterator<Item = IpAddr>,
+    ) -> Option<Vec<Verdict>> {
         let own = Allow::new(own.into_iter().map(IpNet::from));
-        if own == self.own {
+        let neighbours = Allow::new(neighbours.into_iter().map(IpNet::from));
+        if own == self.own && neighbours == self.neighbours {
             return None;
         }
         self.own = own;
+        self.neighbours = neighbours;
         Some(self.spare())
     }
 
@@ -168,10 +154,11 @@ impl Engine {
         }
     }
 
-    /// What the kernel must never drop: `ignoreip` and the machine's own addresses.
+    /// What the kernel must never drop: `ignoreip`, the machine's own addresses, its gateways and resolvers.
     #[must_use]
     pub fn allowed(&self) -> Vec<IpNet> {
-        Allow::new(self.allow.prefixes().iter().chain(self.own.prefixes()).copied()).prefixes().to_vec()
+        let all = [&self.allow, &self.own, &self.neighbours].into_iter().flat_map(|list| list.prefixes());
+        Allow::new(all.copied()).prefixes().to_vec()
     }
 
     /// The jails, in the order of the plan.
@@ -197,7 +184,7 @@ impl Engine {
     /// Whether a ban of `prefix` would hit an allowed address or one of this machine.
     #[must_use]
     pub fn spares(&self, prefix: &IpNet) -> bool {
-        self.allow.overlapping(prefix).is_some() || self.own.overlapping(prefix).is_some()
+        [&self.allow, &self.own, &self.neighbours].into_iter().any(|list| list.overlapping(prefix).is_some())
     }
 
     /// One failure, found in `source` and read at `now`: at `maxretry` of them, a ban.
@@ -226,9 +213,15 @@ impl Engine {
             }
             Counted::Reached(_) => {
                 jail.tally.bans += 1;
-                let (name, bantime, reason) =
-                    (Arc::clone(&jail.name), jail.bantime, Arc::clone(&jail.reason));
-                Judgement::Verdict(self.insert(prefix, name, bantime, Arc::clone(source), reason, now))
+                let new = New {
+                    prefix,
+                    jail: Arc::clone(&jail.name),
+                    bantime: jail.bantime,
+                    services: jail.services.clone(),
+                    source: Arc::clone(source),
+                    reason: Arc::clone(&jail.reason),
+                };
+                Judgement::Verdict(self.insert(new, now))
             }
         }
     }
@@ -246,26 +239,9 @@ impl Engine {
     fn offender(&self, id: JailId, address: IpAddr) -> Option<IpNet> {
         let (jail, address) = (self.jails.get(id.0)?, folded(address));
         let spared = self.refusal(address).is_some() || jail.allow.covering(address).is_some();
-        (!spared).then(|| banned_as(address, jail.ipv6_prefix, &[&self.allow, &self.own, &jail.allow]))
-    }
-
-    /// A ban by hand of exactly this address.
-    ///
-    /// # Errors
-    /// When the address is allowed, the machine's own, or no host's address.
-    pub fn ban(&mut self, wanted: &ByHand<'_>, now: Timestamp) -> Result<Verdict, Refusal> {
-        let ByHand { jail, bantime, reason, .. } = *wanted;
-        let address = folded(wanted.address);
-        if let Some(refusal) = self.refusal(address) {
-            return Err(refusal);
-        }
-        let name: Arc<str> = jail.unwrap_or(MANUAL).into();
-        let configured = self.jails.iter().find(|jail| jail.name == name).map(|jail| jail.bantime);
-        let bantime = bantime.or(configured).or(self.bantime).unwrap_or(BanTime::Permanent);
-        if self.bans.len() >= self.capacity {
-            return Err(Refusal::NoRoom(self.capacity));
-        }
-        Ok(self.insert(IpNet::from(address), name, bantime, "banctl".into(), reason.into(), now))
+        (!spared).then(|| {
+            banned_as(address, jail.ipv6_prefix, &[&self.allow, &self.own, &self.neighbours, &jail.allow])
+        })
     }
 
     /// Lifts every ban of `jail` (any jail if not given) whose prefix is `wanted`.
@@ -316,16 +292,20 @@ impl Engine {
         if self.own.covering(address).is_some() || address.is_loopback() {
             return Some(Refusal::Own(address));
         }
+        if self.neighbours.covering(address).is_some() {
+            return Some(Refusal::Neighbour(address));
+        }
         if unbannable(address) {
             return Some(Refusal::NotAHost(address));
         }
         self.allow.covering(address).map(|&entry| Refusal::Allowed { address, entry })
     }
 
-    /// How long the kernel is to drop `prefix` from `now` on: what the firewall has to make true.
+    /// How long the kernel is to drop what `prefix` sends to `service` from `now` on (see [`Bans::end`]): what the
+    /// firewall has to make true.
     #[must_use]
-    pub fn remaining(&self, prefix: &IpNet, now: Timestamp) -> Remaining {
-        match self.bans.end(prefix) {
+    pub fn remaining(&self, prefix: &IpNet, service: Option<Service>, now: Timestamp) -> Remaining {
+        match self.bans.end(prefix, service) {
             None => Remaining::Nothing,
             Some(End::Never) => Remaining::Forever,
             Some(End::At(until)) => match Duration::try_from(until.duration_since(now)) {
@@ -335,15 +315,8 @@ impl Engine {
         }
     }
 
-    fn insert(
-        &mut self,
-        prefix: IpNet,
-        jail: Arc<str>,
-        bantime: BanTime,
-        source: Arc<str>,
-        reason: Arc<str>,
-        now: Timestamp,
-    ) -> Verdict {
+    pub(super) fn insert(&mut self, new: New, now: Timestamp) -> Verdict {
+        let New { prefix, jail, bantime, services, source, reason } = new;
         let until = match bantime {
             BanTime::For(length) => Some(now.saturating_add(length).unwrap_or(Timestamp::MAX)),
             BanTime::Permanent => None,
@@ -355,7 +328,7 @@ impl Engine {
             self.bans.remove(&prefix, ADOPTED);
         }
         let count = self.bans.times_banned(&prefix, &jail).saturating_add(1);
-        let ban = Ban { prefix, jail, since: now, until, count, source, reason };
+        let ban = Ban { prefix, jail, since: now, until, count, source, reason, services };
         self.bans.insert(ban.clone());
         Verdict::Ban(ban)
     }
@@ -392,6 +365,7 @@ impl Jail {
             tally,
             allow: Allow::new(plan.ignoreip.iter().copied()),
             bantime: plan.bantime,
+            services: plan.services.clone(),
             ipv6_prefix: plan.ipv6_prefix,
             window,
             reason: format!("{} failures within {}", plan.maxretry, BanTime::For(plan.findtime)).into(),

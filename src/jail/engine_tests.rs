@@ -3,7 +3,8 @@
 use super::*;
 use crate::config::plan::Plan;
 use crate::filter::Filter;
-use crate::jail::shown;
+use crate::jail::by_hand::{ByHand, Refusal};
+use crate::jail::{MANUAL, shown};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -22,13 +23,14 @@ fn jail(name: &str, maxretry: u32) -> JailPlan {
         ignoreip: vec!["198.51.100.0/24".parse().unwrap()],
         ipv6_prefix: 64,
         max_tracked: 100,
+        services: None,
     }
 }
 
 fn engine(maxretry: u32) -> Engine {
     let mut engine = Engine::new();
     engine.configure(&Plan::of(vec![jail("sshd", maxretry), jail("mail", maxretry)], &["192.0.2.0/24"]));
-    engine.set_own_addresses(["203.0.113.254".parse().unwrap(), "2001:db8:1::1".parse().unwrap()]);
+    engine.set_own_addresses(["203.0.113.254".parse().unwrap(), "2001:db8:1::1".parse().unwrap()], []);
     engine
 }
 
@@ -41,7 +43,7 @@ fn fail(engine: &mut Engine, address: &str, second: i64) -> Option<Verdict> {
 }
 
 fn prefix(text: &str) -> IpNet {
-    text.parse().unwrap()
+    text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).unwrap()
 }
 
 #[test]
@@ -52,7 +54,7 @@ fn maxretry_failures_ban_for_bantime() {
     let verdict = fail(&mut engine, "203.0.113.9", 2).unwrap();
     assert_eq!(verdict.ban().until, Some(at(3602)));
     assert_eq!(&*verdict.ban().reason, "3 failures within 10m");
-    assert_eq!(engine.remaining(&prefix("203.0.113.9/32"), at(2)), Remaining::For(HOUR));
+    assert_eq!(engine.remaining(&prefix("203.0.113.9/32"), None, at(2)), Remaining::For(HOUR));
 }
 
 #[test]
@@ -120,16 +122,13 @@ fn bans_end_by_themselves_and_are_counted_when_they_come_back() {
 fn a_ban_by_hand_is_exact_and_names_its_jail() {
     let mut engine = engine(3);
     let v6 = engine
-        .ban(
-            &ByHand { address: "2001:db8:2::1".parse().unwrap(), jail: None, bantime: None, reason: "spam" },
-            at(0),
-        )
+        .ban(&ByHand { prefix: prefix("2001:db8:2::1"), jail: None, bantime: None, reason: "spam" }, at(0))
         .unwrap();
     assert_eq!((v6.ban().prefix, &*v6.ban().jail), (prefix("2001:db8:2::1/128"), MANUAL));
     let v4 = engine
         .ban(
             &ByHand {
-                address: "203.0.113.9".parse().unwrap(),
+                prefix: prefix("203.0.113.9"),
                 jail: Some("sshd"),
                 bantime: Some(BanTime::Permanent),
                 reason: "",
@@ -139,14 +138,11 @@ fn a_ban_by_hand_is_exact_and_names_its_jail() {
         .unwrap();
     assert_eq!((v4.ban().until, &*v4.ban().jail), (None, "sshd"));
     let refused = engine
-        .ban(&ByHand { address: "192.0.2.1".parse().unwrap(), jail: None, bantime: None, reason: "" }, at(0))
+        .ban(&ByHand { prefix: prefix("192.0.2.1"), jail: None, bantime: None, reason: "" }, at(0))
         .unwrap_err();
     assert!(matches!(refused, Refusal::Allowed { .. }));
     assert!(matches!(
-        engine.ban(
-            &ByHand { address: "203.0.113.254".parse().unwrap(), jail: None, bantime: None, reason: "" },
-            at(0)
-        ),
+        engine.ban(&ByHand { prefix: prefix("203.0.113.254"), jail: None, bantime: None, reason: "" }, at(0)),
         Err(Refusal::Own(_))
     ));
 }
@@ -157,21 +153,10 @@ fn reload_keeps_counts_and_ends_the_bans_of_jails_that_go() {
     fail(&mut engine, "203.0.113.9", 0);
     fail(&mut engine, "203.0.113.9", 0);
     engine
-        .ban(
-            &ByHand {
-                address: "203.0.113.1".parse().unwrap(),
-                jail: Some("mail"),
-                bantime: None,
-                reason: "",
-            },
-            at(0),
-        )
+        .ban(&ByHand { prefix: prefix("203.0.113.1"), jail: Some("mail"), bantime: None, reason: "" }, at(0))
         .unwrap();
     engine
-        .ban(
-            &ByHand { address: "203.0.113.2".parse().unwrap(), jail: None, bantime: None, reason: "" },
-            at(0),
-        )
+        .ban(&ByHand { prefix: prefix("203.0.113.2"), jail: None, bantime: None, reason: "" }, at(0))
         .unwrap();
     let ended = engine.configure(&Plan::of(vec![jail("sshd", 3)], &[]));
     assert_eq!(
@@ -197,14 +182,14 @@ fn who_is_allowed_by_a_reload_is_let_in_at_once() {
 #[test]
 fn unban_of_one_jail_keeps_the_others() {
     let mut engine = engine(3);
-    let address = "203.0.113.9".parse().unwrap();
-    engine.ban(&ByHand { address, jail: Some("sshd"), bantime: None, reason: "" }, at(0)).unwrap();
+    let prefix = prefix("203.0.113.9");
+    engine.ban(&ByHand { prefix, jail: Some("sshd"), bantime: None, reason: "" }, at(0)).unwrap();
     engine
-        .ban(&ByHand { address, jail: Some("mail"), bantime: Some(BanTime::Permanent), reason: "" }, at(0))
+        .ban(&ByHand { prefix, jail: Some("mail"), bantime: Some(BanTime::Permanent), reason: "" }, at(0))
         .unwrap();
     let lifted = engine.unban(Some("mail"), |_| true, Ending::ByHand);
     assert_eq!(lifted.len(), 1);
-    assert_eq!(engine.remaining(&prefix("203.0.113.9/32"), at(0)), Remaining::For(Duration::from_secs(3600)));
+    assert_eq!(engine.remaining(&prefix, None, at(0)), Remaining::For(Duration::from_secs(3600)));
 }
 
 #[test]
@@ -235,6 +220,7 @@ fn what_was_found_in_the_kernel_is_replaced_once_it_has_a_reason() {
         count: 1,
         source: "kernel".into(),
         reason: "".into(),
+        services: None,
     };
     engine.restore(adopted("203.0.113.9/32", Some(at(60))));
     engine.restore(adopted("203.0.113.10/32", None));
@@ -263,12 +249,12 @@ fn an_address_of_our_own_that_comes_later_lets_its_network_in() {
     let mut engine = engine(1);
     fail(&mut engine, "2001:db8:7::66", 0);
     fail(&mut engine, "203.0.113.9", 0);
-    let ended = engine.set_own_addresses(["2001:db8:7::1".parse().unwrap()]).unwrap();
+    let ended = engine.set_own_addresses(["2001:db8:7::1".parse().unwrap()], []).unwrap();
     assert_eq!(
         ended.iter().map(|verdict| verdict.ban().prefix).collect::<Vec<_>>(),
         [prefix("2001:db8:7::/64")]
     );
-    assert!(engine.set_own_addresses(["2001:db8:7::1".parse().unwrap()]).is_none(), "nothing new");
+    assert!(engine.set_own_addresses(["2001:db8:7::1".parse().unwrap()], []).is_none(), "nothing new");
 }
 
 #[test]
@@ -279,10 +265,7 @@ fn the_bans_in_force_are_bounded() {
     }
     assert_eq!((engine.bans().len(), engine.jails()[0].tally.no_room), (10_000, 100));
     let refused = engine
-        .ban(
-            &ByHand { address: "203.0.113.9".parse().unwrap(), jail: None, bantime: None, reason: "" },
-            at(0),
-        )
+        .ban(&ByHand { prefix: prefix("203.0.113.9"), jail: None, bantime: None, reason: "" }, at(0))
         .unwrap_err();
     assert!(refused.to_string().contains("set_size"));
 }
@@ -291,10 +274,7 @@ fn the_bans_in_force_are_bounded() {
 fn a_ban_by_hand_lasts_as_long_as_the_defaults_say() {
     let mut engine = engine(1);
     let ban = engine
-        .ban(
-            &ByHand { address: "203.0.113.9".parse().unwrap(), jail: None, bantime: None, reason: "" },
-            at(0),
-        )
+        .ban(&ByHand { prefix: prefix("203.0.113.9"), jail: None, bantime: None, reason: "" }, at(0))
         .unwrap();
     assert_eq!(ban.ban().until, Some(at(12 * 3600)));
 }

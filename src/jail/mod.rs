@@ -1,11 +1,12 @@
 //! From failures to verdicts: counting, exceptions, and the bans that are in force.
 //!
 //! Nothing here does I/O or asks for the time: every function that needs `now` takes it, so that the
-//! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door; [`window`] counts,
+//! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door, [`by_hand`] the one for administrators; [`window`] counts,
 //! [`allow`] knows who is never banned, [`target`] what is banned for an address, [`bans`] holds the intent that the firewall makes true.
 
 pub mod allow;
 pub mod bans;
+pub mod by_hand;
 pub mod engine;
 pub mod target;
 pub mod window;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
+
+use crate::service::Service;
 
 /// The jail of bans made by hand without `--jail`.
 pub const MANUAL: &str = "manual";
@@ -40,6 +43,16 @@ pub struct Ban {
     pub source: Arc<str>,
     /// Why, in a short sentence; empty if nobody said.
     pub reason: Arc<str>,
+    /// The services that are closed; `None`: everything.
+    pub services: Option<Arc<[Service]>>,
+}
+
+impl Ban {
+    /// Each service that is closed, `None` for everything: what the kernel has one element for.
+    pub fn closes(&self) -> impl Iterator<Item = Option<Service>> + '_ {
+        let everything = self.services.is_none().then_some(None);
+        everything.into_iter().chain(self.services.iter().flat_map(|list| list.iter().copied().map(Some)))
+    }
 }
 
 /// What the jails decided: the input of the firewall, and of everything that listens.

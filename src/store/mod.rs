@@ -231,6 +231,7 @@ mod tests {
             count: 3,
             source: "/var/log/auth.log".into(),
             reason: "because".into(),
+            services: None,
         }
     }
 
@@ -360,9 +361,9 @@ mod tests {
         let database = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
         database
             .execute_batch(
-                "INSERT INTO bans VALUES ('192.0.2.300', 'sshd', 1, NULL, 1, '', '');
-                 INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 'today', NULL, 1, '', '');
-                 INSERT INTO bans VALUES ('192.0.2.4', 'sshd', 1, NULL, -1, '', '');
+                "INSERT INTO bans VALUES ('192.0.2.300', 'sshd', 1, NULL, 1, '', '', NULL);
+                 INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 'today', NULL, 1, '', '', NULL);
+                 INSERT INTO bans VALUES ('192.0.2.4', 'sshd', 1, NULL, -1, '', '', NULL);
                  INSERT INTO positions VALUES ('/var/log/x', 'here', 1, 1, 1, 1, 1);",
             )
             .unwrap();

@@ -7,6 +7,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -15,10 +16,11 @@ use rusqlite::{Connection, ErrorCode, Row, params};
 
 use super::{Batch, Memory, StoreError};
 use crate::jail::Ban;
+use crate::service::Service;
 use crate::source::{Position, Reading};
 
 /// The format that this version writes, kept in SQLite's `user_version`.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS bans (
@@ -29,6 +31,7 @@ const TABLES: &str = "
         count  INTEGER NOT NULL,
         source TEXT NOT NULL,
         reason TEXT NOT NULL,
+        services TEXT,
         PRIMARY KEY (prefix, jail)
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS positions (
@@ -85,18 +88,23 @@ fn try_open(path: &Path) -> Result<(Connection, Memory), StoreError> {
     if found > FORMAT {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT });
     }
-    let memory = prepare(&database).map_err(failed)?;
+    let memory = prepare(&database, found).map_err(failed)?;
     database.set_db_config(keep_log, false).map_err(failed)?;
     Ok((database, memory))
 }
 
-fn prepare(database: &Connection) -> rusqlite::Result<Memory> {
+/// Brings the format that was `found` to this version's, and reads everything.
+fn prepare(database: &Connection, found: i64) -> rusqlite::Result<Memory> {
     database.pragma_update(None, "journal_mode", "WAL")?;
     database.pragma_update(None, "synchronous", "NORMAL")?;
     database.execute_batch(TABLES)?;
+    if (1..2).contains(&found) {
+        database.execute_batch("ALTER TABLE bans ADD COLUMN services TEXT")?;
+    }
     database.pragma_update(None, "user_version", FORMAT)?;
     let mut memory = Memory::default();
-    let mut bans = database.prepare("SELECT prefix, jail, since, until, count, source, reason FROM bans")?;
+    let mut bans =
+        database.prepare("SELECT prefix, jail, since, until, count, source, reason, services FROM bans")?;
     let mut rows = bans.query([])?;
     while let Some(row) = rows.next()? {
         memory.bans.extend(readable(row, read_ban(row))?);
@@ -137,7 +145,7 @@ fn write_rows(database: &mut Connection, batch: &Batch) -> rusqlite::Result<()> 
     let transaction = database.transaction()?;
     {
         let mut put =
-            transaction.prepare_cached("INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+            transaction.prepare_cached("INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
         let mut delete = transaction.prepare_cached("DELETE FROM bans WHERE prefix = ? AND jail = ?")?;
         for ((prefix, jail), ban) in &batch.bans {
             match ban {
@@ -149,6 +157,7 @@ fn write_rows(database: &mut Connection, batch: &Batch) -> rusqlite::Result<()> 
                     ban.count,
                     ban.source.as_ref(),
                     ban.reason.as_ref(),
+                    ban.services.as_deref().map(written),
                 ])?,
                 None => delete.execute(params![prefix.to_string(), jail.as_ref()])?,
             };
@@ -188,7 +197,25 @@ fn read_ban(row: &Row<'_>) -> rusqlite::Result<Ban> {
         count: row.get(4)?,
         source: text(5)?.into(),
         reason: text(6)?.into(),
+        services: row
+            .get::<_, Option<String>>(7)?
+            .map(|list| services(&list).ok_or_else(|| unreadable(&list)))
+            .transpose()?,
     })
+}
+
+/// `tcp/22 udp/53`.
+fn written(services: &[Service]) -> String {
+    services.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn services(list: &str) -> Option<Arc<[Service]>> {
+    list.split(' ').map(|service| service.parse().ok()).collect()
+}
+
+fn unreadable(list: &str) -> rusqlite::Error {
+    let error = format!("'{list}' is no list of services such as tcp/22 udp/53");
+    rusqlite::Error::FromSqlConversionFailure(7, rusqlite::types::Type::Text, error.into())
 }
 
 fn read_reading(row: &Row<'_>) -> rusqlite::Result<(PathBuf, Reading)> {

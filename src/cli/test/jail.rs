@@ -85,6 +85,7 @@ impl Settings {
     /// Just this jail.
     pub(super) fn plan(&self, filter: &Arc<Filter>) -> Plan {
         let jail = JailPlan {
+            services: None,
             name: self.jail.as_deref().unwrap_or("test").into(),
             filter: Arc::clone(filter),
             logpath: Vec::new(),
@@ -98,7 +99,7 @@ impl Settings {
         Plan {
             bantime: jail.bantime,
             jails: vec![jail],
-            firewall: FirewallPlan { set_size: u32::MAX },
+            firewall: FirewallPlan::sized(u32::MAX),
             control: ControlPlan { group: String::new() },
             ignoreip: self.everywhere.clone(),
             warnings: Vec::new(),

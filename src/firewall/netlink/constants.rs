@@ -48,6 +48,7 @@ pub(crate) const NFT_MSG_GETTABLE: u16 = NFTABLES | 1;
 pub(crate) const NFT_MSG_DELTABLE: u16 = NFTABLES | 2;
 pub(crate) const NFT_MSG_NEWCHAIN: u16 = NFTABLES | 3;
 pub(crate) const NFT_MSG_GETCHAIN: u16 = NFTABLES | 4;
+pub(crate) const NFT_MSG_DELCHAIN: u16 = NFTABLES | 5;
 pub(crate) const NFT_MSG_NEWRULE: u16 = NFTABLES | 6;
 pub(crate) const NFT_MSG_GETRULE: u16 = NFTABLES | 7;
 pub(crate) const NFT_MSG_DELRULE: u16 = NFTABLES | 8;
@@ -112,11 +113,17 @@ pub(crate) const NFTA_VERDICT_CODE: u16 = 1;
 pub(crate) const NFTA_VERDICT_CHAIN: u16 = 2;
 pub(crate) const NFT_REG_VERDICT: u32 = 0;
 pub(crate) const NFT_REG_1: u32 = 1;
+/// Registers of 4 bytes: this one and the three behind it share their place with `NFT_REG_1`.
+pub(crate) const NFT_REG32_00: u32 = 8;
+/// `NFT_JUMP` is -3.
+pub(crate) const NFT_JUMP: u32 = (-3_i32).cast_unsigned();
 /// `NFT_GOTO` is -4.
 pub(crate) const NFT_GOTO: u32 = (-4_i32).cast_unsigned();
 
-// the expressions: meta, cmp, payload, bitwise, lookup, immediate, counter
+// the expressions: meta, cmp, payload, bitwise, lookup, immediate, counter, limit, log, reject
+pub(crate) const NFT_META_IIFNAME: u32 = 6;
 pub(crate) const NFT_META_NFPROTO: u32 = 15;
+pub(crate) const NFT_META_L4PROTO: u32 = 16;
 pub(crate) const NFTA_META_DREG: u16 = 1;
 pub(crate) const NFTA_META_KEY: u16 = 2;
 pub(crate) const NFT_CMP_EQ: u32 = 0;
@@ -124,6 +131,7 @@ pub(crate) const NFTA_CMP_SREG: u16 = 1;
 pub(crate) const NFTA_CMP_OP: u16 = 2;
 pub(crate) const NFTA_CMP_DATA: u16 = 3;
 pub(crate) const NFT_PAYLOAD_NETWORK_HEADER: u32 = 1;
+pub(crate) const NFT_PAYLOAD_TRANSPORT_HEADER: u32 = 2;
 pub(crate) const NFTA_PAYLOAD_DREG: u16 = 1;
 pub(crate) const NFTA_PAYLOAD_BASE: u16 = 2;
 pub(crate) const NFTA_PAYLOAD_OFFSET: u16 = 3;
@@ -139,3 +147,16 @@ pub(crate) const NFTA_IMMEDIATE_DREG: u16 = 1;
 pub(crate) const NFTA_IMMEDIATE_DATA: u16 = 2;
 pub(crate) const NFTA_COUNTER_BYTES: u16 = 1;
 pub(crate) const NFTA_COUNTER_PACKETS: u16 = 2;
+pub(crate) const NFTA_LIMIT_RATE: u16 = 1;
+pub(crate) const NFTA_LIMIT_UNIT: u16 = 2;
+pub(crate) const NFTA_LIMIT_BURST: u16 = 3;
+pub(crate) const NFTA_LOG_GROUP: u16 = 1;
+pub(crate) const NFTA_LOG_PREFIX: u16 = 2;
+pub(crate) const NFTA_LOG_LEVEL: u16 = 5;
+/// `NFT_LOGLEVEL_INFO`.
+pub(crate) const NFT_LOGLEVEL_INFO: u32 = 6;
+pub(crate) const NFTA_REJECT_TYPE: u16 = 1;
+pub(crate) const NFTA_REJECT_ICMP_CODE: u16 = 2;
+pub(crate) const NFT_REJECT_TCP_RST: u32 = 1;
+pub(crate) const NFT_REJECT_ICMPX_UNREACH: u32 = 2;
+pub(crate) const NFT_REJECT_ICMPX_ADMIN_PROHIBITED: u8 = 3;

@@ -8,16 +8,20 @@ use crate::namespace::in_namespace;
 fn the_kernel_holds_what_was_banned() {
     in_namespace("firewall::tests::apply::the_kernel_holds_what_was_banned", || {
         let mut firewall = ready();
-        let permanent = Change::Ban { prefix: net("203.0.113.10"), left: None };
+        let permanent = Change::Ban { target: net("203.0.113.10").into(), left: None };
         apply(&mut firewall, &[ban("203.0.113.9", HOUR), permanent, ban("2001:db8::1", 3 * HOUR)]);
         let host4 = shown(Set::Host4);
         assert_eq!(host4["203.0.113.9"].unwrap().0, 3_600);
         assert!((3_590..=3_600).contains(&host4["203.0.113.9"].unwrap().1));
         assert_eq!(host4["203.0.113.10"], None);
         assert_eq!(shown(Set::Host6)["2001:db8::1"].unwrap().0, 3 * 3_600);
-        assert_left(firewall.contains(net("203.0.113.9")).unwrap(), HOUR);
-        assert_eq!(firewall.contains(net("203.0.113.11")).unwrap(), None);
-        assert_eq!(firewall.contains(net("2001:db8::/64")).unwrap(), None, "a set that does not exist");
+        assert_left(firewall.contains(net("203.0.113.9").into()).unwrap(), HOUR);
+        assert_eq!(firewall.contains(net("203.0.113.11").into()).unwrap(), None);
+        assert_eq!(
+            firewall.contains(net("2001:db8::/64").into()).unwrap(),
+            None,
+            "a set that does not exist"
+        );
         assert_eq!(firewall.elements().unwrap().len(), 3);
     });
 }
@@ -26,7 +30,7 @@ fn the_kernel_holds_what_was_banned() {
 fn a_ban_ends_with_the_time_it_was_given() {
     in_namespace("firewall::tests::apply::a_ban_ends_with_the_time_it_was_given", || {
         let mut firewall = ready();
-        let permanent = Change::Ban { prefix: net("203.0.113.9"), left: None };
+        let permanent = Change::Ban { target: net("203.0.113.9").into(), left: None };
         let times = [HOUR, HOUR, 5 * HOUR, HOUR / 2];
         for (last, left) in times.into_iter().enumerate() {
             apply(&mut firewall, &[ban("203.0.113.9", left)]);
@@ -83,7 +87,7 @@ fn what_is_not_there_is_lifted() {
         apply(&mut firewall, &[ban("203.0.113.9", HOUR)]);
         apply(&mut firewall, &[lift("203.0.113.10"), lift("203.0.113.9"), lift("2001:db8::/64")]);
         assert_eq!(firewall.elements().unwrap(), []);
-        let lifts: Vec<_> = (0..2_000).map(|number| Change::Lift { prefix: many(number) }).collect();
+        let lifts: Vec<_> = (0..2_000).map(|number| Change::Lift { target: many(number).into() }).collect();
         apply(&mut firewall, &lifts);
         assert_eq!(firewall.elements().unwrap(), []);
     });
@@ -95,11 +99,11 @@ fn a_ban_that_expired_is_lifted_and_can_come_back() {
         let mut firewall = ready();
         // The shortest ban must end, not become permanent.
         apply(&mut firewall, &[ban("203.0.113.9", Duration::ZERO), ban("203.0.113.10", Duration::ZERO)]);
-        while firewall.contains(net("203.0.113.9")).unwrap().is_some() {
+        while firewall.contains(net("203.0.113.9").into()).unwrap().is_some() {
             std::thread::yield_now();
         }
         apply(&mut firewall, &[lift("203.0.113.9"), ban("203.0.113.10", HOUR)]);
-        assert_left(firewall.contains(net("203.0.113.10")).unwrap(), HOUR);
+        assert_left(firewall.contains(net("203.0.113.10").into()).unwrap(), HOUR);
     });
 }
 
@@ -132,17 +136,21 @@ fn a_small_send_buffer_makes_smaller_transactions() {
 #[test]
 fn a_full_set_takes_what_it_can() {
     in_namespace("firewall::tests::apply::a_full_set_takes_what_it_can", || {
-        let mut firewall = Firewall::open(1_000).unwrap();
+        let mut firewall = Firewall::open(Options::sized(1_000)).unwrap();
         firewall.set_up(&[]).unwrap();
         apply(&mut firewall, &bans_of(0..700, HOUR));
         let mut changes = bans_of(600..1_500, 2 * HOUR);
-        changes.extend([ban("2001:db8::1", HOUR), lift("203.0.113.9"), Change::Lift { prefix: many(1) }]);
+        changes.extend([
+            ban("2001:db8::1", HOUR),
+            lift("203.0.113.9"),
+            Change::Lift { target: many(1).into() },
+        ]);
         let rejected = firewall.apply(&changes).unwrap();
         // 699 are left, 600 to 699 are known, and 301 of the other 800 have room.
         assert_eq!(rejected.len(), 499);
         for rejected in &rejected {
             assert!(rejected.error.is_full(), "{}", rejected.error);
-            assert_eq!(firewall.contains(rejected.change.prefix()).unwrap(), None);
+            assert_eq!(firewall.contains(rejected.change.target()).unwrap(), None);
         }
         let host4 = shown(Set::Host4);
         assert_eq!(host4.len(), 1_000);
@@ -150,8 +158,8 @@ fn a_full_set_takes_what_it_can() {
         assert_eq!(shown(Set::Host6).len(), 1, "the other set is not full");
         // A full set can still be changed and emptied.
         apply(&mut firewall, &bans_of(650..700, 3 * HOUR));
-        assert_left(firewall.contains(many(650)).unwrap(), 3 * HOUR);
-        apply(&mut firewall, &[lift("203.0.113.9"), Change::Lift { prefix: many(650) }]);
+        assert_left(firewall.contains(many(650).into()).unwrap(), 3 * HOUR);
+        apply(&mut firewall, &[lift("203.0.113.9"), Change::Lift { target: many(650).into() }]);
         assert_eq!(shown(Set::Host4).len(), 999);
     });
 }
@@ -167,7 +175,7 @@ fn one_bad_change_does_not_keep_back_the_others() {
         let rejected = firewall.apply(&changes).unwrap();
         let prefixes: Vec<_> = rejected.iter().map(|rejected| rejected.change).collect();
         assert_eq!(prefixes, [ban("10.0.0.0/8", HOUR), endless]);
-        assert_eq!(rejected[0].error, FirewallError::NoSet { prefix: net("10.0.0.0/8") });
+        assert_eq!(rejected[0].error, FirewallError::NoSet { target: net("10.0.0.0/8").into() });
         let attempt = Attempt::Change { first: 301, last: 301, of: 900 };
         assert_eq!(rejected[1].error, FirewallError::TooLong { attempt });
         assert_eq!(shown(Set::Host4).len(), 899);

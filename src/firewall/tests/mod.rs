@@ -1,7 +1,9 @@
 //! The firewall against a live kernel, with `nft` as the witness.
 
 mod apply;
+mod choices;
 mod packets;
+mod ranges;
 mod table;
 mod wire;
 
@@ -11,7 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::{Change, Element, Firewall, Set};
+use super::{Change, Element, Firewall, Log, Options, Reply, Set, Target};
 use crate::namespace::nft;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -28,11 +30,11 @@ fn nets(texts: &[&str]) -> Vec<IpNet> {
 }
 
 fn ban(prefix: &str, left: Duration) -> Change {
-    Change::Ban { prefix: net(prefix), left: Some(left) }
+    Change::Ban { target: net(prefix).into(), left: Some(left) }
 }
 
 fn lift(prefix: &str) -> Change {
-    Change::Lift { prefix: net(prefix) }
+    Change::Lift { target: net(prefix).into() }
 }
 
 /// The `number`th of many addresses.
@@ -41,11 +43,11 @@ fn many(number: u32) -> IpNet {
 }
 
 fn bans_of(numbers: std::ops::Range<u32>, left: Duration) -> Vec<Change> {
-    numbers.map(|number| Change::Ban { prefix: many(number), left: Some(left) }).collect()
+    numbers.map(|number| Change::Ban { target: many(number).into(), left: Some(left) }).collect()
 }
 
 fn ready() -> Firewall {
-    let mut firewall = Firewall::open(65_536).unwrap();
+    let mut firewall = Firewall::open(Options::sized(65_536)).unwrap();
     assert_eq!(firewall.set_up(&[]).unwrap(), []);
     firewall
 }

@@ -45,7 +45,7 @@ fn packets_of_the_banned_are_dropped_and_counted() {
         let twice = firewall.dropped().unwrap();
         assert_eq!((twice.packets, twice.bytes), (2, once.bytes + 40 + 8 + 5));
         firewall.set_up(&[]).unwrap();
-        Firewall::open(100).unwrap().set_up(&[]).unwrap();
+        Firewall::open(Options::sized(100)).unwrap().set_up(&[]).unwrap();
         assert_eq!(firewall.dropped().unwrap(), twice);
         apply(&mut firewall, &[lift("127.0.0.2"), lift("2001:db8:1:2::/64")]);
         assert!(arrives("127.0.0.2", "127.0.0.1") && arrives("2001:db8:1:2::5", "::1"));
@@ -59,8 +59,8 @@ fn a_ban_ends_by_itself() {
         let mut firewall = ready();
         apply(&mut firewall, &[ban("127.0.0.2", Duration::from_secs(1))]);
         let arrived = arrives("127.0.0.2", "127.0.0.1");
-        assert!(!arrived || firewall.contains(net("127.0.0.2")).unwrap().is_none());
-        while firewall.contains(net("127.0.0.2")).unwrap().is_some() {
+        assert!(!arrived || firewall.contains(net("127.0.0.2").into()).unwrap().is_none());
+        while firewall.contains(net("127.0.0.2").into()).unwrap().is_some() {
             std::thread::yield_now();
         }
         assert!(arrives("127.0.0.2", "127.0.0.1"));
@@ -93,7 +93,7 @@ fn networks_are_matched_by_their_length() {
 fn the_allowed_are_never_dropped() {
     in_namespace("firewall::tests::packets::the_allowed_are_never_dropped", || {
         loopback();
-        let mut firewall = Firewall::open(65_536).unwrap();
+        let mut firewall = Firewall::open(Options::sized(65_536)).unwrap();
         firewall.set_up(&nets(&["127.0.0.2/31", "2001:db8:1::/48"])).unwrap();
         apply(
             &mut firewall,

@@ -37,13 +37,13 @@ fn an_unused_table_has_no_rules_but_the_drop() {
 fn setting_up_again_changes_nothing() {
     in_namespace("firewall::tests::table::setting_up_again_changes_nothing", || {
         let allow = nets(&["10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32"]);
-        let mut firewall = Firewall::open(65_536).unwrap();
+        let mut firewall = Firewall::open(Options::sized(65_536)).unwrap();
         firewall.set_up(&allow).unwrap();
         apply(&mut firewall, &[ban("203.0.113.9", HOUR), ban("2001:db8::7", HOUR)]);
         let before = listing();
         assert_eq!(firewall.set_up(&allow).unwrap().len(), 2);
         assert_eq!(listing(), before);
-        assert_eq!(Firewall::open(65_536).unwrap().set_up(&allow).unwrap().len(), 2);
+        assert_eq!(Firewall::open(Options::sized(65_536)).unwrap().set_up(&allow).unwrap().len(), 2);
         assert_eq!(listing(), before);
     });
 }
@@ -51,11 +51,11 @@ fn setting_up_again_changes_nothing() {
 #[test]
 fn a_later_kband_adopts_what_is_there() {
     in_namespace("firewall::tests::table::a_later_kband_adopts_what_is_there", || {
-        let permanent = Change::Ban { prefix: net("203.0.113.10"), left: None };
+        let permanent = Change::Ban { target: net("203.0.113.10").into(), left: None };
         apply(&mut ready(), &[ban("203.0.113.9", HOUR), permanent, ban("2001:db8::/56", 2 * HOUR)]);
-        let mut adopted = Firewall::open(65_536).unwrap().set_up(&[]).unwrap();
-        adopted.sort_by_key(|element| element.prefix);
-        let prefixes: Vec<_> = adopted.iter().map(|element| element.prefix).collect();
+        let mut adopted = Firewall::open(Options::sized(65_536)).unwrap().set_up(&[]).unwrap();
+        adopted.sort_by_key(|element| element.target.prefix);
+        let prefixes: Vec<_> = adopted.iter().map(|element| element.target.prefix).collect();
         assert_eq!(prefixes, nets(&["203.0.113.9/32", "203.0.113.10/32", "2001:db8::/56"]));
         assert_left(Some(adopted[0]), HOUR);
         assert_eq!(adopted[1].left, None);
@@ -68,14 +68,14 @@ fn another_set_size_keeps_bans_and_counter() {
     in_namespace("firewall::tests::table::another_set_size_keeps_bans_and_counter", || {
         let mut firewall = ready();
         apply(&mut firewall, &bans_of(0..3_000, HOUR));
-        apply(&mut firewall, &[Change::Ban { prefix: net("2001:db8::/64"), left: None }]);
-        let mut smaller = Firewall::open(5_000).unwrap();
+        apply(&mut firewall, &[Change::Ban { target: net("2001:db8::/64").into(), left: None }]);
+        let mut smaller = Firewall::open(Options::sized(5_000)).unwrap();
         assert_eq!(smaller.set_up(&[]).unwrap().len(), 3_001);
         assert_eq!(shown(Set::Host4).len(), 3_000);
         assert_eq!(shown(Set::Net6x64)["2001:db8::"], None);
         assert!(nft("list set inet kban host4").contains("size 5000"));
         // Fewer than there are bans: room for those is kept, and no more.
-        let mut tiny = Firewall::open(10).unwrap();
+        let mut tiny = Firewall::open(Options::sized(10)).unwrap();
         assert_eq!(tiny.set_up(&[]).unwrap().len(), 3_001);
         assert!(nft("list set inet kban host4").contains("size 3000"));
         assert_eq!(tiny.set_up(&[]).unwrap().len(), 3_001);
@@ -89,7 +89,7 @@ fn another_set_size_keeps_bans_and_counter() {
 fn a_table_made_anew_may_need_several_transactions() {
     in_namespace("firewall::tests::table::a_table_made_anew_may_need_several_transactions", || {
         apply(&mut ready(), &bans_of(0..2_500, HOUR));
-        let mut other = Firewall::open(10_000).unwrap();
+        let mut other = Firewall::open(Options::sized(10_000)).unwrap();
         other.socket.limit_sending(100_000);
         assert_eq!(other.set_up(&[]).unwrap().len(), 2_500);
         assert_eq!(shown(Set::Host4).len(), 2_500);
@@ -105,11 +105,11 @@ fn somebody_elses_table_of_that_name_is_made_ours() {
         nft("add element inet kban host6 { 2001:db8::9 }");
         nft("add chain inet kban prerouting { type filter hook prerouting priority 5 ; policy drop ; }");
         nft("add rule inet kban prerouting counter");
-        let adopted = Firewall::open(65_536).unwrap().set_up(&[]).unwrap();
+        let adopted = Firewall::open(Options::sized(65_536)).unwrap().set_up(&[]).unwrap();
         assert_eq!(adopted.len(), 1);
         let made = listing();
         nft("delete table inet kban");
-        apply(&mut ready(), &[Change::Ban { prefix: net("2001:db8::9"), left: None }]);
+        apply(&mut ready(), &[Change::Ban { target: net("2001:db8::9").into(), left: None }]);
         assert_eq!(made, listing());
     });
 }
@@ -124,7 +124,7 @@ fn a_table_that_is_gone_is_missed_and_made_again() {
         assert!(firewall.apply(&[lift("203.0.113.9")]).unwrap_err().is_missing());
         assert!(firewall.apply(&bans_of(0..2_000, HOUR)).unwrap_err().is_missing());
         assert!(firewall.elements().unwrap_err().is_missing());
-        assert!(firewall.contains(net("203.0.113.9")).unwrap_err().is_missing());
+        assert!(firewall.contains(net("203.0.113.9").into()).unwrap_err().is_missing());
         assert!(firewall.dropped().unwrap_err().is_missing());
         assert!(firewall.tidy().unwrap_err().is_missing());
         assert!(firewall.empty().unwrap_err().is_missing());
@@ -185,7 +185,7 @@ fn an_empty_set_of_networks_goes_with_setting_up() {
 fn another_process_sees_the_rules_that_are_there() {
     in_namespace("firewall::tests::table::another_process_sees_the_rules_that_are_there", || {
         apply(&mut ready(), &[ban("203.0.113.9", HOUR)]);
-        let mut other = Firewall::open(65_536).unwrap();
+        let mut other = Firewall::open(Options::sized(65_536)).unwrap();
         apply(&mut other, &[lift("203.0.113.9"), ban("2001:db8::1", HOUR)]);
         let listed = listing();
         assert!(listed.contains("@host4 goto") && listed.contains("@host6 goto"), "{listed}");
@@ -241,7 +241,7 @@ fn a_dump_is_whole_while_others_write() {
         let mut firewall = ready();
         apply(&mut firewall, &bans_of(0..3_000, HOUR));
         let writer = std::thread::spawn(|| {
-            let mut writer = Firewall::open(65_536).unwrap();
+            let mut writer = Firewall::open(Options::sized(65_536)).unwrap();
             for number in 5_000..5_400 {
                 apply(&mut writer, &bans_of(number..number + 1, HOUR));
                 std::thread::sleep(Duration::from_millis(3));
@@ -249,7 +249,7 @@ fn a_dump_is_whole_while_others_write() {
         });
         while !writer.is_finished() {
             let mut found: Vec<_> =
-                firewall.elements().unwrap().into_iter().map(|element| element.prefix).collect();
+                firewall.elements().unwrap().into_iter().map(|element| element.target.prefix).collect();
             found.sort();
             found.dedup();
             assert!(found.len() >= 3_000, "{}", found.len());
@@ -263,7 +263,7 @@ fn a_dump_is_whole_while_others_write() {
 #[test]
 fn without_the_capability_it_is_not_permitted() {
     without_privilege("firewall::tests::table::without_the_capability_it_is_not_permitted", || {
-        let mut firewall = Firewall::open(65_536).unwrap();
+        let mut firewall = Firewall::open(Options::sized(65_536)).unwrap();
         assert!(firewall.set_up(&[]).unwrap_err().is_permission());
         assert!(firewall.apply(&bans_of(0..5_000, HOUR)).unwrap_err().is_permission());
         assert!(firewall.elements().unwrap_err().is_permission());

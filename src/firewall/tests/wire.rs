@@ -37,7 +37,7 @@ fn tables_sets_and_chains() {
             ruleset::add_set(batch, set, 65_536)?;
         }
         ruleset::delete_set(batch, Set::Net6x64)?;
-        ruleset::add_chains(batch)
+        ruleset::add_chains(batch, &chosen(), false)
     }));
 }
 
@@ -45,17 +45,35 @@ fn tables_sets_and_chains() {
 #[cfg(target_endian = "little")]
 fn rules() {
     let used = Set::BANS.into_iter().chain(Set::ALLOW);
-    insta::assert_snapshot!(recorded(|batch| write_rules(batch, used, Counter { packets: 7, bytes: 300 })));
+    insta::assert_snapshot!(recorded(|batch| write_rules(
+        batch,
+        &chosen(),
+        used,
+        Counter { packets: 7, bytes: 300 }
+    )));
+}
+
+/// Every choice, otherwise than usual.
+fn chosen() -> Options {
+    Options {
+        set_size: 65_536,
+        reply: Reply::Reject,
+        log: Some(Log { group: None, prefix: "kban: ".into() }),
+        interfaces: vec!["wan0".into(), "ppp*".into()],
+    }
 }
 
 #[test]
 #[cfg(target_endian = "little")]
 fn elements() {
-    let host4 = [(net("203.0.113.9"), Some(HOUR)), (net("203.0.113.10"), None)];
-    let net6 = [(net("2001:db8::/64"), Some(Duration::from_micros(1_000_001)))];
+    let host4 = [(net("203.0.113.9").into(), Some(HOUR)), (net("203.0.113.10").into(), None)];
+    let port4 =
+        [(Target { service: Some("udp/53".parse().unwrap()), ..net("203.0.113.9").into() }, Some(HOUR))];
+    let net6 = [(net("2001:db8::/64").into(), Some(Duration::from_micros(1_000_001)))];
     insta::assert_snapshot!(recorded(|batch| {
         write_elements(batch, Action::Add, Set::Host4, &host4, drop)?;
         write_elements(batch, Action::Add, Set::Net6x64, &net6, drop)?;
+        write_elements(batch, Action::Add, Set::Port4, &port4, drop)?;
         write_elements(batch, Action::Delete, Set::Host4, &host4, drop)?;
         write_elements(batch, Action::Delete, Set::Host4, &[], drop)?;
         flush(batch, Set::Host6)?;
@@ -66,7 +84,7 @@ fn elements() {
 #[test]
 fn a_message_has_at_most_900_elements_of_known_length() {
     let entries: Vec<_> = (0..2_500_u128)
-        .map(|number| (IpNet::from(std::net::IpAddr::from(number.to_be_bytes())), Some(HOUR)))
+        .map(|number| (Target::from(IpNet::from(std::net::IpAddr::from(number.to_be_bytes()))), Some(HOUR)))
         .collect();
     let mut batch = Batch::begin(1, None).unwrap();
     let mut written = Vec::new();
@@ -83,7 +101,7 @@ fn a_message_has_at_most_900_elements_of_known_length() {
         found
             .iter()
             .zip(&entries)
-            .all(|(found, (prefix, left))| found.prefix == *prefix && found.left == *left)
+            .all(|(found, (target, left))| found.target == *target && found.left == *left)
     );
 }
 
@@ -99,8 +117,8 @@ proptest! {
     #[test]
     fn cut_and_flipped_answers_never_panic(cut in 0_usize..200, at in 0_usize..200, with: u8) {
         let mut batch = Batch::begin(1, None).unwrap();
-        write_elements(&mut batch, Action::Add, Set::Host4, &[(net("10.0.0.1"), Some(HOUR))], drop).unwrap();
-        write_rules(&mut batch, [Set::Host4], Counter::default()).unwrap();
+        write_elements(&mut batch, Action::Add, Set::Host4, &[(net("10.0.0.1").into(), Some(HOUR))], drop).unwrap();
+        write_rules(&mut batch, &chosen(), [Set::Host4], Counter::default()).unwrap();
         let mut bytes = batch.end().unwrap().unwrap().into_bytes();
         bytes.truncate(bytes.len().saturating_sub(cut));
         if let Some(byte) = bytes.get_mut(at) {

@@ -1,0 +1,102 @@
+//! The choices of `[firewall]`, each checked while it is read.
+
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::Deserializer;
+
+use super::value::{Text, TextVisitor, short};
+
+/// What becomes of an offender's packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirewallVerdict {
+    /// Nothing comes back.
+    Drop,
+    /// A TCP reset, or an ICMP message.
+    Reject,
+}
+
+/// Which neighbours are never dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Neighbour {
+    /// The routers behind which everything else is.
+    Gateway,
+    /// The DNS servers that this machine asks.
+    Resolvers,
+}
+
+/// The name of an interface (linux/if.h: at most 15 bytes), perhaps with a `*` at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface(pub String);
+
+/// How log entries begin; the kernel takes 127 bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPrefix(pub String);
+
+impl Text for FirewallVerdict {
+    const EXPECTED: &'static str = "\"drop\" or \"reject\"";
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        match typed {
+            "drop" => Ok(Self::Drop),
+            "reject" => Ok(Self::Reject),
+            _ => Err((format!("`{}` is no verdict", short(typed)), format!("write {}", Self::EXPECTED))),
+        }
+    }
+}
+
+impl Text for Neighbour {
+    const EXPECTED: &'static str = "\"gateway\" or \"resolvers\"";
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        match typed {
+            "gateway" => Ok(Self::Gateway),
+            "resolvers" => Ok(Self::Resolvers),
+            _ => Err((
+                format!("`{}` is nobody that can be protected", short(typed)),
+                format!("write {}; addresses belong into [defaults] ignoreip", Self::EXPECTED),
+            )),
+        }
+    }
+}
+
+impl Text for Interface {
+    const EXPECTED: &'static str = "the name of an interface";
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        let name = typed.strip_suffix('*').unwrap_or(typed);
+        let bad = |c: char| c.is_whitespace() || c.is_control() || c == '/' || c == '*' || c == '"';
+        if name.is_empty() || name.len() > 15 || name.contains(bad) {
+            return Err((
+                format!("`{}` cannot be the name of an interface", short(typed)),
+                "write a name such as \"wan0\", or its beginning: \"ppp*\"".to_owned(),
+            ));
+        }
+        Ok(Self(typed.to_owned()))
+    }
+}
+
+impl Text for LogPrefix {
+    const EXPECTED: &'static str = "the beginning of log entries";
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        if typed.len() > 127 || typed.contains(|c: char| c.is_control()) {
+            return Err((
+                "the log prefix is too long or has control characters".to_owned(),
+                "write at most 127 bytes, such as \"kban: \"".to_owned(),
+            ));
+        }
+        Ok(Self(typed.to_owned()))
+    }
+}
+
+macro_rules! deserialize_text {
+    ($($name:ty),+) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(TextVisitor(PhantomData))
+            }
+        }
+    )+};
+}
+deserialize_text!(FirewallVerdict, Neighbour, Interface, LogPrefix);

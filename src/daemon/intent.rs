@@ -1,0 +1,51 @@
+//! The bans in force as the elements that the kernel should hold.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use crate::firewall::{Change, Firewall, Target};
+use crate::jail::Ban;
+use crate::jail::engine::{Engine, Remaining};
+
+/// What the kernel has an element for because of `ban`.
+pub(super) fn targets(ban: &Ban) -> impl Iterator<Item = Target> + '_ {
+    ban.closes().map(|service| Target { prefix: ban.prefix, service })
+}
+
+/// What the kernel should have an element for.
+pub(super) fn all(engine: &Engine) -> BTreeSet<Target> {
+    engine.bans().iter().flat_map(targets).collect()
+}
+
+/// How long the kernel is to drop `target`.
+pub(super) fn remaining(engine: &Engine, target: &Target, now: Timestamp) -> Remaining {
+    engine.remaining(&target.prefix, target.service, now)
+}
+
+/// What the kernel has to do about one target.
+pub(super) fn change(engine: &Engine, target: Target, now: Timestamp) -> Change {
+    match remaining(engine, &target, now) {
+        Remaining::Nothing => Change::Lift { target },
+        Remaining::For(left) => Change::Ban { target, left: Some(left) },
+        Remaining::Forever => Change::Ban { target, left: None },
+    }
+}
+
+/// Whether a target is held as a range: ranges are written all at once.
+pub(super) fn is_range(target: &Target) -> bool {
+    Firewall::set_for(*target).is_ok_and(|set| set.is_interval())
+}
+
+/// All ranges that should be dropped.
+pub(super) fn ranges(engine: &Engine, now: Timestamp) -> Vec<(IpNet, Option<Duration>)> {
+    let ranges = engine.bans().prefixes().map(|prefix| Target::from(*prefix)).filter(is_range);
+    let left = |target: Target| match remaining(engine, &target, now) {
+        Remaining::Nothing => None,
+        Remaining::For(left) => Some((target.prefix, Some(left))),
+        Remaining::Forever => Some((target.prefix, None)),
+    };
+    ranges.filter_map(left).collect()
+}

@@ -1,0 +1,36 @@
+//! Whose packets are dropped, and which of them.
+
+use std::fmt;
+
+use ipnet::IpNet;
+
+use crate::service::Service;
+
+/// What one element of a set of bans stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    /// Whose packets; canonical (no host bits).
+    pub prefix: IpNet,
+    /// Those to this service; `None`: all of them.
+    pub service: Option<Service>,
+}
+
+impl Target {
+    /// The target with the prefix's host bits cleared.
+    pub(crate) fn trunc(self) -> Self {
+        Self { prefix: self.prefix.trunc(), ..self }
+    }
+}
+
+impl From<IpNet> for Target {
+    fn from(prefix: IpNet) -> Self {
+        Self { prefix, service: None }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.prefix)?;
+        self.service.map_or(Ok(()), |service| write!(f, " on {service}"))
+    }
+}

@@ -1,0 +1,114 @@
+//! Bans that an administrator wants, and why some are refused.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::engine::{Engine, New};
+use super::target::{folded, unbannable};
+use super::{MANUAL, Verdict};
+use crate::config::duration::BanTime;
+
+/// Wider networks are not banned by hand: a slip of the pen would cut off half the world.
+const WIDEST: u8 = 8;
+
+/// Why somebody cannot be banned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// An entry of `ignoreip`, or the machine's own address.
+    #[error("{address} is allowed by {entry}: take that entry out of `[defaults] ignoreip` to ban it")]
+    Allowed {
+        /// Who was to be banned.
+        address: IpAddr,
+        /// The entry that covers it.
+        entry: IpNet,
+    },
+    /// The machine itself.
+    #[error("{0} is an address of this machine: a ban would cut off its own traffic")]
+    Own(IpAddr),
+    /// A gateway or resolver.
+    #[error(
+        "{0} is a gateway or resolver of this machine, which [firewall] protect spares: a ban would cut it off"
+    )]
+    Neighbour(IpAddr),
+    /// Too many bans are in force.
+    #[error("there are {0} bans already: lift some, or raise [firewall] set_size")]
+    NoRoom(usize),
+    /// Not the address of a single remote host.
+    #[error("{0} is not the address of one remote host and cannot be banned")]
+    NotAHost(IpAddr),
+}
+
+/// A ban that somebody wants.
+#[derive(Debug, Clone, Copy)]
+pub struct ByHand<'a> {
+    /// Whom.
+    pub prefix: IpNet,
+    /// On behalf of which jail, and closing its ports; `manual`, which closes everything, if not given.
+    pub jail: Option<&'a str>,
+    /// How long; the jail's own bantime if not given.
+    pub bantime: Option<BanTime>,
+    /// Why; may be empty.
+    pub reason: &'a str,
+}
+
+impl ByHand<'_> {
+    /// The prefix as it is banned: IPv4-mapped addresses folded to IPv4.
+    #[must_use]
+    pub fn folded(&self) -> IpNet {
+        if self.prefix.prefix_len() == self.prefix.max_prefix_len() {
+            return IpNet::from(folded(self.prefix.addr()));
+        }
+        self.prefix.trunc()
+    }
+}
+
+impl Engine {
+    /// A ban by hand of exactly this address or network.
+    ///
+    /// # Errors
+    /// When it is allowed, the machine's own, or no host's address, or has such an address in it.
+    pub fn ban(&mut self, wanted: &ByHand<'_>, now: Timestamp) -> Result<Verdict, Refusal> {
+        let ByHand { jail, bantime, reason, .. } = *wanted;
+        let prefix = wanted.folded();
+        if let Some(refusal) = self.refuses(&prefix) {
+            return Err(refusal);
+        }
+        let name: Arc<str> = jail.unwrap_or(MANUAL).into();
+        let configured = self.jails.iter().find(|jail| jail.name == name);
+        let services = configured.and_then(|jail| jail.services.clone());
+        let bantime = bantime.or(configured.map(|jail| jail.bantime)).or(self.bantime);
+        if self.bans.len() >= self.capacity {
+            return Err(Refusal::NoRoom(self.capacity));
+        }
+        let new = New {
+            prefix,
+            jail: name,
+            bantime: bantime.unwrap_or(BanTime::Permanent),
+            services,
+            source: "banctl".into(),
+            reason: reason.into(),
+        };
+        Ok(self.insert(new, now))
+    }
+
+    /// Why a ban of `prefix` is not made by hand, if so.
+    fn refuses(&self, prefix: &IpNet) -> Option<Refusal> {
+        if prefix.prefix_len() == prefix.max_prefix_len() {
+            return self.refusal(prefix.addr());
+        }
+        if let Some(own) = self.own.overlapping(prefix) {
+            return Some(Refusal::Own(own.addr()));
+        }
+        if let Some(neighbour) = self.neighbours.overlapping(prefix) {
+            return Some(Refusal::Neighbour(neighbour.addr()));
+        }
+        if prefix.prefix_len() < WIDEST || unbannable(prefix.network()) {
+            return Some(Refusal::NotAHost(prefix.network()));
+        }
+        let entry = *self.allow.overlapping(prefix)?;
+        Some(Refusal::Allowed { address: prefix.network(), entry })
+    }
+}
