@@ -10,10 +10,10 @@ use jiff::Timestamp;
 
 use super::definition::{Definition, Port};
 use super::error::FilterError;
-use super::fail2ban::{Memory, Rules};
+use super::fail2ban::{Ignored, Memory, Rules};
 use super::own::Own;
 use super::reference::Text;
-use super::{Clock, LONGEST_LINE, examples, reference};
+use super::{Clock, Failure, LONGEST_LINE, examples, reference};
 
 /// A compiled filter. Immutable; shared by jails and scanners.
 pub struct Filter {
@@ -63,6 +63,18 @@ impl Dialect {
             return LineVerdict::Miss;
         }
         memory.line(&self.rules, line, clock, all_patterns)
+    }
+
+    /// The failures on a line of fewer than [`LONGEST_LINE`] bytes, as [`Dialect::line`] gives them; how many more name a host
+    /// that is no address.
+    pub(super) fn failures(
+        &self,
+        memory: &mut Memory,
+        line: &[u8],
+        clock: &Clock,
+        on_failure: &mut dyn FnMut(Failure),
+    ) -> Result<u64, Ignored> {
+        memory.failures(&self.rules, line, clock, on_failure)
     }
 }
 

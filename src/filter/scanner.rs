@@ -12,8 +12,8 @@ use regex_automata::nfa::thompson::NFA;
 use regex_automata::{Anchored, Input, MatchKind};
 
 use super::date::Dates;
-use super::fail2ban::Memory;
-use super::matcher::{Dialect, Filter, Kind, LineMatch, LineVerdict};
+use super::fail2ban::{Ignored, Memory};
+use super::matcher::{Dialect, Filter, Kind, LineVerdict};
 use super::own::{Found, Own, Texts};
 use super::pattern::Quick;
 use super::prefilter::Prefilter;
@@ -47,7 +47,7 @@ pub struct Scanner {
 /// A filter and what it needs to be run over the lines of one source.
 enum Armed {
     Own(Box<Automata>),
-    Dialect(Arc<Dialect>, Memory),
+    Dialect(Arc<Dialect>, Box<Memory>),
 }
 
 /// The automata of a filter in TOML.
@@ -93,8 +93,10 @@ impl Scanner {
                         on_failure(index, Failure { time, address, pattern, attempts: head.attempts }, line);
                     }
                     Some(Armed::Dialect(dialect, memory)) => {
-                        for failure in recall(dialect, memory, line, clock, &mut self.counters) {
-                            on_failure(index, failure, line);
+                        let mut on_failure = |failure| on_failure(index, failure, line);
+                        match dialect.failures(memory, line, clock, &mut on_failure) {
+                            Ok(named) => self.counters.named += named,
+                            Err(Ignored) => self.counters.ignored += 1,
                         }
                     }
                     None => {}
@@ -157,35 +159,11 @@ fn moment(
     }
 }
 
-/// The failures that a filter in fail2ban's dialect finds. Hosts that are no addresses are left out.
-fn recall(
-    dialect: &Dialect,
-    memory: &mut Memory,
-    line: &[u8],
-    clock: &Clock,
-    counters: &mut Counters,
-) -> Vec<Failure> {
-    let (first, others) = match dialect.line(memory, line, clock, false) {
-        LineVerdict::Match { first, others } => (first, others),
-        LineVerdict::Ignore => {
-            counters.ignored += 1;
-            return Vec::new();
-        }
-        _ => return Vec::new(),
-    };
-    let failures = std::iter::once(first).chain(others).filter_map(|found| {
-        let LineMatch { address, time, pattern, attempts, .. } = found;
-        counters.named += u64::from(address.is_none());
-        Some(Failure { time, address: address?, pattern, attempts })
-    });
-    failures.collect()
-}
-
 impl Armed {
     fn new(filter: &Filter, cache_capacity: usize) -> Self {
         match filter.kind() {
             Kind::Own(own) => Self::Own(Box::new(Automata::new(own, cache_capacity))),
-            Kind::Dialect(dialect) => Self::Dialect(Arc::clone(dialect), dialect.memory()),
+            Kind::Dialect(dialect) => Self::Dialect(Arc::clone(dialect), Box::new(dialect.memory())),
         }
     }
 }

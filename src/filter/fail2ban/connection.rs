@@ -3,12 +3,14 @@
 //! A line with `<F-NOFAIL>` is remembered and not counted; a later one of its connection may lend it an address or
 //! a failure. `<F-MLFFORGET>` ends the connection, `<F-MLFGAINED>` forgives it, unless several users were tried.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::groups::{Caught, Groups, is_filled};
+use super::groups::{Catch, Groups, MLFFORGET, MLFGAINED, NOFAIL, USER};
 
 /// How many connections are remembered.
 const MOST: usize = 100;
@@ -21,8 +23,8 @@ const MOST_USERS: usize = 100;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) groups: Groups,
-    /// All users that were tried; none if no line names one.
-    pub(super) users: Option<BTreeSet<String>>,
+    /// All users that were tried, in order.
+    pub(super) users: Vec<String>,
     /// Lines that count.
     pub(super) matches: u32,
     /// Lines that count once another one fails.
@@ -32,32 +34,26 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.groups.get(name)?.as_ref()?.text()
+    /// One line of no connection.
+    pub(super) fn of(groups: Groups, lines: u32) -> Self {
+        Self { groups, matches: lines, ..Self::default() }
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
-        is_filled(self.groups.get(name).and_then(Option::as_ref))
-    }
-
-    fn take(&mut self, name: &str) -> bool {
-        is_filled(self.groups.remove(name).flatten().as_ref())
-    }
-
-    fn note_user(&mut self, user: Option<&str>) {
-        if let Some(user) = user.filter(|user| !user.is_empty()) {
-            let users = self.users.get_or_insert_default();
-            if users.len() < MOST_USERS {
-                users.insert(user.to_owned());
-            }
+    fn note_user(&mut self, line: Option<&Groups>) {
+        let user = line.unwrap_or(&self.groups).text(USER).filter(|user| !user.is_empty());
+        if let Some(user) = user.filter(|_| self.users.len() < MOST_USERS)
+            && let Err(place) = self.users.binary_search_by(|known| known.as_str().cmp(user))
+        {
+            let user = user.to_owned();
+            self.users.insert(place, user);
         }
     }
 }
 
 /// A line merged with what was known.
 #[derive(Debug)]
-pub(super) struct Merge {
-    pub(super) known: Known,
+pub(super) struct Merge<'a> {
+    pub(super) known: Cow<'a, Known>,
     /// The line ended its connection.
     pub(super) forgotten: bool,
     /// It forgave it.
@@ -67,50 +63,57 @@ pub(super) struct Merge {
 /// The connections of one source.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    known: BTreeMap<String, (Known, Timestamp)>,
+    known: HashMap<Arc<str>, (Known, Timestamp)>,
     /// The oldest first; may name some that are gone.
-    order: VecDeque<(String, Timestamp)>,
+    order: VecDeque<(Arc<str>, Timestamp)>,
 }
 
 impl Connections {
     /// Merges a line of connection `id` that caught `groups` and takes `lines` lines.
-    pub(super) fn merge(&mut self, id: &str, groups: Groups, lines: u32, now: Timestamp) -> Merge {
-        let mut line = Known { groups, ..Known::default() };
-        let gained = line.has("mlfgained");
+    pub(super) fn merge(
+        &mut self,
+        id: &str,
+        mut groups: Groups,
+        lines: u32,
+        now: Timestamp,
+    ) -> Option<Merge<'_>> {
+        let gained = groups.has(MLFGAINED);
         let mut reset = gained;
-        let mut nofail = gained;
-        if gained && !line.has("nofail") {
-            let forgiven = line.groups.get("mlfgained").cloned().flatten();
-            line.groups.insert("nofail".to_owned(), forgiven);
-        } else if line.has("nofail") {
-            nofail = true;
+        let mut nofail = gained || groups.has(NOFAIL);
+        if gained && !groups.has(NOFAIL) {
+            groups.copy(MLFGAINED, NOFAIL);
         }
-        let forgotten = line.take("mlfforget");
-        let before = self.get(id, now);
-        let mut known = match before {
-            Some(mut known) => {
-                known.note_user(line.text("user"));
-                let held_back = known.take("nofail") | known.take("mlfgained");
+        let forgotten = groups.remove(MLFFORGET);
+        if self.known.get(id).is_some_and(|(_, until)| *until <= now) {
+            self.known.remove(id);
+        }
+        let mut new = Known::default();
+        let before = self.known.get_mut(id).map(|(known, _)| known);
+        let is_new = before.is_none();
+        let known = match before {
+            Some(known) => {
+                known.note_user(Some(&groups));
+                let held_back = known.groups.remove(NOFAIL) | known.groups.remove(MLFGAINED);
                 if reset {
                     known.pending = false;
                 }
                 if !held_back && !known.pending {
                     known.matches = 0;
                 }
-                known.groups.extend(line.groups.into_iter().filter(|(_, caught)| caught.is_some()));
+                known.groups.extend(&groups);
                 known
             }
-            None if forgotten => line,
             None => {
-                let user = line.text("user").map(str::to_owned);
-                line.note_user(user.as_deref());
-                line
+                new.groups = groups;
+                if !forgotten {
+                    new.note_user(None);
+                }
+                &mut new
             }
         };
-        let several = known.users.as_ref().is_some_and(|users| users.len() > 1);
-        if std::mem::take(&mut known.pending) || several {
-            known.groups.remove("nofail");
-            known.groups.remove("mlfgained");
+        if std::mem::take(&mut known.pending) || known.users.len() > 1 {
+            known.groups.remove(NOFAIL);
+            known.groups.remove(MLFGAINED);
             nofail = false;
             reset = false;
         }
@@ -122,12 +125,13 @@ impl Connections {
         } else if !forgotten {
             known.withheld += lines;
         }
-        if forgotten {
-            self.known.remove(id);
-        } else {
-            self.set(id, known.clone(), now);
-        }
-        Merge { known, forgotten, gained }
+        let known = match (forgotten, is_new) {
+            (true, true) => Cow::Owned(new),
+            (true, false) => Cow::Owned(self.known.remove(id).unwrap_or_default().0),
+            (false, true) => Cow::Borrowed(self.add(id, new, now)?),
+            (false, false) => Cow::Borrowed(&self.known.get(id)?.0),
+        };
+        Some(Merge { known, forgotten, gained })
     }
 
     /// A failure of the connection waits for its address.
@@ -137,20 +141,7 @@ impl Connections {
         }
     }
 
-    fn get(&mut self, id: &str, now: Timestamp) -> Option<Known> {
-        let (known, until) = self.known.get(id)?;
-        if *until > now {
-            return Some(known.clone());
-        }
-        self.known.remove(id);
-        None
-    }
-
-    fn set(&mut self, id: &str, known: Known, now: Timestamp) {
-        if let Some((place, _)) = self.known.get_mut(id) {
-            *place = known;
-            return;
-        }
+    fn add(&mut self, id: &str, known: Known, now: Timestamp) -> Option<&Known> {
         if self.known.len() >= MOST {
             // Makes room, and drops what is over up to the oldest that is not.
             while let Some((oldest, until)) = self.order.pop_front() {
@@ -163,21 +154,23 @@ impl Connections {
             }
         }
         let until = now.saturating_add(LONGEST).unwrap_or(Timestamp::MAX);
-        self.known.insert(id.to_owned(), (known, until));
+        let id: Arc<str> = Arc::from(id);
+        self.known.insert(Arc::clone(&id), (known, until));
         // Connections that end leave their names here.
         if self.order.len() >= 2 * MOST {
             let known = &self.known;
             self.order.retain(|(id, until)| known.get(id).is_some_and(|(_, own)| own == until));
         }
-        self.order.push_back((id.to_owned(), until));
+        self.order.push_back((Arc::clone(&id), until));
+        self.known.get(&id).map(|(known, _)| known)
     }
 }
 
 /// The text for output, tuples as lists.
-pub(super) fn shown(caught: &Caught) -> crate::filter::Field {
+pub(super) fn shown(caught: Catch<'_>) -> crate::filter::Field {
     match caught {
-        Caught::Text(text) => crate::filter::Field::Text(text.clone()),
-        Caught::Tuple(parts) => {
+        Catch::Text(text) => crate::filter::Field::Text(text.to_owned()),
+        Catch::Tuple(parts) => {
             crate::filter::Field::List(parts.iter().map(|part| part.clone().unwrap_or_default()).collect())
         }
     }

@@ -59,10 +59,12 @@ impl Seen {
 
     /// The prefregex left nothing of it.
     fn inside(mut self, rules: &Rules) -> Result<Self, Self> {
-        let Some(prefix) = &rules.prefix else { return Ok(self) };
+        let Some((prefix, _)) = &rules.prefix else { return Ok(self) };
         let Some(found) = prefix.find(&self.text) else { return Err(self) };
-        self.prefix = named(prefix, &found).map(|(name, span)| (name.to_owned(), self.span(&span))).collect();
-        let content = named(prefix, &found).find(|(name, _)| *name == "content").map(|(_, span)| span);
+        self.prefix =
+            named(&prefix.pattern, &found).map(|(name, span)| (name.to_owned(), self.span(&span))).collect();
+        let content =
+            named(&prefix.pattern, &found).find(|(name, _)| *name == "content").map(|(_, span)| span);
         if let Some(span) = content.filter(|span| !span.is_empty()) {
             self.text = format!("{}\n", self.text.get(span.clone()).unwrap_or_default());
             self.base += span.start;
@@ -110,17 +112,18 @@ impl<'r> Seer<'r> {
 
     /// The first pattern that matches.
     pub(in crate::filter) fn first(&self, seen: &Seen) -> Option<usize> {
-        self.rules.fail.iter().position(|pattern| pattern.find(&seen.text).is_some())
+        self.rules.fail.iter().position(|(pattern, _)| pattern.find(&seen.text).is_some())
     }
 
     /// Whether the pattern matches.
     pub(in crate::filter) fn tries(&self, index: usize, text: &str) -> bool {
-        self.rules.fail.get(index).is_some_and(|pattern| pattern.find(text).is_some())
+        self.rules.fail.get(index).is_some_and(|(pattern, _)| pattern.find(text).is_some())
     }
 
     /// What the groups of pattern and prefregex caught, in the line; in the pattern's order.
     pub(in crate::filter) fn captures(&self, index: usize, seen: &Seen) -> Vec<(String, Range<usize>)> {
-        let found = self.rules.fail.get(index).and_then(|pattern| Some((pattern, pattern.find(&seen.text)?)));
+        let found =
+            self.rules.fail.get(index).and_then(|(pattern, _)| Some((pattern, pattern.find(&seen.text)?)));
         let own = found.iter().flat_map(|(pattern, found)| {
             named(pattern, found).map(|(name, span)| (name.to_owned(), seen.span(&span)))
         });
@@ -130,12 +133,12 @@ impl<'r> Seer<'r> {
 
     /// The trees of the patterns.
     pub(in crate::filter) fn trees(&self) -> Vec<Option<Tree<'r>>> {
-        self.rules.fail.iter().map(tree).collect()
+        self.rules.fail.iter().map(|(pattern, _)| tree(pattern)).collect()
     }
 
     /// The tree of the prefregex.
     pub(in crate::filter) fn prefix_tree(&self) -> Option<Tree<'r>> {
-        self.rules.prefix.as_ref().and_then(tree)
+        self.rules.prefix.as_ref().and_then(|(prefix, _)| tree(&prefix.pattern))
     }
 }
 

@@ -1,36 +1,82 @@
 //! What a filter says of one line, given the lines before.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+use smallvec::SmallVec;
 
 use super::connection::{Connections, Known, shown};
 use super::date::Detector;
-use super::groups;
+use super::groups::{CONTENT, Groups, Layout, MLFID, NOFAIL};
 use super::host::{self, Host};
-use super::lines::{Buffer, Line, Lines, Split};
-use super::regex::{Chosen, Pattern};
+use super::lines::{Buffer, Line, Split, text_of};
+use super::regex::{Chosen, Found, Pattern};
 use super::rules::Rules;
-use crate::filter::Clock;
 use crate::filter::matcher::{Field, LineMatch, LineVerdict};
+use crate::filter::{Clock, Failure};
 
 /// Lines without date belong to the last date, if it is no older than this, in seconds.
 const DATE_LASTS: i64 = 60;
+/// What `<F-ID>` catches is kept as it is.
+const RAW_IDS: bool = true;
 
 /// What a filter remembers of a source's lines.
 #[derive(Debug)]
 pub(in crate::filter) struct Memory {
     detector: Detector,
     last_date: Option<Timestamp>,
+    /// Of the last date that was found, if it can be, and the clock it was read with.
+    moment: Option<(Option<Timestamp>, Clock)>,
     buffer: Buffer,
     connections: Connections,
+    /// Room for the text that is searched.
+    text: String,
+    /// Room for the name of the line's connection.
+    id: String,
 }
 
-/// What one pattern found.
-struct Result {
+/// What is asked of a line.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    now: Timestamp,
+    /// Every pattern, not only the first that matches.
+    all: bool,
+    /// What the groups caught.
+    groups: bool,
+}
+
+/// A pattern that matched, what it and the prefix caught, and how many lines it took.
+#[derive(Debug)]
+struct Fit {
     pattern: usize,
-    known: Known,
-    host: Option<Host>,
+    groups: Groups,
+    lines: u32,
+}
+
+/// The line is ignored.
+pub(in crate::filter) struct Ignored;
+
+/// What the patterns found.
+#[derive(Debug, Default)]
+struct Results {
+    /// Those that name somebody and count.
+    matches: SmallVec<[Match; 1]>,
+    /// Something was found, though perhaps nothing that counts.
+    any: bool,
+    ignored: bool,
     forgotten: bool,
     gained: bool,
+}
+
+/// One pattern's match that counts.
+#[derive(Debug)]
+struct Match {
+    pattern: usize,
+    attempts: u32,
+    host: Host,
+    /// If wanted.
+    known: Option<Box<Known>>,
 }
 
 impl Memory {
@@ -38,8 +84,11 @@ impl Memory {
         Self {
             detector: Detector::new(&rules.formats),
             last_date: None,
+            moment: None,
             buffer: Buffer::new(rules.max_lines),
             connections: Connections::default(),
+            text: String::new(),
+            id: String::new(),
         }
     }
 
@@ -56,171 +105,261 @@ impl Memory {
         clock: &Clock,
         all_patterns: bool,
     ) -> LineVerdict {
-        let text = String::from_utf8_lossy(line);
-        let text = text.trim_end_matches(['\r', '\n']);
-        let (line, time) = self.dated(rules, text, clock);
-        let (results, ignored) = self.judge(rules, line, clock.now, all_patterns);
-        verdict(results, ignored, time.unwrap_or(clock.now))
+        let (results, time) =
+            self.results(rules, line, clock, Asked { now: clock.now, all: all_patterns, groups: true });
+        let matches = results.matches.into_iter();
+        let mut matches = matches.map(|found| LineMatch {
+            host: found.host.text.to_string(),
+            address: found.host.address,
+            time,
+            pattern: found.pattern,
+            attempts: found.attempts,
+            fields: fields(rules, found.known.as_deref(), &found.host),
+        });
+        match matches.next() {
+            Some(first) => LineVerdict::Match { first, others: matches.collect() },
+            None if results.gained => LineVerdict::Gain,
+            None if results.forgotten => LineVerdict::Forget,
+            None if results.any => LineVerdict::Partial,
+            None if results.ignored => LineVerdict::Ignore,
+            None => LineVerdict::Miss,
+        }
     }
 
-    /// The line without its date, and when it was written, if that can be told.
-    fn dated(&mut self, rules: &Rules, text: &str, clock: &Clock) -> (Line, Option<Timestamp>) {
+    /// The failures that [`Memory::line`] would tell of; an error if it would say that the line is ignored. Hosts that
+    /// are no addresses are only counted: their number is returned.
+    pub(in crate::filter) fn failures(
+        &mut self,
+        rules: &Rules,
+        line: &[u8],
+        clock: &Clock,
+        on_failure: &mut dyn FnMut(Failure),
+    ) -> Result<u64, Ignored> {
+        let (results, time) =
+            self.results(rules, line, clock, Asked { now: clock.now, all: false, groups: false });
+        let nothing = results.matches.is_empty() && !results.any;
+        let mut named = 0;
+        for Match { pattern, attempts, host, .. } in results.matches {
+            match host.address {
+                Some(address) => on_failure(Failure { time, address, pattern, attempts }),
+                None => named += 1,
+            }
+        }
+        if nothing && results.ignored { Err(Ignored) } else { Ok(named) }
+    }
+
+    fn results(&mut self, rules: &Rules, line: &[u8], clock: &Clock, asked: Asked) -> (Results, Timestamp) {
+        let line = String::from_utf8_lossy(line);
+        let line = line.trim_end_matches(['\r', '\n']);
+        let (date, time) = self.dated(rules, line, clock);
+        let (before, after) = (line.get(..date.start), line.get(date.end..));
+        let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        text.extend([before, after, "\n"]);
+        let results = match rules.max_lines {
+            // Most filters look at one line at a time, and need no buffer.
+            ..=1 => self.judge(rules, &text, asked),
+            _ => self.judge_several(rules, Line::new(&[before, after].concat()), asked),
+        };
+        self.text = text;
+        (results, time.unwrap_or(clock.now))
+    }
+
+    /// Where the date is that is to be cut out, and when the line was written, if that can be told.
+    fn dated(
+        &mut self,
+        rules: &Rules,
+        text: &str,
+        clock: &Clock,
+    ) -> (std::ops::Range<usize>, Option<Timestamp>) {
         if rules.journal {
             self.last_date = Some(clock.now);
-            return (Line::whole(text), Some(clock.now));
+            return (0..0, Some(clock.now));
         }
         let last = self.last_date.filter(|last| clock.now.as_second() - last.as_second() < DATE_LASTS);
-        let Some(dated) = self.detector.find(text, clock.now) else { return (Line::whole(text), last) };
+        let Some(dated) = self.detector.find(text, clock.now) else { return (0..0, last) };
         let span = dated.span();
         if span.is_empty() {
-            return (Line::whole(text), last.or(Some(clock.now)));
+            return (0..0, last.or(Some(clock.now)));
         }
-        match dated.moment(text, clock) {
+        let same = |clock_then: &Clock| clock_then.now == clock.now && clock_then.zone == clock.zone;
+        let moment = match &self.moment {
+            Some((moment, clock_then)) if dated.repeated && same(clock_then) => *moment,
+            _ => {
+                let moment = dated.moment(text, clock);
+                self.moment = Some((moment, clock.clone()));
+                moment
+            }
+        };
+        match moment {
             Some(time) => {
                 self.last_date = Some(time);
-                (Line::cut(text, span), Some(time))
+                (span, Some(time))
             }
-            None if last.is_some() => (Line::whole(text), last),
-            None => (Line::cut(text, span), None),
+            None if last.is_some() => (0..0, last),
+            None => (span, None),
         }
     }
 
-    fn judge(&mut self, rules: &Rules, line: Line, now: Timestamp, all: bool) -> (Vec<Result>, bool) {
-        let mut results = Vec::new();
-        let mut ignored = false;
-        // Most filters look at one line at a time, and need no buffer.
-        let several = rules.max_lines > 1;
-        let (mut text, original) = match several {
-            true => {
-                let original = self.buffer.push(line);
-                (self.buffer.text(), original)
-            }
-            false => (line.text(), Lines::default()),
-        };
-        if rules.ignore.len() + 2 < rules.fail.len() && ignores(rules, &text) {
-            return (results, true);
+    /// For filters that look at one line at a time; `text` is the line, without its date, and a line feed.
+    fn judge(&mut self, rules: &Rules, text: &str, asked: Asked) -> Results {
+        let mut results = Results::default();
+        if ignores_first(rules, text) {
+            results.ignored = true;
+            return results;
         }
-        let mut common = groups::Groups::new();
-        if let Some(prefix) = &rules.prefix {
-            let Some(found) = prefix.find(&text) else { return (results, ignored) };
-            common = groups::of(prefix, &text, &found);
-            let content = common.remove("content").flatten();
-            if let Some(content) =
-                content.as_ref().and_then(groups::Caught::text).filter(|text| !text.is_empty())
+        let mut prefix = None;
+        let mut content = String::new();
+        let mut searched = text;
+        if let Some((pattern, layout)) = &rules.prefix {
+            let Some(found) = pattern.find(text) else { return results };
+            if let Some(span) = layout.group(CONTENT).and_then(|group| found.group(group))
+                && !span.is_empty()
             {
-                let content = Line::whole(content);
-                text = content.text();
-                self.buffer.replace(content);
+                // Mostly it is all up to the line feed.
+                if span.end + 1 == text.len() {
+                    searched = text.get(span.start..).unwrap_or_default();
+                } else {
+                    content.extend([text.get(span).unwrap_or_default(), "\n"]);
+                    searched = &content;
+                }
             }
+            prefix = Some((layout, found));
         }
-        let chosen = rules.choice.as_ref().and_then(|choice| choice.choose(&text));
+        let chosen = rules.choice.as_ref().and_then(|choice| choice.choose(searched));
         if chosen.as_ref().is_some_and(Chosen::is_empty) {
-            return (results, ignored);
+            return results;
         }
-        for (index, pattern) in rules.fail.iter().enumerate() {
+        for (index, (pattern, layout)) in rules.fail.iter().enumerate() {
             if chosen.as_ref().is_some_and(|chosen| !chosen.contains(index)) {
                 continue;
             }
-            let Some(found) = pattern.find(&text) else { continue };
-            let split = if several { original.split(&text, &found, pattern) } else { Split::default() };
-            if !rules.ignore.is_empty() {
-                let concerned = if several { split.matched_text() } else { text.clone() };
-                if ignores(rules, &concerned) {
-                    ignored = true;
-                    if several {
-                        self.buffer.set(split.unmatched);
-                        text = self.buffer.text();
-                    }
-                    if !all {
-                        break;
-                    }
-                    continue;
+            let Some(found) = pattern.find(searched) else { continue };
+            if ignores(rules, searched) {
+                results.ignored = true;
+                if !asked.all {
+                    break;
                 }
+                continue;
             }
-            let caught = groups::of(pattern, &text, &found);
-            let lines = if several { u32::try_from(split.matched.len()).unwrap_or(u32::MAX) } else { 1 };
-            if several {
-                self.buffer.set(split.unmatched);
-                text = self.buffer.text();
+            let mut groups = Groups::of(layout, searched, &found);
+            if let Some((prefix, found)) = &prefix {
+                groups.complete(&common(prefix, text, found), layout);
             }
-            let mut groups = common.clone();
-            groups.extend(caught);
-            // A match in which nothing says who leaves the line to the other patterns.
-            let Some(result) = self.conclude(rules, index, groups, lines, now) else { continue };
-            results.push(result);
-            if !all {
+            if self.conclude(asked, Fit { pattern: index, groups, lines: 1 }, &mut results) && !asked.all {
                 break;
             }
         }
-        (results, ignored)
+        results
     }
 
-    /// One match becomes a result; none if nothing says who, nor which connection.
-    fn conclude(
-        &mut self,
-        rules: &Rules,
-        pattern: usize,
-        groups: groups::Groups,
-        lines: u32,
-        now: Timestamp,
-    ) -> Option<Result> {
-        let id =
-            groups.get("mlfid").and_then(Option::as_ref).and_then(groups::Caught::text).map(str::to_owned);
-        let (known, forgotten, gained) = match &id {
-            Some(id) => {
-                let merge = self.connections.merge(id, groups, lines, now);
-                (merge.known, merge.forgotten, merge.gained)
-            }
-            None => (Known { groups, matches: lines, ..Known::default() }, false, false),
-        };
-        let host = host::of(&known, rules.raw_ids);
-        if host.is_none() {
-            self.connections.set_pending(id.as_ref()?);
+    /// For filters that look at the last lines together.
+    fn judge_several(&mut self, rules: &Rules, line: Line, asked: Asked) -> Results {
+        let mut results = Results::default();
+        let original = self.buffer.push(line);
+        let mut text = self.buffer.text();
+        if ignores_first(rules, &text) {
+            results.ignored = true;
+            return results;
         }
-        Some(Result { pattern, known, host, forgotten, gained })
+        let mut before = Groups::default();
+        if let Some((prefix, layout)) = &rules.prefix {
+            let Some(found) = prefix.find(&text) else { return results };
+            before = common(layout, &text, &found);
+            let content = layout.group(CONTENT).and_then(|group| text.get(found.group(group)?));
+            if let Some(content) = content.filter(|text| !text.is_empty()) {
+                self.buffer.replace(Line::new(content));
+                text = self.buffer.text();
+            }
+        }
+        for (index, (pattern, layout)) in rules.fail.iter().enumerate() {
+            let Some(found) = pattern.find(&text) else { continue };
+            let Split { matched, unmatched } = original.split(&text, &found, pattern);
+            let ignored = !rules.ignore.is_empty() && ignores(rules, &text_of(&matched));
+            let mut groups = Groups::of(layout, &text, &found);
+            groups.complete(&before, layout);
+            self.buffer.set(unmatched);
+            text = self.buffer.text();
+            let done = match ignored {
+                true => {
+                    results.ignored = true;
+                    true
+                }
+                false => {
+                    let lines = u32::try_from(matched.len()).unwrap_or(u32::MAX);
+                    self.conclude(asked, Fit { pattern: index, groups, lines }, &mut results)
+                }
+            };
+            if done && !asked.all {
+                break;
+            }
+        }
+        results
     }
+
+    /// One match becomes a result; false if nothing says who, nor which connection: the line is left to the others.
+    fn conclude(&mut self, asked: Asked, fit: Fit, results: &mut Results) -> bool {
+        let Fit { pattern, groups, lines } = fit;
+        if groups.text(MLFID).is_none() {
+            let known = Known::of(groups, lines);
+            let Some(host) = host::of(&known.groups, RAW_IDS) else { return false };
+            results.add(asked, pattern, host, Cow::Owned(known));
+            return true;
+        }
+        self.id.clear();
+        self.id.push_str(groups.text(MLFID).unwrap_or_default());
+        let Some(merge) = self.connections.merge(&self.id, groups, lines, asked.now) else { return false };
+        results.any = true;
+        results.forgotten |= merge.forgotten;
+        results.gained |= merge.gained;
+        match host::of(&merge.known.groups, RAW_IDS) {
+            Some(host) => results.add(asked, pattern, host, merge.known),
+            None => self.connections.set_pending(&self.id),
+        }
+        true
+    }
+}
+
+impl Results {
+    fn add(&mut self, asked: Asked, pattern: usize, host: Host, known: Cow<'_, Known>) {
+        self.any = true;
+        if known.groups.has(NOFAIL) {
+            return;
+        }
+        let attempts = known.matches;
+        let known = asked.groups.then(|| Box::new(known.into_owned()));
+        self.matches.push(Match { pattern, attempts, host, known });
+    }
+}
+
+/// What the prefix caught, but for the rest of the line.
+fn common(layout: &Layout, text: &str, found: &Found) -> Groups {
+    let mut groups = Groups::of(layout, text, found);
+    groups.remove(CONTENT);
+    groups
 }
 
 fn ignores(rules: &Rules, text: &str) -> bool {
     rules.ignore.iter().any(|pattern: &Pattern| pattern.find(text).is_some())
 }
 
-/// Results that name somebody and count are matches; without any, the line may have done something to its connection.
-fn verdict(results: Vec<Result>, ignored: bool, time: Timestamp) -> LineVerdict {
-    let (mut forgotten, mut gained, any) = (false, false, !results.is_empty());
-    let mut matches = Vec::new();
-    for result in results {
-        forgotten |= result.forgotten;
-        gained |= result.gained;
-        if result.known.has("nofail") {
-            continue;
-        }
-        let Some(host) = result.host else { continue };
-        let caught = result.known.groups.iter();
-        let mut fields: std::collections::BTreeMap<String, Field> =
-            caught.filter_map(|(name, caught)| Some((name.clone(), shown(caught.as_ref()?)))).collect();
-        if let Some(users) = result.known.users {
-            fields.insert("users".to_owned(), Field::List(users.into_iter().collect()));
-        }
-        if let Some(address) = host.beside {
-            fields.insert("ip".to_owned(), Field::Text(address));
-        }
-        matches.push(LineMatch {
-            host: host.text,
-            address: host.address,
-            time,
-            pattern: result.pattern,
-            attempts: result.known.matches,
-            fields,
-        });
+/// With many patterns, the few that say what is ignored are tried first, and on the whole line.
+fn ignores_first(rules: &Rules, text: &str) -> bool {
+    rules.ignore.len() + 2 < rules.fail.len() && ignores(rules, text)
+}
+
+/// What is known of a match, for output.
+fn fields(rules: &Rules, known: Option<&Known>, host: &Host) -> BTreeMap<String, Field> {
+    let mut fields = BTreeMap::new();
+    for (name, caught) in known.iter().flat_map(|known| known.groups.iter()) {
+        fields.insert(rules.names.of(name).to_owned(), shown(caught));
     }
-    let mut matches = matches.into_iter();
-    match matches.next() {
-        Some(first) => LineVerdict::Match { first, others: matches.collect() },
-        None if gained => LineVerdict::Gain,
-        None if forgotten => LineVerdict::Forget,
-        None if any => LineVerdict::Partial,
-        None if ignored => LineVerdict::Ignore,
-        None => LineVerdict::Miss,
+    if let Some(known) = known.filter(|known| !known.users.is_empty()) {
+        fields.insert("users".to_owned(), Field::List(known.users.clone()));
     }
+    if let Some(address) = &host.beside {
+        fields.insert("ip".to_owned(), Field::Text(address.to_string()));
+    }
+    fields
 }

@@ -10,19 +10,8 @@ use super::regex::{Found, Pattern};
 pub(super) struct Line(String);
 
 impl Line {
-    pub(super) fn whole(text: &str) -> Self {
+    pub(super) fn new(text: &str) -> Self {
         Self(text.to_owned())
-    }
-
-    /// What patterns search: the line and a line feed.
-    pub(super) fn text(&self) -> String {
-        format!("{}\n", self.0)
-    }
-
-    /// Without `date`.
-    pub(super) fn cut(text: &str, date: Range<usize>) -> Self {
-        let before = text.get(..date.start).unwrap_or_default();
-        Self(format!("{before}{}", text.get(date.end..).unwrap_or_default()))
     }
 }
 
@@ -51,9 +40,6 @@ impl Buffer {
 
     /// Adds a line; returns what is held now.
     pub(super) fn push(&mut self, line: Line) -> Lines {
-        if self.most <= 1 {
-            self.lines.0.clear();
-        }
         self.lines.0.push_back(line);
         while self.lines.0.len() > self.most {
             self.lines.0.pop_front();
@@ -71,12 +57,13 @@ impl Buffer {
 
     /// What patterns search: each line ends with a line feed.
     pub(super) fn text(&self) -> String {
-        text(self.lines.0.iter())
+        text_of(&self.lines.0)
     }
 }
 
-fn text<'l>(lines: impl Iterator<Item = &'l Line>) -> String {
-    let joined: Vec<&str> = lines.map(|line| line.0.as_str()).collect();
+/// Some lines as one text.
+pub(super) fn text_of<'l>(lines: impl IntoIterator<Item = &'l Line>) -> String {
+    let joined: Vec<&str> = lines.into_iter().map(|line| line.0.as_str()).collect();
     format!("{}\n", joined.join("\n"))
 }
 
@@ -113,13 +100,6 @@ impl Lines {
         }
         unmatched.extend(self.0.iter().skip(last).cloned());
         Split { matched, unmatched: Lines(unmatched) }
-    }
-}
-
-impl Split {
-    /// The matched lines as one text.
-    pub(super) fn matched_text(&self) -> String {
-        text(self.matched.iter())
     }
 }
 

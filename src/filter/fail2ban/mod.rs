@@ -19,5 +19,5 @@ mod tags;
 
 pub use conf::{JailConf, Place};
 pub(super) use explain::{Seen, Seer, Tree};
-pub(super) use judge::Memory;
+pub(super) use judge::{Ignored, Memory};
 pub(super) use rules::Rules;

@@ -6,7 +6,8 @@ use regex_syntax::hir::Hir;
 
 use super::conf::{self, Options};
 use super::date::Formats;
-use super::regex::{Choice, Pattern, SyntaxError};
+use super::groups::{Layout, Names};
+use super::regex::{Choice, Pattern, Prefix, SyntaxError};
 use super::tags;
 use crate::filter::error::FilterError;
 use crate::filter::prefilter;
@@ -23,8 +24,10 @@ const WHO: [&str; 5] = ["fid", "ip4", "ip6", "dns", "mlfid"];
 /// A compiled filter.
 #[derive(Debug)]
 pub(in crate::filter) struct Rules {
-    pub(super) prefix: Option<Pattern>,
-    pub(super) fail: Vec<Pattern>,
+    pub(super) prefix: Option<(Prefix, Layout)>,
+    pub(super) fail: Vec<(Pattern, Layout)>,
+    /// The names of their groups.
+    pub(super) names: Names,
     /// Which of them may match; none where all are to be tried.
     pub(super) choice: Option<Choice>,
     pub(super) ignore: Vec<Pattern>,
@@ -34,8 +37,6 @@ pub(in crate::filter) struct Rules {
     pub(super) max_lines: usize,
     /// Lines come from the journal, which knows their time.
     pub(super) journal: bool,
-    /// What `<F-ID>` catches is kept as it is.
-    pub(super) raw_ids: bool,
     journal_matches: Vec<String>,
 }
 
@@ -75,11 +76,19 @@ impl Rules {
                 .map_err(|error| refused(key, text, &error))
         };
         let prefix = match options.get("prefregex").filter(|text| !text.is_empty()) {
-            Some(text) => Some(compile("prefregex", text, false)?),
+            Some(text) => {
+                let pattern = compile("prefregex", text, false)?;
+                Some(Prefix::new(pattern).map_err(|error| refused("prefregex", text, &error))?)
+            }
             None => None,
         };
         let written = options.lines("failregex");
-        let fail = written.iter().map(|text| compile("failregex", text, several));
+        let compile_fail = |text: &String| match several {
+            true => compile("failregex", text, true),
+            false => Pattern::compile_for_chosen(&tags::expand(text, names))
+                .map_err(|error| refused("failregex", text, &error)),
+        };
+        let fail = written.iter().map(compile_fail);
         let fail = fail.collect::<Result<Vec<_>, _>>()?;
         let ignore = options.lines("ignoreregex");
         let ignore = ignore.iter().map(|text| compile("ignoreregex", text, false));
@@ -89,7 +98,7 @@ impl Rules {
         }
         let says_who =
             |pattern: &Pattern| pattern.names.iter().flatten().any(|name| WHO.contains(&name.as_str()));
-        let prefix_says = prefix.as_ref().is_some_and(says_who);
+        let prefix_says = prefix.as_ref().is_some_and(|prefix| says_who(&prefix.pattern));
         if let Some((_, text)) = fail.iter().zip(&written).find(|(one, _)| !prefix_says && !says_who(one)) {
             return Err(broken(format!("failregex: nothing in it says who, such as <HOST>\n  {text}")));
         }
@@ -102,16 +111,26 @@ impl Rules {
         let formats = Formats::compile(&dates, jiff::Zoned::now().year().saturating_add(YEARS_AHEAD))
             .map_err(|error| refused("datepattern", &dates.join("\n  "), &error))?;
         let choice = if several { None } else { Choice::of(&fail) };
+        let mut numbers = Names::new();
         Ok(Self {
             choice,
-            prefix,
-            fail,
+            fail: fail
+                .into_iter()
+                .map(|pattern| {
+                    let layout = numbers.layout(&pattern);
+                    (pattern, layout)
+                })
+                .collect(),
+            prefix: prefix.map(|prefix| {
+                let layout = numbers.layout(&prefix.pattern);
+                (prefix, layout)
+            }),
+            names: numbers,
             ignore,
             written,
             formats,
             max_lines,
             journal,
-            raw_ids: true,
             journal_matches: options.lines("journalmatch"),
         })
     }
@@ -128,7 +147,7 @@ impl Rules {
 
     /// The patterns that need the backtracking engine.
     pub(in crate::filter) fn backtracking(&self) -> impl Iterator<Item = usize> {
-        self.fail.iter().enumerate().filter(|(_, pattern)| pattern.backtracks()).map(|(index, _)| index)
+        self.fail.iter().enumerate().filter(|(_, (pattern, _))| pattern.backtracks()).map(|(index, _)| index)
     }
 
     /// Literals of which every line that may matter holds one; none: any line may.
@@ -139,10 +158,10 @@ impl Rules {
         let required = |pattern: &Pattern| {
             pattern.superset().as_ref().and_then(|hir: &Hir| prefilter::required_literals(hir))
         };
-        let all: Option<Vec<_>> = self.fail.iter().map(required).collect();
+        let all: Option<Vec<_>> = self.fail.iter().map(|(pattern, _)| required(pattern)).collect();
         let all = match all {
             Some(sets) => sets.into_iter().flatten().collect(),
-            None => self.prefix.as_ref().and_then(required)?,
+            None => self.prefix.as_ref().and_then(|(prefix, _)| required(&prefix.pattern))?,
         };
         Some(prefilter::join(all))
     }

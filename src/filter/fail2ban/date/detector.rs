@@ -3,10 +3,14 @@
 //! Many formats fit many lines: a message may hold a second date, or digits that look like one. So the format and the
 //! place of the last date are tried first; another place is a warning that text of the message was taken, and the
 //! match nearest to the line's start wins. Formats that hit move to the front of the list.
+//!
+//! Most lines begin as the line before did, with the same date. [`Repeated`] knows which bytes decided what was found in
+//! that line; if the next begins with them the search would find the same, and is left out.
 
 use std::sync::Arc;
 
 use jiff::{Span, Timestamp};
+use regex_automata::hybrid::dfa::Cache;
 
 use super::defaults;
 use super::template::{Place, Template, unbound};
@@ -86,8 +90,10 @@ fn all_defaults(latest: i16) -> Result<Vec<Template>, SyntaxError> {
 /// A date found in a line.
 #[derive(Debug, Clone)]
 pub(in crate::filter::fail2ban) struct Dated {
-    place: Place,
+    place: Arc<Place>,
     template: Arc<Template>,
+    /// The same date as that of the line before, in the same bytes and format.
+    pub(in crate::filter::fail2ban) repeated: bool,
 }
 
 impl Dated {
@@ -107,6 +113,7 @@ impl Dated {
 pub(in crate::filter::fail2ban) struct Detector {
     slots: Vec<Slot>,
     last: Option<Last>,
+    repeated: Option<Repeated>,
     /// The first format that has not hit yet stands here.
     first_unused: usize,
 }
@@ -121,6 +128,7 @@ struct Slot {
     used: Timestamp,
     /// Where its last date began.
     distance: usize,
+    reach: Option<Cache>,
 }
 
 impl Slot {
@@ -129,8 +137,8 @@ impl Slot {
         f64::from(self.hits) * self.template.weight / f64::from(distance)
     }
 
-    fn find(&mut self, line: &str, start: usize, end: usize) -> Option<Place> {
-        let place = self.template.find(line, start, end)?;
+    fn find(&mut self, line: &str, start: usize, end: usize) -> Option<Arc<Place>> {
+        let place = Arc::new(self.template.find(line, start, end)?);
         self.matched += 1;
         Some(place)
     }
@@ -175,7 +183,15 @@ fn around(line: &str, at: usize) -> (Option<char>, Option<char>) {
 
 struct Best {
     slot: usize,
-    place: Place,
+    place: Arc<Place>,
+}
+
+/// What was found in the last line, by which format, and the first bytes of that line, which decided it.
+#[derive(Debug)]
+struct Repeated {
+    text: String,
+    slot: usize,
+    place: Arc<Place>,
 }
 
 impl Detector {
@@ -186,8 +202,10 @@ impl Detector {
             matched: 0,
             used: Timestamp::MIN,
             distance: usize::MAX,
+            reach: None,
         };
-        Self { slots: formats.templates.iter().map(slot).collect(), last: None, first_unused: 0 }
+        let slots = formats.templates.iter().map(slot).collect();
+        Self { slots, last: None, repeated: None, first_unused: 0 }
     }
 
     /// The formats that were found, as they are written, and how often.
@@ -200,6 +218,15 @@ impl Detector {
     pub(in crate::filter::fail2ban) fn find(&mut self, line: &str, now: Timestamp) -> Option<Dated> {
         let mut reserve = None;
         let mut skip = None;
+        if let Some(place) = self.repeats(line) {
+            let slot = self.last?.slot;
+            let used = self.slots.get_mut(slot)?;
+            used.matched += 1;
+            used.hits += 1;
+            used.used = now;
+            return Some(Dated { place, template: Arc::clone(&used.template), repeated: true });
+        }
+        self.repeated = None;
         let winner = match self.as_last(line, &mut skip) {
             Some((best, true)) => Some(best),
             other => {
@@ -220,7 +247,15 @@ impl Detector {
         let was = self.last.map(|last| last.slot);
         let moved = if slot > 0 && was != Some(slot) { self.promote(slot) } else { slot };
         self.last = Some(Last::of(moved, line, (start, end)));
-        Some(Dated { place, template })
+        Some(Dated { place, template, repeated: false })
+    }
+
+    /// What [`Detector::as_last`] would find for certain, if the bytes that decide it are those of the line before. All
+    /// else that a search changes is as the search of that line left it: its format is the last, and cannot move.
+    fn repeats(&self, line: &str) -> Option<Arc<Place>> {
+        let known = self.repeated.as_ref()?;
+        let same = line.starts_with(&known.text) && line.is_ascii() && self.last?.slot == known.slot;
+        same.then(|| Arc::clone(&known.place))
     }
 
     /// With the format and at the place of the last date; `true` if nothing speaks against it.
@@ -229,13 +264,27 @@ impl Detector {
         let single = self.slots.len() == 1;
         let slot = self.slots.get_mut(last.slot)?;
         let anchored = slot.template.anchored;
-        let place = if !anchored && last.fits(line) {
+        let nearby = !anchored && last.fits(line);
+        let place = if nearby {
             slot.find(line, last.start, last.end.min(line.len()))
         } else {
             *skip = Some(last.slot);
             slot.find(line, 0, line.len())
         }?;
-        let certain = single || anchored || place.ends() == (last.start, last.end);
+        let same = place.ends() == (last.start, last.end);
+        // What was found nearby depends on the bytes up to its end; that the place fits, on the one behind, too. A
+        // format of the line's start knows how far it looked.
+        let decisive = match nearby {
+            true => (same && last.after.is_some()).then_some(last.end + 1),
+            false => slot.template.decided_by(line, &mut slot.reach),
+        };
+        if line.is_ascii()
+            && let Some(text) = decisive.and_then(|end| line.get(..end))
+        {
+            let text = text.to_owned();
+            self.repeated = Some(Repeated { text, slot: last.slot, place: Arc::clone(&place) });
+        }
+        let certain = single || anchored || same;
         Some((Best { slot: last.slot, place }, certain))
     }
 
@@ -284,5 +333,50 @@ impl Detector {
             self.first_unused += 1;
         }
         target
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn what_is_known_of_the_line_before_changes_nothing(
+            formats in prop::sample::select(vec!["", "{^LN-BEG}", "%b %d %H:%M:%S\n{^LN-BEG}", "EPOCH", "{NONE}", "{^LN-BEG}\nat {DATE}$"]),
+            lines in proptest::collection::vec(
+                (
+                    prop::sample::select(vec!["", "", "[", "at ", "x ", "é "]),
+                    prop::sample::select(vec!["Aug 14 11:58:58", "Aug 14 11:58:58", "2005-08-14 11:00:00", "1124013600", "11:58:58"]),
+                    prop::sample::select(vec![" m", " m", "", ".5 m", " 2005 m", "] m", "x", " é", " Aug 15 11:00:00", " 2004"]),
+                ),
+                1..25,
+            ),
+        ) {
+            let formats: Vec<String> = formats.lines().map(str::to_owned).collect();
+            let formats = Formats::compile(&formats, 2009).unwrap();
+            let (mut quick, mut slow) = (Detector::new(&formats), Detector::new(&formats));
+            let clock = Clock { now: Timestamp::from_second(1_124_013_600).unwrap(), zone: TimeZone::UTC };
+            for (before, date, after) in lines {
+                let line = format!("{before}{date}{after}");
+                slow.repeated = None;
+                let seen = |detector: &mut Detector| {
+                    let dated = detector.find(&line, clock.now)?;
+                    Some((dated.span(), dated.moment(&line, &clock)))
+                };
+                prop_assert_eq!(seen(&mut quick), seen(&mut slow), "{}", line);
+                let state = |detector: &Detector| -> Vec<_> {
+                    let slots = detector.slots.iter();
+                    slots.map(|slot| (slot.template.pattern.written.clone(), slot.hits, slot.matched, slot.distance)).collect()
+                };
+                prop_assert_eq!(state(&quick), state(&slow));
+                prop_assert_eq!(quick.first_unused, slow.first_unused);
+            }
+        }
     }
 }

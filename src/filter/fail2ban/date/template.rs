@@ -1,11 +1,12 @@
 //! One way to write a date: where it stands in a line, and how it is read.
 
 use jiff::Timestamp;
+use regex_automata::hybrid::dfa::Cache;
 
 use super::fields;
 use super::moment::{self, Field};
 use crate::filter::Clock;
-use crate::filter::fail2ban::regex::{Found, Group, Node, Pattern, SyntaxError, parse};
+use crate::filter::fail2ban::regex::{Found, Group, Node, Pattern, Reach, SyntaxError, parse};
 
 /// A compiled template.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(super) struct Template {
     /// As `datepattern` or the defaults have it.
     pub(super) written: String,
     pub(super) pattern: Pattern,
+    /// Of templates of a line's start.
+    reach: Option<Reach>,
     kind: Kind,
     /// It stands at the line's start or end only.
     pub(super) anchored: bool,
@@ -140,7 +143,14 @@ impl Template {
         parsed.node = Node::Concat(vec![edge(edges.0), parsed.node, edge(edges.1)]);
         let pattern = Pattern::of(text.to_owned(), parsed.node, parsed.names, false)?;
         let written = text.to_owned();
-        Ok(Self { written, pattern, kind, anchored: at_start, at_start, unbound: false, weight: 1.0 })
+        let reach = if at_start { pattern.reach() } else { None };
+        Ok(Self { written, pattern, reach, kind, anchored: at_start, at_start, unbound: false, weight: 1.0 })
+    }
+
+    /// How many first bytes of `line` decide what [`Template::find`] finds in all of it; none if that is not known.
+    pub(super) fn decided_by(&self, line: &str, cache: &mut Option<Cache>) -> Option<usize> {
+        let reach = self.reach.as_ref()?;
+        reach.of(line.as_bytes(), cache.get_or_insert_with(|| reach.cache()))
     }
 
     /// Where the template first fits in `line` between `start` and `end`.

@@ -32,11 +32,8 @@ impl fmt::Debug for Choice {
 }
 
 impl Choice {
-    /// None where there is little to choose from, or where they are too big together.
+    /// None where they are too big together.
     pub(in crate::filter::fail2ban) fn of(patterns: &[Pattern]) -> Option<Self> {
-        if patterns.len() < 2 {
-            return None;
-        }
         let texts = |alphabet| patterns.iter().map(|one| one.superset_text(alphabet)).collect::<Vec<_>>();
         let ascii = automaton(&texts(Alphabet::Ascii), Alphabet::Ascii)?;
         Some(Self { ascii, unicode: OnceLock::new(), supersets: texts(Alphabet::Unicode) })

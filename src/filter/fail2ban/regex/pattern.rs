@@ -1,7 +1,7 @@
 //! A compiled pattern: linear where it can be, backtracking under a limit where it must.
 //!
 //! A backtracking pattern is tried only where a linear superset of it matches, and gives up after a number of steps: a
-//! line that drives it there does not match. So no line costs unbounded time.
+//! line that drives it there does not match. So no line costs unbounded time. Most need it on few lines: see `eased`.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,10 +9,15 @@ use std::sync::OnceLock;
 
 use regex_automata::Input;
 use regex_automata::meta;
+use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::util::syntax;
 use regex_syntax::hir::Hir;
+use smallvec::{SmallVec, smallvec};
 
+use super::eased::{Answer, Eased};
 use super::parse::{SyntaxError, parse};
+use super::prefix;
+use super::reach::Reach;
 use super::syntax::{Class, Item, Node};
 use super::translate::{Alphabet, Style, Target, is_regular, write};
 
@@ -31,6 +36,7 @@ pub(in crate::filter::fail2ban) struct Pattern {
     pub(in crate::filter::fail2ban) names: Vec<Option<String>>,
     node: Node,
     lines: bool,
+    searched: Searched,
     ascii: Engine,
     /// For lines with other characters; made when the first comes.
     unicode: OnceLock<Option<Engine>>,
@@ -38,7 +44,22 @@ pub(in crate::filter::fail2ban) struct Pattern {
 
 enum Engine {
     Linear(meta::Regex),
-    Backtracking { regex: fancy_regex::Regex, superset: meta::Regex },
+    Backtracking(Box<Backtracking>),
+}
+
+struct Backtracking {
+    regex: fancy_regex::Regex,
+    superset: meta::Regex,
+    eased: Option<Eased>,
+}
+
+/// Which texts a linear pattern is tried on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Searched {
+    /// Any.
+    All,
+    /// Mostly such as it matches: no pass to find out whether it does.
+    Chosen,
 }
 
 /// Where a pattern and its groups matched, in bytes.
@@ -50,6 +71,15 @@ pub(in crate::filter::fail2ban) struct Found {
 impl Found {
     pub(in crate::filter::fail2ban) fn group(&self, index: usize) -> Option<Range<usize>> {
         self.spans.get(index).cloned().flatten()
+    }
+
+    pub(super) fn set(&mut self, index: usize, span: Range<usize>) {
+        if self.spans.len() <= index {
+            self.spans.resize(index + 1, None);
+        }
+        if let Some(place) = self.spans.get_mut(index) {
+            *place = Some(span);
+        }
     }
 
     /// The whole match.
@@ -76,6 +106,14 @@ impl Pattern {
         Self::of(text.to_owned(), parsed.node, parsed.names, lines)
     }
 
+    /// Compiles a pattern for single lines that are chosen for it; see [`super::Choice`].
+    pub(in crate::filter::fail2ban) fn compile_for_chosen(text: &str) -> Result<Self, SyntaxError> {
+        let parsed = parse(text, false)?;
+        // To find where a match begins elsewhere takes a pass of its own.
+        let searched = if at_start(&parsed.node) { Searched::Chosen } else { Searched::All };
+        Self::for_texts(text.to_owned(), parsed.node, parsed.names, false, searched)
+    }
+
     /// Compiles a tree.
     pub(in crate::filter::fail2ban) fn of(
         written: String,
@@ -83,13 +121,37 @@ impl Pattern {
         names: Vec<Option<String>>,
         lines: bool,
     ) -> Result<Self, SyntaxError> {
-        let ascii = Engine::new(&node, Alphabet::Ascii, lines)?;
-        Ok(Self { written, names, node, lines, ascii, unicode: OnceLock::new() })
+        Self::for_texts(written, node, names, lines, Searched::All)
+    }
+
+    fn for_texts(
+        written: String,
+        node: Node,
+        names: Vec<Option<String>>,
+        lines: bool,
+        searched: Searched,
+    ) -> Result<Self, SyntaxError> {
+        let ascii = Engine::new(&node, Alphabet::Ascii, lines, names.len(), searched)?;
+        Ok(Self { written, names, node, lines, searched, ascii, unicode: OnceLock::new() })
     }
 
     /// Whether it needs the backtracking engine.
     pub(in crate::filter::fail2ban) fn backtracks(&self) -> bool {
-        matches!(self.ascii, Engine::Backtracking { .. })
+        matches!(self.ascii, Engine::Backtracking(_))
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_eased(&self) -> bool {
+        matches!(&self.ascii, Engine::Backtracking(engine) if engine.eased.is_some())
+    }
+
+    #[cfg(test)]
+    pub(super) fn find_by_backtracking(&self, text: &str) -> Option<Found> {
+        let alphabet = if text.is_ascii() { Alphabet::Ascii } else { Alphabet::Unicode };
+        match Engine::new(&self.node, alphabet, self.lines, self.names.len(), self.searched).unwrap() {
+            Engine::Linear(_) => panic!("{} needs no backtracking", self.written),
+            Engine::Backtracking(engine) => engine.backtrack(text, 0),
+        }
     }
 
     /// The leftmost match.
@@ -102,8 +164,21 @@ impl Pattern {
         if text.is_ascii() {
             return self.ascii.find(text, start);
         }
-        let made = || Engine::new(&self.node, Alphabet::Unicode, self.lines).ok();
+        let made =
+            || Engine::new(&self.node, Alphabet::Unicode, self.lines, self.names.len(), self.searched).ok();
         self.unicode.get_or_init(made).as_ref().and_then(|engine| engine.find(text, start))
+    }
+
+    /// What it is without the group for the rest of the line, and that group's index.
+    pub(super) fn head(&self) -> Option<(Node, usize)> {
+        if self.lines { None } else { prefix::head(&self.node) }
+    }
+
+    /// How far it looks, if it matches at a text's start only and needs no backtracking.
+    pub(in crate::filter::fail2ban) fn reach(&self) -> Option<Reach> {
+        let style = Style { target: Target::Linear, alphabet: Alphabet::Ascii, lines: self.lines };
+        let texts: Vec<String> = unfolded(&self.node).iter().map(|variant| write(variant, style)).collect();
+        if self.backtracks() { None } else { Reach::new(&texts) }
     }
 
     /// A linear pattern that matches wherever this one does.
@@ -128,48 +203,79 @@ impl Pattern {
 }
 
 impl Engine {
-    fn new(node: &Node, alphabet: Alphabet, lines: bool) -> Result<Self, SyntaxError> {
+    fn new(
+        node: &Node,
+        alphabet: Alphabet,
+        lines: bool,
+        groups: usize,
+        searched: Searched,
+    ) -> Result<Self, SyntaxError> {
         let variants = unfolded(node);
         let regular = variants.iter().all(|variant| is_regular(variant, lines));
         let text = |node: &Node, target| write(node, Style { target, alphabet, lines });
         if regular {
             let texts: Vec<String> = variants.iter().map(|variant| text(variant, Target::Linear)).collect();
-            return linear(&texts, alphabet).map(Self::Linear);
+            return strict(&texts, alphabet, searched).map(Self::Linear);
         }
-        let superset = linear(&[text(node, Target::Superset(false))], alphabet)?;
+        let superset = strict(&[text(node, Target::Superset(false))], alphabet, Searched::All)?;
         let regex = fancy_regex::RegexBuilder::new(&text(node, Target::Backtracking))
             .backtrack_limit(BACKTRACK_LIMIT)
             .delegate_size_limit(SIZE_LIMIT)
+            .delegate_dfa_size_limit(CACHE)
             .build()
             .map_err(|error| refused(&error))?;
-        Ok(Self::Backtracking { regex, superset })
+        let eased = if lines { None } else { Eased::of(node, alphabet, groups) };
+        Ok(Self::Backtracking(Box::new(Backtracking { regex, superset, eased })))
     }
 
     fn find(&self, text: &str, start: usize) -> Option<Found> {
         match self {
-            Self::Linear(regex) => {
-                let input = Input::new(text).range(start.min(text.len())..);
-                let mut captures = regex.create_captures();
-                regex.search_captures(&input, &mut captures);
-                captures.pattern()?;
-                let spans = (0..captures.group_len())
-                    .map(|group| captures.get_group(group).map(|span| span.start..span.end));
-                Some(Found { spans: spans.collect() })
-            }
-            Self::Backtracking { regex, superset } => {
-                if !superset.is_match(Input::new(text).range(start.min(text.len())..)) {
-                    return None;
-                }
-                let captures = regex.captures_from_pos(text, start).ok().flatten()?;
-                let spans = captures.iter().map(|group| group.map(|group| group.range()));
-                Some(Found { spans: spans.collect() })
-            }
+            Self::Linear(regex) => spans(regex, text, start).map(|spans| Found { spans }),
+            Self::Backtracking(engine) => match engine.eased.as_ref().map(|eased| eased.find(text, start)) {
+                Some(Answer::Nothing) => None,
+                Some(Answer::Match(spans)) => Some(Found { spans }),
+                Some(Answer::Unknown) | None => engine.backtrack(text, start),
+            },
         }
     }
 }
 
-fn linear(texts: &[String], alphabet: Alphabet) -> Result<meta::Regex, SyntaxError> {
-    linear_with(meta::Config::new().hybrid_cache_capacity(CACHE), texts, alphabet)
+impl Backtracking {
+    fn backtrack(&self, text: &str, start: usize) -> Option<Found> {
+        if !self.superset.is_match(Input::new(text).range(start.min(text.len())..)) {
+            return None;
+        }
+        let captures = self.regex.captures_from_pos(text, start).ok().flatten()?;
+        let spans = captures.iter().map(|group| group.map(|group| group.range()));
+        Some(Found { spans: spans.collect() })
+    }
+}
+
+/// Where a linear pattern and its groups match.
+pub(super) fn spans(regex: &meta::Regex, text: &str, start: usize) -> Option<Vec<Option<Range<usize>>>> {
+    let input = Input::new(text).range(start.min(text.len())..);
+    let groups = regex.group_info();
+    let mut slots: SmallVec<[Option<NonMaxUsize>; 64]> = smallvec![None; groups.slot_len()];
+    let pattern = regex.search_slots(&input, &mut slots)?;
+    let at = |slot: usize| slots.get(slot).copied().flatten().map(NonMaxUsize::get);
+    let span = |group| {
+        let (start, end) = groups.slots(pattern, group)?;
+        Some(at(start)?..at(end)?)
+    };
+    Some((0..groups.group_len(pattern)).map(span).collect())
+}
+
+/// Patterns that match what they say and no more.
+pub(super) fn strict(
+    texts: &[String],
+    alphabet: Alphabet,
+    searched: Searched,
+) -> Result<meta::Regex, SyntaxError> {
+    let config = match searched {
+        Searched::All => meta::Config::new().hybrid_cache_capacity(CACHE),
+        Searched::Chosen => meta::Config::new().hybrid(false).dfa(false),
+    };
+    linear_with(config, texts, alphabet)
 }
 
 /// Patterns for the linear engine, as one.
@@ -186,6 +292,16 @@ pub(super) fn linear_with(
 fn refused(error: &dyn std::error::Error) -> SyntaxError {
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     SyntaxError { problem: format!("{error}{cause}"), offset: 0 }
+}
+
+/// Whether it matches at a text's start only.
+fn at_start(node: &Node) -> bool {
+    match node {
+        Node::Start(false) | Node::TextStart => true,
+        Node::Case(_, inner) => at_start(inner),
+        Node::Concat(parts) => parts.first().is_some_and(at_start),
+        _ => false,
+    }
 }
 
 /// A pattern with back-references to a group of one character out of a few, as dates have (`(?P<s>[-/])...(?P=s)`), is as
