@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::connection::Role;
 use super::error::{FilterError, closest};
 use super::fields::Format;
 use super::record::{Condition, Keys, Names, Where};
@@ -37,6 +38,11 @@ pub struct Definition {
     /// Patterns of messages that are never failures.
     #[serde(default)]
     pub ignoreregex: Vec<Spanned<String>>,
+    /// The service may write names of hosts in place of addresses; they are counted, and cannot be banned.
+    #[serde(default)]
+    pub names: bool,
+    /// What else tells of the connections that failures belong to.
+    pub connection: Option<Connection>,
     /// How structured lines are written; needed by `where`.
     pub format: Option<Format>,
     /// The field of a structured line that holds the address.
@@ -54,6 +60,24 @@ pub struct Definition {
     /// Lines with what must come of them.
     #[serde(default)]
     pub example: Vec<Example>,
+}
+
+/// Lines that are no failures by themselves, but belong to a connection that may have some.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connection {
+    /// Patterns of lines that say who it is.
+    #[serde(default)]
+    pub known: Vec<Spanned<String>>,
+    /// Patterns of failures that count when the connection ends without success, unless one has counted by then.
+    #[serde(default)]
+    pub withheld: Vec<Spanned<String>>,
+    /// Patterns of success: what is withheld is forgiven.
+    #[serde(default)]
+    pub success: Vec<Spanned<String>>,
+    /// Patterns of its end.
+    #[serde(default)]
+    pub close: Vec<Spanned<String>>,
 }
 
 /// What one mode adds.
@@ -88,9 +112,12 @@ pub enum Port {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Example {
+    /// Lines that stood before it, which must not match.
+    #[serde(default)]
+    pub before: Vec<String>,
     /// The whole line.
     pub line: String,
-    /// The address that it tells of; absent: the line must not match.
+    /// The address or name that it tells of; absent: the line must not match.
     pub host: Option<String>,
     /// The captured user.
     pub user: Option<String>,
@@ -106,6 +133,23 @@ pub(super) struct Patterns<'a> {
     pub(super) fail: Vec<&'a Spanned<String>>,
     pub(super) ignore: Vec<&'a Spanned<String>>,
     pub(super) rules: Vec<&'a BTreeMap<String, Condition>>,
+    pub(super) connection: Option<&'a Connection>,
+}
+
+impl<'a> Patterns<'a> {
+    /// The key of each list, and what its patterns say.
+    pub(super) fn by_role(&self) -> [(&'static str, Role, Vec<&'a Spanned<String>>); 5] {
+        let of = |list: fn(&Connection) -> &Vec<Spanned<String>>| {
+            self.connection.map_or(Vec::new(), |connection| list(connection).iter().collect())
+        };
+        [
+            ("failregex", Role::Failure, self.fail.clone()),
+            ("connection.known", Role::Known, of(|connection| &connection.known)),
+            ("connection.withheld", Role::Withheld, of(|connection| &connection.withheld)),
+            ("connection.success", Role::Success, of(|connection| &connection.success)),
+            ("connection.close", Role::Close, of(|connection| &connection.close)),
+        ]
+    }
 }
 
 impl Definition {
@@ -137,6 +181,7 @@ impl Definition {
             fail: self.failregex.iter().collect(),
             ignore: self.ignoreregex.iter().collect(),
             rules: self.conditions.iter().flat_map(Where::rules).collect(),
+            connection: self.connection.as_ref(),
         };
         let mut added = Vec::new();
         self.add_mode(filter, mode, &mut Vec::new(), &mut added)?;

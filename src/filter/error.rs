@@ -52,7 +52,9 @@ pub enum FaultKind {
     #[error("nothing says how its lines are written; add format = \"json\" or format = \"logfmt\"")]
     NoFormat,
     /// Nothing says where the address is.
-    #[error("no <HOST>, <ADDR>, <IP4> or <IP6> (for `where`: no `host`) says where the address is; add one")]
+    #[error(
+        "no <HOST>, <ADDR>, <IP4> or <IP6> (for `where`: no `host`) says where the address is; add one, or a [connection] whose lines say it"
+    )]
     NoHost,
     /// The pattern may match in the middle of a message, where attackers write.
     #[error("the pattern may start anywhere in the message, where log text can forge it; begin it with ^")]
@@ -166,9 +168,9 @@ pub enum FilterError {
     Pattern {
         /// The file, or the name in the catalogue.
         origin: String,
-        /// `failregex` or `ignoreregex`.
+        /// `failregex`, `ignoreregex`, `connection.known` or the like.
         key: &'static str,
-        /// Which of them in this mode, from 0.
+        /// Which of that key's in this mode, from 0.
         index: usize,
         /// The pattern as it was written.
         pattern: String,

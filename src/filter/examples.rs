@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::Clock;
 use super::definition::{Definition, Example, NORMAL};
 use super::error::FilterError;
 use super::matcher::{Field, Filter, LineVerdict};
+use super::{Clock, Scanner, host};
 
 /// Tries every example, in its mode.
 ///
@@ -17,20 +17,31 @@ use super::matcher::{Field, Filter, LineVerdict};
 /// The first example that fails, or the first mode or pattern that does not compile.
 pub fn check(name: &str, origin: &str, definition: &Arc<Definition>) -> Result<(), FilterError> {
     let clock = Clock { now: Timestamp::UNIX_EPOCH, zone: TimeZone::UTC };
-    let mut filters: BTreeMap<String, Filter> = BTreeMap::new();
+    let mut filters: BTreeMap<String, Arc<Filter>> = BTreeMap::new();
     for mode in definition.modes() {
         // `normal` may be empty where every pattern belongs to a mode.
         match Filter::compile(name, origin, Arc::clone(definition), &mode) {
             Err(FilterError::Empty { .. }) if mode == NORMAL => {}
             compiled => {
-                filters.insert(mode, compiled?);
+                filters.insert(mode, Arc::new(compiled?));
             }
         }
     }
     for (index, example) in definition.example.iter().enumerate() {
         let mode = example.mode.as_deref().unwrap_or(NORMAL);
         let problem = match filters.get(mode) {
-            Some(filter) => problem(example, filter.line(example.line.as_bytes(), &clock, false)),
+            Some(filter) => {
+                let mut scanner = Scanner::new(&[Arc::clone(filter)]);
+                let mut line = |text: &str| scanner.line(0, text.as_bytes(), &clock, false);
+                let early =
+                    example.before.iter().find(|text| matches!(line(text), LineVerdict::Match { .. }));
+                match early {
+                    Some(text) => {
+                        Some(format!("the line before it matches already: {}", text.escape_debug()))
+                    }
+                    None => problem(example, line(&example.line)),
+                }
+            }
             None => Some(format!("its mode '{mode}' has no patterns")),
         };
         if let Some(problem) = problem {
@@ -42,11 +53,13 @@ pub fn check(name: &str, origin: &str, definition: &Arc<Definition>) -> Result<(
 }
 
 fn problem(example: &Example, verdict: LineVerdict) -> Option<String> {
-    let expected = match example.host.as_deref().map(str::parse::<IpAddr>) {
-        None => None,
-        Some(Ok(host)) => Some(host),
-        Some(Err(_)) => return Some("its host is no address".to_owned()),
-    };
+    let expected =
+        match example.host.as_deref().map(|host| (host.parse::<IpAddr>(), host::name(host.as_bytes()))) {
+            None => None,
+            Some((Ok(address), _)) => Some(address.to_string()),
+            Some((Err(_), Some(name))) => Some(name.to_owned()),
+            Some((Err(_), None)) => return Some("its host is neither an address nor a name".to_owned()),
+        };
     let found = match verdict {
         LineVerdict::Match { first, .. } => Some(first),
         _ => None,
@@ -57,7 +70,7 @@ fn problem(example: &Example, verdict: LineVerdict) -> Option<String> {
             Some(format!("pattern {} finds {}, nothing should match", found.pattern, found.host))
         }
         (Some(expected), None) => Some(format!("nothing matches, {expected} should be found")),
-        (Some(expected), Some(found)) if Some(expected) != found.address => {
+        (Some(expected), Some(found)) if expected != found.host => {
             Some(format!("pattern {} finds {} instead of {expected}", found.pattern, found.host))
         }
         (Some(_), Some(found)) => {

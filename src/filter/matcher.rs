@@ -96,9 +96,9 @@ pub enum LineVerdict {
     },
     /// An ignoreregex matches.
     Ignore,
-    /// A connection ended, and what was known of it is forgotten (`<F-MLFFORGET>`).
+    /// A connection ended, and what was known of it is forgotten (`close`, `<F-MLFFORGET>`).
     Forget,
-    /// A connection succeeded, and its failures are forgiven (`<F-MLFGAINED>`).
+    /// A connection succeeded, and its failures are forgiven (`success`, `<F-MLFGAINED>`).
     Gain,
     /// A part of a failure: another line of its connection must follow.
     Partial,
@@ -109,7 +109,7 @@ pub enum LineVerdict {
 /// One pattern's match of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineMatch {
-    /// Who: an address, or what the dialect has in its place (a name, a network, whatever `<F-ID>` caught).
+    /// Who: an address, or the name that the log has in its place; in the dialect also a network, or whatever `<F-ID>` caught.
     pub host: String,
     /// The host, if it is an address; IPv4-mapped IPv6 is folded to IPv4.
     pub address: Option<IpAddr>,
@@ -237,7 +237,8 @@ impl Filter {
         }
     }
 
-    /// The patterns as they were written, then the conditions; the index is that of [`LineMatch::pattern`].
+    /// The patterns as they were written, those of `[connection]` behind those of failures, then the conditions; the index is
+    /// that of [`LineMatch::pattern`].
     pub fn patterns(&self) -> impl ExactSizeIterator<Item = &str> {
         let written: Vec<&str> = match &self.kind {
             Kind::Own(own) => own.patterns().collect(),
@@ -269,11 +270,11 @@ impl Filter {
     /// The full verdict on one line (with or without its `\n`). Production stops at the first pattern that
     /// matches; with `all_patterns` every one is tried.
     ///
-    /// A filter in fail2ban's dialect judges it as the first line that it ever saw: [`super::Scanner::line`] remembers.
+    /// It is judged as the first line that the filter ever saw: [`super::Scanner::line`] remembers those before.
     #[must_use]
     pub fn line(&self, line: &[u8], clock: &Clock, all_patterns: bool) -> LineVerdict {
         match &self.kind {
-            Kind::Own(own) => own.line(line, clock, all_patterns),
+            Kind::Own(own) => own.line(own.connections().as_mut(), line, clock, all_patterns),
             Kind::Dialect(dialect) => dialect.line(&mut dialect.memory(), line, clock, all_patterns),
         }
     }
@@ -288,6 +289,14 @@ impl Filter {
         match &self.kind {
             Kind::Own(own) => own.literals(),
             Kind::Dialect(dialect) => dialect.literals.as_deref(),
+        }
+    }
+
+    /// Literals of messages that matter only once a connection is asked about.
+    pub(super) fn later(&self) -> &[Vec<u8>] {
+        match &self.kind {
+            Kind::Own(own) => own.later(),
+            Kind::Dialect(_) => &[],
         }
     }
 }

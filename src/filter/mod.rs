@@ -8,8 +8,10 @@ use std::net::IpAddr;
 
 use jiff::{Timestamp, tz::TimeZone};
 
+mod backlog;
 mod bare;
 pub mod catalogue;
+mod connection;
 mod date;
 mod definition;
 mod error;
@@ -17,11 +19,13 @@ pub mod examples;
 pub mod explain;
 mod fail2ban;
 mod fields;
+mod host;
 mod matcher;
 mod own;
 mod pattern;
 mod prefilter;
 mod prefix;
+mod recent;
 mod record;
 mod reference;
 mod scanner;
@@ -31,7 +35,7 @@ mod tail;
 mod tests;
 
 pub use bare::Bare;
-pub use definition::{Definition, Example, Mode, NORMAL, Port};
+pub use definition::{Connection, Definition, Example, Mode, NORMAL, Port};
 pub use error::{Fault, FaultKind, FilterError, closest};
 pub use fail2ban::{JailConf, Place};
 pub use matcher::{Field, Filter, LineMatch, LineVerdict};

@@ -16,9 +16,11 @@
 //! first, and then on the message, because many a service's own lines end up in syslog or the journal.
 //!
 //! # Order
-//! `programs`, then `ignoreregex`, then `failregex` in order, then `where` in order; the first whose host is an address wins.
+//! `programs`, then `ignoreregex`, then `failregex` and the patterns of `[connection]` in order, then `where` in order; the first
+//! whose host is an address wins. With `names`, and if there is none, the first whose host is a name.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -26,10 +28,12 @@ use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
 use regex_automata::util::captures::Captures;
 use regex_syntax::hir::Hir;
 
+use super::connection::{Connections, Outcome, Role};
 use super::definition::Definition;
 use super::error::{Fault, FilterError};
+use super::host::Host;
 use super::matcher::{Field, LineMatch, LineVerdict};
-use super::pattern::{Exception, Pattern, compile_ignore};
+use super::pattern::{Exception, Matched, Pattern, compile_ignore};
 use super::prefix::{self, DateText, Head};
 use super::record::{Record, Rule};
 use super::{Clock, LONGEST_LINE, date, prefilter};
@@ -40,7 +44,10 @@ const SIZE_LIMIT: usize = 16 << 20;
 /// A filter in TOML, compiled.
 pub(super) struct Own {
     definition: Arc<Definition>,
+    /// Those of failures first, then those of `[connection]`.
     patterns: Vec<Pattern>,
+    /// What each pattern says.
+    roles: Vec<Role>,
     rules: Vec<Rule>,
     ignore: Vec<Exception>,
     /// All patterns in one automaton: it says which of them is the first to match.
@@ -50,6 +57,8 @@ pub(super) struct Own {
     /// Something is to be tried on whole lines.
     whole_lines: bool,
     literals: Option<Vec<Vec<u8>>>,
+    /// Those of lines that are needed only once a connection is asked about.
+    later: Vec<Vec<u8>>,
 }
 
 /// What of a line is to be matched.
@@ -65,7 +74,9 @@ pub(super) struct Texts<'l> {
 #[derive(Debug)]
 pub(super) struct Found<'l> {
     pub(super) pattern: usize,
-    pub(super) address: IpAddr,
+    pub(super) host: Host<'l>,
+    /// What names the connection, if the pattern caught it.
+    pub(super) connection: Option<&'l [u8]>,
     /// The date that it caught in the line or a field.
     pub(super) date: Option<Cow<'l, [u8]>>,
     /// It was found in the message rather than the whole line.
@@ -102,11 +113,20 @@ impl Own {
         };
         let mut patterns = Vec::with_capacity(wanted.fail.len());
         let mut trees = Vec::with_capacity(wanted.fail.len());
-        for (index, written) in wanted.fail.iter().enumerate() {
-            let (pattern, tree) = Pattern::compile(written.get_ref())
-                .map_err(|fault| refused("failregex", index, written, fault))?;
-            patterns.push(pattern);
-            trees.push(tree);
+        let mut roles = Vec::with_capacity(wanted.fail.len());
+        for (key, role, all) in wanted.by_role() {
+            for (index, written) in all.iter().enumerate() {
+                let needs_host =
+                    role == Role::Known || role == Role::Failure && definition.connection.is_none();
+                let compiled = match needs_host {
+                    true => Pattern::compile_with_host(written.get_ref()),
+                    false => Pattern::compile(written.get_ref()),
+                };
+                let (pattern, tree) = compiled.map_err(|fault| refused(key, index, written, fault))?;
+                patterns.push(pattern);
+                trees.push(tree);
+                roles.push(role);
+            }
         }
         let mut ignore = Vec::with_capacity(wanted.ignore.len());
         for (index, written) in wanted.ignore.iter().enumerate() {
@@ -126,7 +146,7 @@ impl Own {
             })?);
         }
         let empty = || FilterError::Empty { origin: origin.to_owned(), mode: mode.to_owned() };
-        if patterns.is_empty() && rules.is_empty() {
+        if !roles.contains(&Role::Failure) && rules.is_empty() {
             return Err(empty());
         }
         let config = thompson::Config::new()
@@ -151,10 +171,18 @@ impl Own {
             false => Some((compiler().build_many_from_hir(&dated_trees).map_err(|_| empty())?, indices)),
         };
         let whole_lines = dated.is_some() || ignore.iter().any(|exception| exception.dated);
-        let literals: Option<Vec<Vec<Vec<u8>>>> =
-            trees.iter().map(prefilter::required_literals).chain(rules.iter().map(Rule::literals)).collect();
-        let literals = literals.map(|sets| prefilter::join(sets.into_iter().flatten().collect()));
-        Ok(Self { definition, patterns, rules, ignore, union, dated, whole_lines, literals })
+        let joined = |late: bool, rules: &[Rule]| {
+            let trees = trees.iter().zip(&roles).filter(|(_, role)| role.is_late() == late);
+            let sets = trees.map(|(tree, _)| prefilter::required_literals(tree));
+            let sets: Option<Vec<_>> = sets.chain(rules.iter().map(Rule::literals)).collect();
+            sets.map(|sets| prefilter::join(sets.into_iter().flatten().collect()))
+        };
+        let (literals, later) = match (joined(false, &rules), joined(true, &[])) {
+            (Some(literals), Some(later)) => (Some(literals), later),
+            // Every line is looked at.
+            _ => (None, Vec::new()),
+        };
+        Ok(Self { definition, patterns, roles, rules, ignore, union, dated, whole_lines, literals, later })
     }
 
     pub(super) fn definition(&self) -> &Definition {
@@ -162,12 +190,19 @@ impl Own {
     }
 
     /// The patterns as they were written, then the conditions; the index is that of [`LineMatch::pattern`].
-    pub(super) fn patterns(&self) -> impl ExactSizeIterator<Item = &str> {
-        let written = |index: usize| match self.patterns.get(index) {
-            Some(pattern) => pattern.written.as_str(),
-            None => self.rules.get(index - self.patterns.len()).map_or("", |rule| &rule.written),
-        };
-        (0..self.patterns.len() + self.rules.len()).map(written)
+    pub(super) fn patterns(&self) -> impl Iterator<Item = &str> {
+        let patterns = self.patterns.iter().map(|pattern| pattern.written.as_str());
+        patterns.chain(self.rules.iter().map(|rule| rule.written.as_str()))
+    }
+
+    /// What a pattern says; conditions are of failures.
+    pub(super) fn role(&self, index: usize) -> Role {
+        self.roles.get(index).copied().unwrap_or(Role::Failure)
+    }
+
+    /// What a scanner remembers of connections; nothing, yet. None where lines stand alone.
+    pub(super) fn connections(&self) -> Option<Connections> {
+        self.definition.connection.as_ref().map(|_| Connections::default())
     }
 
     /// The ignoreregexes as they were written.
@@ -175,9 +210,15 @@ impl Own {
         self.ignore.iter().map(|exception| exception.written.as_str())
     }
 
-    /// The full verdict on one line (with or without its `\n`). Production stops at the first pattern that
-    /// matches; with `all_patterns` every one is tried.
-    pub(super) fn line(&self, line: &[u8], clock: &Clock, all_patterns: bool) -> LineVerdict {
+    /// The full verdict on one line (with or without its `\n`), given those before. Production stops at the first pattern
+    /// that matches; with `all_patterns` every one of a failure is tried.
+    pub(super) fn line(
+        &self,
+        connections: Option<&mut Connections>,
+        line: &[u8],
+        clock: &Clock,
+        all_patterns: bool,
+    ) -> LineVerdict {
         if line.strip_suffix(b"\n").unwrap_or(line).len() >= LONGEST_LINE {
             return LineVerdict::Miss;
         }
@@ -186,39 +227,55 @@ impl Own {
         if self.ignores(texts) {
             return LineVerdict::Ignore;
         }
-        let complete = |found: &Found<'_>, fields| LineMatch {
-            host: found.address.to_string(),
-            address: Some(found.address),
-            time: found.date(&head).and_then(|text| date::read(text, clock)).unwrap_or(clock.now),
-            pattern: found.pattern,
-            attempts: head.attempts,
-            fields,
+        let Some(found) = self.first_from(0, texts).or_else(|| self.first_rule(texts)) else {
+            return LineVerdict::Miss;
         };
-        let by_pattern = self.patterns.iter().enumerate().filter_map(|(index, pattern)| {
-            let (found, text, captures) = find(index, pattern, texts)?;
-            let fields = pattern
-                .fields(text, &captures)
-                .map(|(name, caught)| {
-                    (name.to_owned(), Field::Text(String::from_utf8_lossy(caught).into_owned()))
-                })
-                .collect();
-            Some(complete(&found, fields))
+        let time = |found: &Found<'_>| {
+            found.date(&head).and_then(|text| date::read(text, clock)).unwrap_or(clock.now)
+        };
+        let outcome = match connections {
+            Some(connections) => connections.hear(self.role(found.pattern), &found, &head, time(&found)),
+            None => Outcome::Failed(found.host.address(), head.attempts),
+        };
+        let (address, attempts) = match outcome {
+            Outcome::Failed(address, attempts) => (address, attempts),
+            Outcome::Partial => return LineVerdict::Partial,
+            Outcome::Forget => return LineVerdict::Forget,
+            Outcome::Gain => return LineVerdict::Gain,
+            Outcome::Nobody => return LineVerdict::Miss,
+        };
+        let told = |found: &Found<'_>, address: Option<IpAddr>, attempts| LineMatch {
+            host: match (address, found.host) {
+                (None, Host::Name(name)) => name.to_owned(),
+                (address, _) => address.map(|address| address.to_string()).unwrap_or_default(),
+            },
+            address,
+            time: time(found),
+            pattern: found.pattern,
+            attempts,
+            fields: self.fields(found.pattern, texts),
+        };
+        let first = told(&found, address, attempts);
+        let others = (first.pattern + 1..self.patterns.len() + self.rules.len()).filter_map(|index| {
+            let other = self.at(index, texts, false)?;
+            let fails = self.role(index) == Role::Failure && other.host != Host::Absent;
+            fails.then(|| told(&other, other.host.address(), head.attempts))
         });
-        let by_rule = (self.patterns.len()..).zip(&self.rules).filter_map(|(index, rule)| {
-            let Record { address, date, user } = rule.find(texts.message?)?;
-            let date = date.map(|date| Cow::Owned(date.into_bytes()));
-            let found = Found { pattern: index, address, date, in_message: true };
-            Some(complete(
-                &found,
-                user.map(|user| ("user".to_owned(), Field::Text(user))).into_iter().collect(),
-            ))
-        });
-        let mut matches = by_pattern.chain(by_rule);
-        match matches.next() {
-            None => LineVerdict::Miss,
-            Some(first) if all_patterns => LineVerdict::Match { first, others: matches.collect() },
-            Some(first) => LineVerdict::Match { first, others: Vec::new() },
-        }
+        let others = if all_patterns { others.collect() } else { Vec::new() };
+        LineVerdict::Match { first, others }
+    }
+
+    /// What the captures of a pattern or condition caught.
+    fn fields(&self, index: usize, texts: Texts<'_>) -> BTreeMap<String, Field> {
+        let text = |bytes: &[u8]| Field::Text(String::from_utf8_lossy(bytes).into_owned());
+        let Some(pattern) = self.patterns.get(index) else {
+            let rule = self.rules.get(index - self.patterns.len());
+            let user = rule.zip(texts.message).and_then(|(rule, message)| rule.find(message)?.user);
+            return user.map(|user| ("user".to_owned(), Field::Text(user))).into_iter().collect();
+        };
+        let found = [false, true].into_iter().find_map(|names| find(index, pattern, texts, names));
+        let Some((_, whole, captures)) = found else { return BTreeMap::new() };
+        pattern.fields(whole, &captures).map(|(name, caught)| (name.to_owned(), text(caught))).collect()
     }
 
     /// What of the line is to be matched.
@@ -256,29 +313,37 @@ impl Own {
         self.patterns.get(index)
     }
 
-    /// The first pattern from `start` on that matches.
+    /// The first pattern from `start` on that matches, with a name in place of the address if it must be.
     pub(super) fn first_from<'l>(&self, start: usize, texts: Texts<'l>) -> Option<Found<'l>> {
-        self.patterns
-            .iter()
-            .enumerate()
-            .skip(start)
-            .find_map(|(index, pattern)| find(index, pattern, texts).map(|(found, _, _)| found))
+        let first = |names| {
+            let mut patterns = self.patterns.iter().enumerate().skip(start);
+            patterns.find_map(|(index, pattern)| Some(find(index, pattern, texts, names)?.0))
+        };
+        first(false).or_else(|| if self.definition.names { first(true) } else { None })
     }
 
     /// The first rule on structured lines that matches.
     pub(super) fn first_rule<'l>(&self, texts: Texts<'l>) -> Option<Found<'l>> {
-        let message = texts.message?;
-        (self.patterns.len()..).zip(&self.rules).find_map(|(pattern, rule)| {
-            let Record { address, date, .. } = rule.find(message)?;
-            let date = date.map(|date| Cow::Owned(date.into_bytes()));
-            Some(Found { pattern, address, date, in_message: true })
-        })
+        (self.patterns.len()..self.patterns.len() + self.rules.len())
+            .find_map(|index| self.at(index, texts, false))
+    }
+
+    /// What the pattern or rule at `index` finds.
+    fn at<'l>(&self, index: usize, texts: Texts<'l>, names: bool) -> Option<Found<'l>> {
+        if let Some(pattern) = self.patterns.get(index) {
+            return Some(find(index, pattern, texts, names)?.0);
+        }
+        let Record { address, date, .. } =
+            self.rules.get(index - self.patterns.len())?.find(texts.message?)?;
+        let date = date.map(|date| Cow::Owned(date.into_bytes()));
+        let host = Host::Address(address);
+        Some(Found { pattern: index, host, connection: None, date, in_message: true })
     }
 
     /// Whether the pattern or rule at `index`, by itself, matches.
     pub(super) fn tries(&self, index: usize, texts: Texts<'_>) -> bool {
         match self.patterns.get(index) {
-            Some(pattern) => find(index, pattern, texts).is_some(),
+            Some(pattern) => find(index, pattern, texts, self.definition.names).is_some(),
             None => {
                 let rule = index.checked_sub(self.patterns.len()).and_then(|rule| self.rules.get(rule));
                 rule.zip(texts.message).is_some_and(|(rule, message)| rule.find(message).is_some())
@@ -301,20 +366,30 @@ impl Own {
         self.dated.as_ref()
     }
 
-    /// Literals of which every matching message holds one; none: any line may match.
+    /// Literals of which every message holds one that may be a failure; none: any line may be.
     pub(super) fn literals(&self) -> Option<&[Vec<u8>]> {
         self.literals.as_deref()
+    }
+
+    /// Literals of messages that matter only once a connection is asked about.
+    pub(super) fn later(&self) -> &[Vec<u8>] {
+        &self.later
     }
 }
 
 /// What a pattern finds, the text in which it does, and its captures.
-fn find<'l>(index: usize, pattern: &Pattern, texts: Texts<'l>) -> Option<(Found<'l>, &'l [u8], Captures)> {
+fn find<'l>(
+    index: usize,
+    pattern: &Pattern,
+    texts: Texts<'l>,
+    names: bool,
+) -> Option<(Found<'l>, &'l [u8], Captures)> {
     let whole = texts.whole.filter(|_| pattern.dated);
     [(whole, false), (texts.message, true)].into_iter().find_map(|(text, in_message)| {
         let text = text?;
-        let (address, captures) = pattern.captures(text)?;
+        let Matched { host, connection, captures } = pattern.find(text, names)?;
         let date = pattern.date(text, &captures).map(Cow::Borrowed);
-        Some((Found { pattern: index, address, date, in_message }, text, captures))
+        Some((Found { pattern: index, host, connection, date, in_message }, text, captures))
     })
 }
 

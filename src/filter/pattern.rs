@@ -11,13 +11,14 @@ use regex_automata::util::captures::Captures;
 use regex_syntax::hir::{Hir, Look};
 
 use super::error::{Fault, FaultKind};
-use super::tags::{self, DATE_GROUP, HOST_GROUP, HostTag, expand};
+use super::host::{self, Host};
+use super::tags::{self, CONNECTION_GROUP, DATE_GROUP, HOST_GROUP, HostTag, expand};
 use super::tail::Tail;
 
 /// What one pattern may take once compiled, in bytes.
 const SIZE_LIMIT: usize = 1 << 20;
 
-/// A pattern that tells of a failure.
+/// A pattern that tells of a failure, or something about a connection.
 #[derive(Debug)]
 pub(super) struct Pattern {
     /// As it was written.
@@ -25,8 +26,19 @@ pub(super) struct Pattern {
     /// It has a `<DATE>` and is therefore tried on the whole line first.
     pub(super) dated: bool,
     regex: Regex,
-    host: HostTag,
+    /// None: another line of the connection has it.
+    host: Option<HostTag>,
+    /// It captures what names the connection.
+    tied: bool,
     tail: Option<Tail>,
+}
+
+/// A pattern's match.
+pub(super) struct Matched<'t> {
+    pub(super) host: Host<'t>,
+    /// What names the connection.
+    pub(super) connection: Option<&'t [u8]>,
+    pub(super) captures: Captures,
 }
 
 /// What [`Pattern::quick`] found out.
@@ -41,20 +53,27 @@ impl Pattern {
     /// Compiles a pattern; also gives its syntax tree.
     pub(super) fn compile(written: &str) -> Result<(Self, Hir), Fault> {
         let (expanded, hir, regex) = compile(written)?;
-        let Some(host) = expanded.host else {
-            return Err(Fault { offset: written.len(), kind: FaultKind::NoHost });
-        };
-        let dated = expanded.dated;
+        let (host, dated) = (expanded.host, expanded.dated);
+        let tied = expanded.regex.contains(&format!("(?P<{CONNECTION_GROUP}>"));
         // A dated pattern needs captures anyway, for its date.
-        let tail = if dated { None } else { Tail::of(&hir) };
-        Ok((Self { written: written.to_owned(), dated, regex, host, tail }, hir))
+        let tail = if dated || tied { None } else { Tail::of(&hir) };
+        Ok((Self { written: written.to_owned(), dated, regex, host, tied, tail }, hir))
+    }
+
+    /// The same, of a pattern that must say who.
+    pub(super) fn compile_with_host(written: &str) -> Result<(Self, Hir), Fault> {
+        let (pattern, hir) = Self::compile(written)?;
+        match pattern.host {
+            Some(_) => Ok((pattern, hir)),
+            None => Err(Fault { offset: written.len(), kind: FaultKind::NoHost }),
+        }
     }
 
     /// The address of a message that this pattern is known to match, without captures where possible.
     pub(super) fn quick(&self, message: &[u8]) -> Quick {
-        match self.tail.as_ref().and_then(|tail| tail.host(message)) {
-            Some(host) => Quick::Decided(self.host.address(host)),
-            None => Quick::Unknown,
+        match (self.host, self.tail.as_ref().and_then(|tail| tail.host(message))) {
+            (Some(tag), Some(host)) => Quick::Decided(tag.address(host)),
+            _ => Quick::Unknown,
         }
     }
 
@@ -64,13 +83,18 @@ impl Pattern {
         self.regex.is_match(message)
     }
 
-    /// The address and the captures of a match; what holds no valid address is no match.
-    pub(super) fn captures(&self, message: &[u8]) -> Option<(IpAddr, Captures)> {
+    /// A match: what holds no valid address is none; with `names`, what holds no valid name.
+    pub(super) fn find<'t>(&self, text: &'t [u8], names: bool) -> Option<Matched<'t>> {
         let mut captures = self.regex.create_captures();
-        self.regex.captures(message, &mut captures);
-        let host = captures.get_group_by_name(HOST_GROUP)?;
-        let address = self.host.address(message.get(host.range())?)?;
-        Some((address, captures))
+        self.regex.captures(text, &mut captures);
+        let caught = |group| text.get(captures.get_group_by_name(group)?.range());
+        let host = match self.host {
+            None => captures.is_match().then_some(Host::Absent).filter(|_| !names)?,
+            Some(_) if names => Host::Name(host::name(caught(HOST_GROUP)?)?),
+            Some(tag) => Host::Address(tag.address(caught(HOST_GROUP)?)?),
+        };
+        let connection = if self.tied { caught(CONNECTION_GROUP) } else { None };
+        Some(Matched { host, connection, captures })
     }
 
     /// Where each named group matched, whatever stands in the host's place.
@@ -182,7 +206,7 @@ mod tests {
     use super::*;
 
     fn fault(pattern: &str) -> Fault {
-        Pattern::compile(pattern).unwrap_err()
+        Pattern::compile_with_host(pattern).unwrap_err()
     }
 
     #[test]
@@ -201,10 +225,15 @@ mod tests {
     fn captures_have_names_and_the_host_is_judged() {
         let (pattern, _) = Pattern::compile("^for <F-USER>.*</F-USER> (?P<how>[a-z]+) <HOST>$").unwrap();
         let message = b"for a b from 192.0.2.1";
-        let (address, captures) = pattern.captures(message).unwrap();
-        assert_eq!(address.to_string(), "192.0.2.1");
-        let fields: Vec<_> = pattern.fields(message, &captures).collect();
+        let found = pattern.find(message, false).unwrap();
+        assert_eq!(found.host, Host::Address("192.0.2.1".parse().unwrap()));
+        let fields: Vec<_> = pattern.fields(message, &found.captures).collect();
         assert_eq!(fields, [("user", &b"a b"[..]), ("how", &b"from"[..])]);
-        assert!(pattern.captures(b"for a b from 192.0.2.300").is_none());
+        assert!(pattern.find(b"for a b from 192.0.2.300", false).is_none());
+        assert!(pattern.find(message, true).is_none());
+        assert_eq!(
+            pattern.find(b"for a b from host.example", true).unwrap().host,
+            Host::Name("host.example")
+        );
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Head<'a> {
     pub(super) program: Option<&'a [u8]>,
     /// The process id, as digits or whatever stands in its place.
     pub(super) pid: Option<&'a [u8]>,
+    /// Host, program and process id as they stand in the line; empty where there are none.
+    pub(super) sender: &'a [u8],
     /// What the program said, without `\r` and spaces at its end.
     pub(super) message: &'a [u8],
     /// How many times it said so: rsyslog folds lines that repeat into `message repeated 3 times: [ ...]`.
@@ -59,15 +61,19 @@ pub(super) fn parse(line: &[u8]) -> Head<'_> {
     let (date, rest) = match take_date(rest) {
         Some((date, rest)) => (Some(date), rest),
         None if priority => (None, rest),
-        None => return Head { date: None, program: None, pid: None, message: line, attempts: 1 },
+        None => {
+            return Head { date: None, program: None, pid: None, sender: b"", message: line, attempts: 1 };
+        }
     };
     let rest = rest.trim_ascii_start();
     match tagged(rest) {
         Some((program, pid, message)) => {
+            let sender = rest.get(..rest.len() - message.len()).unwrap_or_default().trim_ascii_end();
+            let message = skip_solaris_id(message);
             let (attempts, message) = repeated(message).unwrap_or((1, message));
-            Head { date, program: Some(program), pid, message, attempts }
+            Head { date, program: Some(program), pid, sender, message, attempts }
         }
-        None => Head { date, program: None, pid: None, message: rest, attempts: 1 },
+        None => Head { date, program: None, pid: None, sender: b"", message: rest, attempts: 1 },
     }
 }
 
@@ -170,7 +176,7 @@ fn tagged(text: &[u8]) -> Option<Tagged<'_>> {
     for position in 0..3 {
         let (token, after) = split_token(rest)?;
         if let Some((program, pid)) = tag(token, position == 0) {
-            return Some((program, pid, skip_solaris_id(after)));
+            return Some((program, pid, after));
         }
         if position == 1 && !is_facility(token) {
             return None;
@@ -230,15 +236,17 @@ fn rfc5424(text: &[u8]) -> Option<Head<'_>> {
         b"-" => None,
         _ => Some(DateText::Iso(stamp).checked(text)?),
     };
+    let from_host = rest;
     let (_host, rest) = split_token(rest)?;
     let (app, rest) = split_token(rest)?;
     let (procid, rest) = split_token(rest)?;
+    let sender = from_host.get(..from_host.len() - rest.len()).unwrap_or_default().trim_ascii_end();
     let (_msgid, rest) = split_token(rest).unwrap_or((rest, b""));
     let message = skip_structured_data(rest)?.trim_ascii_start();
     let message = message.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(message);
     let (attempts, message) = repeated(message).unwrap_or((1, message));
     let given = |field: &'static [u8], value| (value != field).then_some(value);
-    Some(Head { date, program: given(b"-", app), pid: given(b"-", procid), message, attempts })
+    Some(Head { date, program: given(b"-", app), pid: given(b"-", procid), sender, message, attempts })
 }
 
 impl<'a> DateText<'a> {

@@ -184,7 +184,7 @@ impl Rule {
                 }
                 Condition::Regex { regex } => {
                     let test = match regex.contains("<HOST>") || regex.contains("<ADDR>") {
-                        true => Pattern::compile(regex).map(|(pattern, _)| Test::Host(pattern)),
+                        true => Pattern::compile_with_host(regex).map(|(pattern, _)| Test::Host(pattern)),
                         false => compile_field(regex).map(Test::Regex),
                     };
                     (format!("~ {regex}"), test.map_err(|fault| (path.clone(), regex.clone(), fault))?)
@@ -215,7 +215,7 @@ impl Rule {
             match test {
                 Test::OneOf(values) => values.iter().any(|known| known == value).then_some(())?,
                 Test::Regex(regex) => regex.is_match(value).then_some(())?,
-                Test::Host(pattern) => caught = Some(pattern.captures(value.as_bytes())?.0),
+                Test::Host(pattern) => caught = pattern.find(value.as_bytes(), false)?.host.address(),
             }
         }
         let first = |names: &[String]| names.iter().find_map(|name| fields.get(name).map(str::to_owned));
@@ -236,7 +236,7 @@ impl Rule {
             fields.get(path).is_some_and(|value| match test {
                 Test::OneOf(values) => values.iter().any(|known| known == value),
                 Test::Regex(regex) => regex.is_match(value),
-                Test::Host(pattern) => pattern.captures(value.as_bytes()).is_some(),
+                Test::Host(pattern) => pattern.find(value.as_bytes(), false).is_some(),
             })
         };
         let passed = self.tests.iter().filter(holds).count();

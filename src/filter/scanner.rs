@@ -2,7 +2,10 @@
 //!
 //! For each candidate line: its head by hand, which pattern is the first to match by one lazy DFA of
 //! all patterns of the filter, the host from the line's end, and the date last, because most lines share
-//! it with the line before. Each shortcut gives exactly what [`Filter::line`] gives; property tests hold them to it.
+//! it with the line before. Each shortcut gives exactly what [`Scanner::line`] gives; property tests hold them to it.
+//!
+//! Lines that only say whose a connection is, or that it succeeded, are many, and hardly ever asked for: they are kept as they
+//! stand, and read when a line comes that asks (see [`Backlog`]).
 
 use std::sync::Arc;
 
@@ -11,13 +14,16 @@ use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson::NFA;
 use regex_automata::{Anchored, Input, MatchKind};
 
+use super::backlog::Backlog;
+use super::connection::{Connections, Outcome, Role};
 use super::date::Dates;
 use super::fail2ban::{Ignored, Memory};
+use super::host::Host;
 use super::matcher::{Dialect, Filter, Kind, LineVerdict};
 use super::own::{Found, Own, Texts};
 use super::pattern::Quick;
 use super::prefilter::Prefilter;
-use super::prefix::{self, DateText};
+use super::prefix::{self, DateText, Head};
 use super::{Clock, Failure, LONGEST_LINE};
 
 /// What the lazy DFAs of one scanner may take together, in bytes.
@@ -30,7 +36,7 @@ pub struct Counters {
     pub lines_looked_at: u64,
     /// Failures that an ignoreregex took out.
     pub ignored: u64,
-    /// Matches of the dialect whose host is a name, or anything else that is no address.
+    /// Failures of hosts of which only a name is known. They are not reported: a name cannot be banned.
     pub named: u64,
     /// Failures on lines whose date does not exist (30 February), counted as happening now.
     pub undated: u64,
@@ -40,6 +46,8 @@ pub struct Counters {
 pub struct Scanner {
     filters: Vec<Armed>,
     prefilter: Prefilter,
+    /// The filters that keep lines for later; the prefilter names them behind all filters.
+    late: Vec<usize>,
     dates: Dates,
     counters: Counters,
 }
@@ -57,6 +65,8 @@ struct Automata {
     automaton: Option<(DFA, Cache)>,
     /// That of the patterns with `<DATE>`, for whole lines.
     dated: Option<(DFA, Cache)>,
+    /// What is known of connections, and lines that may tell more; none where lines stand alone.
+    connections: Option<(Connections, Backlog)>,
 }
 
 impl Scanner {
@@ -66,7 +76,15 @@ impl Scanner {
         let share = CACHE_BUDGET / filters.len().max(1);
         Self {
             filters: filters.iter().map(|filter| Armed::new(filter, share)).collect(),
-            prefilter: Prefilter::new(filters.iter().map(|filter| filter.literals())),
+            prefilter: Prefilter::new(
+                filters.iter().map(|filter| filter.literals()),
+                filters.iter().map(|filter| filter.later()).filter(|later| !later.is_empty()),
+            ),
+            late: (0..)
+                .zip(filters)
+                .filter(|(_, filter)| !filter.later().is_empty())
+                .map(|(at, _)| at)
+                .collect(),
             dates: Dates::default(),
             counters: Counters::default(),
         }
@@ -82,15 +100,15 @@ impl Scanner {
             if line.len() >= LONGEST_LINE {
                 continue;
             }
-            let head = prefix::parse(line);
+            let mut parsed = None;
             for &index in concerned {
                 match self.filters.get_mut(index) {
                     Some(Armed::Own(automata)) => {
-                        let texts = automata.own.texts(line, &head);
-                        let Some(found) = automata.judge(texts, &mut self.counters) else { continue };
-                        let time = moment(found.date(&head), clock, &mut self.dates, &mut self.counters);
-                        let Found { address, pattern, .. } = found;
-                        on_failure(index, Failure { time, address, pattern, attempts: head.attempts }, line);
+                        let head = *parsed.get_or_insert_with(|| prefix::parse(line));
+                        let failure = automata.hear(line, &head, clock, &mut self.dates, &mut self.counters);
+                        if let Some(failure) = failure {
+                            on_failure(index, failure, line);
+                        }
                     }
                     Some(Armed::Dialect(dialect, memory)) => {
                         let mut on_failure = |failure| on_failure(index, failure, line);
@@ -99,7 +117,15 @@ impl Scanner {
                             Err(Ignored) => self.counters.ignored += 1,
                         }
                     }
-                    None => {}
+                    None => {
+                        let keeps = self.late.get(index - self.filters.len());
+                        let keeps = keeps.filter(|filter| !concerned.contains(filter));
+                        if let Some(Armed::Own(automata)) =
+                            keeps.and_then(|filter| self.filters.get_mut(*filter))
+                        {
+                            automata.keep(line);
+                        }
+                    }
                 }
             }
         }
@@ -108,7 +134,10 @@ impl Scanner {
     /// What the filter at `index` says of one line, given those before; a miss if there is no such filter.
     pub fn line(&mut self, index: usize, line: &[u8], clock: &Clock, all_patterns: bool) -> LineVerdict {
         match self.filters.get_mut(index) {
-            Some(Armed::Own(automata)) => automata.own.line(line, clock, all_patterns),
+            Some(Armed::Own(automata)) => {
+                let connections = automata.connections.as_mut().map(|(connections, _)| connections);
+                automata.own.line(connections, line, clock, all_patterns)
+            }
             Some(Armed::Dialect(dialect, memory)) => dialect.line(memory, line, clock, all_patterns),
             None => LineVerdict::Miss,
         }
@@ -183,7 +212,66 @@ impl Automata {
             own: Arc::clone(own),
             automaton: build(own.union()),
             dated: own.dated().and_then(|(nfa, _)| build(nfa)),
+            connections: own.connections().map(|connections| (connections, Backlog::default())),
         }
+    }
+
+    /// Keeps a line for later.
+    fn keep(&mut self, line: &[u8]) {
+        if let Some((_, backlog)) = &mut self.connections {
+            backlog.push(line);
+        }
+    }
+
+    /// The failure that a line tells of, given those before it.
+    fn hear(
+        &mut self,
+        line: &[u8],
+        head: &Head<'_>,
+        clock: &Clock,
+        dates: &mut Dates,
+        counters: &mut Counters,
+    ) -> Option<Failure> {
+        let found = self.judge(self.own.texts(line, head), counters)?;
+        let role = self.own.role(found.pattern);
+        if let Some((connections, _)) = &self.connections
+            && connections.is_asked(role, &found, head)
+        {
+            self.catch_up(clock, dates);
+        }
+        let time = moment(found.date(head), clock, dates, counters);
+        let outcome = match &mut self.connections {
+            Some((connections, _)) => connections.hear(role, &found, head, time),
+            None => Outcome::Failed(found.host.address(), head.attempts),
+        };
+        match outcome {
+            Outcome::Failed(Some(address), attempts) => {
+                Some(Failure { time, address, pattern: found.pattern, attempts })
+            }
+            Outcome::Failed(None, attempts) => {
+                counters.named += u64::from(attempts);
+                None
+            }
+            Outcome::Partial | Outcome::Forget | Outcome::Gain | Outcome::Nobody => None,
+        }
+    }
+
+    /// Reads the lines that were kept.
+    fn catch_up(&mut self, clock: &Clock, dates: &mut Dates) {
+        let Some((mut connections, mut backlog)) = self.connections.take() else { return };
+        // Dates that do not exist are of no failure, and lines that are ignored neither.
+        let mut counters = Counters::default();
+        for line in backlog.lines() {
+            let head = prefix::parse(line);
+            let Some(found) = self.judge(self.own.texts(line, &head), &mut counters) else { continue };
+            let role = self.own.role(found.pattern);
+            if role.is_late() {
+                let time = moment(found.date(&head), clock, dates, &mut counters);
+                connections.hear(role, &found, &head, time);
+            }
+        }
+        backlog.clear();
+        self.connections = Some((connections, backlog));
     }
 
     /// The first pattern that matches.
@@ -193,7 +281,7 @@ impl Automata {
             None => self.own.first_rule(texts)?,
         };
         if self.own.ignores(texts) {
-            counters.ignored += 1;
+            counters.ignored += u64::from(self.own.role(found.pattern) == Role::Failure);
             return None;
         }
         Some(found)
@@ -209,10 +297,10 @@ impl Automata {
         };
         match quick {
             Quick::Decided(Some(address)) => {
-                Some(Found { pattern: first, address, date: None, in_message: true })
+                let host = Host::Address(address);
+                Some(Found { pattern: first, host, connection: None, date: None, in_message: true })
             }
-            Quick::Decided(None) => self.own.first_from(first + 1, texts),
-            Quick::Unknown => self.own.first_from(first, texts),
+            Quick::Decided(None) | Quick::Unknown => self.own.first_from(first, texts),
         }
     }
 

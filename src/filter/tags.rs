@@ -18,6 +18,9 @@ pub(super) const HOST_GROUP: &str = "host";
 /// The capture group that holds the date.
 pub(super) const DATE_GROUP: &str = "date";
 
+/// The capture group that names the connection a line belongs to, of `<F-CONN>`.
+pub(super) const CONNECTION_GROUP: &str = "f_conn";
+
 /// `<F-X>` captures live in groups with this prefix, so that none can be called `host`.
 const FIELD_PREFIX: &str = "f_";
 
@@ -164,7 +167,7 @@ pub(super) fn expand(pattern: &str) -> Result<Expanded, Fault> {
             expanded.regex.push_str(&name.to_ascii_lowercase().replace('-', "_"));
             expanded.regex.push('>');
         } else {
-            let near = closest(tag, HOST_TAGS.into_iter().chain(["DATE", "F-USER", "F-ALT_USER"]));
+            let near = closest(tag, HOST_TAGS.into_iter().chain(["DATE", "F-USER", "F-ALT_USER", "F-CONN"]));
             return fault(FaultKind::UnknownTag { tag: tag.to_owned(), near });
         }
         at = pattern.len() - after.len();

@@ -1,6 +1,5 @@
 //! What holds for every block, whatever attackers write into it.
 
-use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use jiff::tz::TimeZone;
@@ -58,15 +57,13 @@ fn scanned(filters: &[Arc<Filter>], block: &[u8]) -> Vec<Reported> {
 
 fn line_by_line(filters: &[Arc<Filter>], block: &[u8]) -> Vec<Reported> {
     let mut found = Vec::new();
+    let mut scanner = Scanner::new(filters);
     for line in block.split(|byte| *byte == b'\n') {
-        for (index, filter) in filters.iter().enumerate() {
-            if let LineVerdict::Match { first, .. } = filter.line(line, &clock(), false) {
+        for index in 0..filters.len() {
+            if let LineVerdict::Match { first, .. } = scanner.line(index, line, &clock(), false) {
                 let LineMatch { address, time, pattern, attempts, .. } = first;
-                found.push((
-                    index,
-                    Failure { time, address: address.unwrap(), pattern, attempts },
-                    line.to_vec(),
-                ));
+                let Some(address) = address else { continue };
+                found.push((index, Failure { time, address, pattern, attempts }, line.to_vec()));
             }
         }
     }
@@ -187,7 +184,7 @@ proptest! {
                         continue;
                     }
                     if let Quick::Decided(quick) = pattern.quick(message) {
-                        let captured: Option<IpAddr> = pattern.captures(message).map(|(address, _)| address);
+                        let captured = pattern.find(message, false).and_then(|found| found.host.address());
                         prop_assert_eq!(quick, captured, "{} on {}", &pattern.written, line);
                     }
                 }
@@ -239,8 +236,9 @@ fn the_catalogue_scans_as_it_judges_lines() {
                 filters.push(Arc::new(filter));
             }
         }
-        for example in &definition.example {
-            block.push_str(&example.line);
+        for line in definition.example.iter().flat_map(|example| example.before.iter().chain([&example.line]))
+        {
+            block.push_str(line);
             block.push('\n');
         }
     }
@@ -269,6 +267,106 @@ fn counters_and_times() {
     scanner.scan(block, &clock(), &mut |_, failure, _| times.push(failure.time.to_string()));
     assert_eq!(times, ["2026-11-21T05:50:25Z", "2026-11-21T07:00:00Z", "2026-11-21T07:00:00Z"]);
     assert_eq!(scanner.counters(), Counters { lines_looked_at: 3, ignored: 0, named: 0, undated: 1 });
+}
+
+/// What each pattern is for, an example says.
+#[test]
+fn every_pattern_of_the_catalogue_is_hit_by_an_example() {
+    let mut idle = Vec::new();
+    for name in catalogue::names() {
+        let definition = Arc::new(Definition::parse(name, catalogue::text(name).unwrap()).unwrap());
+        let mut hit = std::collections::BTreeMap::<String, bool>::new();
+        for mode in definition.modes() {
+            let Ok(filter) = Filter::compile(name, name, Arc::clone(&definition), &mode) else { continue };
+            let Kind::Own(own) = filter.kind() else { unreachable!("the catalogue is in TOML") };
+            let examples =
+                definition.example.iter().filter(|example| example.mode.as_deref().unwrap_or(NORMAL) == mode);
+            let mut found = vec![false; filter.patterns().len()];
+            for line in examples.flat_map(|example| example.before.iter().chain([&example.line])) {
+                let texts = own.texts(line.as_bytes(), &super::prefix::parse(line.as_bytes()));
+                let first = own.first_from(0, texts).or_else(|| own.first_rule(texts));
+                if let Some(first) = first.filter(|_| !own.ignores(texts)) {
+                    found[first.pattern] = true;
+                }
+            }
+            for (pattern, found) in filter.patterns().zip(found) {
+                *hit.entry(pattern.to_owned()).or_default() |= found;
+            }
+        }
+        idle.extend(hit.iter().filter(|(_, hit)| !**hit).map(|(pattern, _)| format!("{name}: {pattern}")));
+    }
+    assert!(idle.is_empty(), "{} patterns:\n{}", idle.len(), idle.join("\n"));
+}
+
+fn failures(filters: &[Arc<Filter>], lines: &[&str]) -> Vec<(String, u32)> {
+    let block = lines.join("\n");
+    let found = scanned(filters, block.as_bytes());
+    assert_eq!(found, line_by_line(filters, block.as_bytes()), "{block}");
+    found.into_iter().map(|(_, failure, _)| (failure.address.to_string(), failure.attempts)).collect()
+}
+
+const TIED: &str = "description='tied'\nnames=true\nfailregex=['^no <HOST>$','^too many$']\n[connection]\n\
+    known=['^hello <HOST>$']\nwithheld=['^perhaps <HOST>$','^perhaps$']\nsuccess=['^yes$']\nclose=['^bye <HOST>$','^bye$']";
+
+#[test]
+fn the_lines_of_a_connection_add_up_and_nothing_counts_twice() {
+    let filters = [filter(TIED)];
+    let head = |line: &&str| format!("Nov 21 06:50:25 gw x[{}", line.replacen(' ', "]: ", 1));
+    for (lines, expected) in [
+        (&["1 hello 192.0.2.1", "1 too many", "1 too many"][..], &[1, 1][..]),
+        (&["1 too many", "1 bye 192.0.2.1", "1 bye 192.0.2.1"], &[1]),
+        (&["1 hello 192.0.2.1", "1 no 192.0.2.1", "1 too many"], &[1]),
+        (&["1 hello 192.0.2.1", "1 too many", "1 no 192.0.2.1", "1 no 192.0.2.1"], &[1, 1]),
+        (&["1 perhaps", "1 perhaps", "1 bye 192.0.2.1"], &[2]),
+        (&["1 perhaps 192.0.2.1", "1 no 192.0.2.1", "1 bye"], &[1]),
+        (&["1 perhaps 192.0.2.1", "1 yes", "1 bye 192.0.2.1"], &[]),
+        (&["1 perhaps 192.0.2.1", "1 bye"], &[1]),
+        (&["1 perhaps 192.0.2.7", "1 bye 192.0.2.1"], &[]),
+        (&["1 hello 192.0.2.7", "1 hello 192.0.2.1", "1 too many"], &[1]),
+        (&["1 hello 192.0.2.1", "2 too many", "1 bye", "1 too many"], &[]),
+        (&["1 no 192.0.2.1", "1 bye", "1 hello 192.0.2.1", "1 too many"], &[1, 1]),
+        (&["1 no host.example", "1 hello 192.0.2.1", "1 no host.example"], &[1]),
+    ] {
+        let lines: Vec<String> = lines.iter().map(head).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let expected: Vec<_> = expected.iter().map(|attempts| ("192.0.2.1".to_owned(), *attempts)).collect();
+        assert_eq!(failures(&filters, &lines), expected, "{lines:#?}");
+    }
+}
+
+#[test]
+fn names_are_told_and_counted_and_never_reported() {
+    let filters = [filter(TIED)];
+    let line = b"no host9.example.net";
+    let LineVerdict::Match { first, .. } = filters[0].line(line, &clock(), false) else { panic!("no match") };
+    assert_eq!((first.host.as_str(), first.address), ("host9.example.net", None));
+    let mut scanner = Scanner::new(&filters);
+    scanner.scan(line, &clock(), &mut |_, failure, _| panic!("{failure:?}"));
+    assert_eq!(scanner.counters().named, 1);
+    assert_eq!(filters[0].line(b"no localhost", &clock(), false), LineVerdict::Miss);
+}
+
+#[test]
+fn success_and_end_are_told() {
+    let mut scanner = Scanner::new(&[filter(TIED)]);
+    let mut verdict = |text: &str| scanner.line(0, format!("<38>x[1]: {text}").as_bytes(), &clock(), false);
+    assert_eq!(verdict("hello 192.0.2.1"), LineVerdict::Partial);
+    assert_eq!(verdict("yes"), LineVerdict::Gain);
+    assert_eq!(verdict("perhaps"), LineVerdict::Partial);
+    assert_eq!(verdict("bye"), LineVerdict::Forget);
+}
+
+/// The text of a message names no connection, and a line without a process id belongs to none.
+#[test]
+fn no_message_chooses_its_connection() {
+    let filters = [filter(TIED)];
+    assert!(failures(&filters, &["hello 192.0.2.1", "too many"]).is_empty());
+    assert!(
+        failures(&filters, &["Nov 21 06:50:25 gw x: hello 192.0.2.1", "Nov 21 06:50:25 gw x: too many"])
+            .is_empty()
+    );
+    let forged = "Nov 21 06:50:25 gw x[2]: Nov 21 06:50:25 gw x[1]: hello 192.0.2.1";
+    assert!(failures(&filters, &[forged, "Nov 21 06:50:25 gw x[1]: too many"]).is_empty());
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! fail2ban's own filters through our engine: its corpus, and its own engine beside ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -19,7 +20,7 @@ pub(crate) fn clock() -> Clock {
     Clock { now: Timestamp::from_second(1_124_013_600).unwrap(), zone }
 }
 
-pub(crate) fn reference(path: &std::path::Path, options: &BTreeMap<String, String>) -> String {
+pub(crate) fn reference(path: &Path, options: &BTreeMap<String, String>) -> String {
     let options: Vec<String> = options.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
     format!("{}[{}]", path.display(), options.join(", "))
 }
@@ -30,13 +31,13 @@ fn the_installed_corpus_gets_the_verdicts_it_asks_for() {
     let clock = clock();
     let (mut evaluated, mut matching, mut wrong) = (0, 0, Vec::new());
     for (name, path) in package.filters() {
-        let mut scanners: BTreeMap<String, (Scanner, Vec<bool>)> = BTreeMap::new();
+        let mut scanners: BTreeMap<String, (Scanner, Vec<(String, bool)>)> = BTreeMap::new();
         for case in cases(&package, &name) {
             let reference = reference(&path, &case.options);
             if !scanners.contains_key(&reference) {
                 match Filter::load(&reference, &[]) {
                     Ok(filter) => {
-                        let hit = vec![false; filter.patterns().len()];
+                        let hit = filter.patterns().map(|pattern| (pattern.to_owned(), false)).collect();
                         scanners.insert(reference.clone(), (Scanner::new(&[filter.into()]), hit));
                     }
                     Err(error) => {
@@ -45,10 +46,15 @@ fn the_installed_corpus_gets_the_verdicts_it_asks_for() {
                     }
                 }
             }
-            let (scanner, _hit) = scanners.get_mut(&reference).unwrap();
+            let (scanner, hit) = scanners.get_mut(&reference).unwrap();
             evaluated += 1;
             matching += usize::from(case.must_match());
             let verdict = scanner.line(0, &case.line, &clock, true);
+            if let LineVerdict::Match { first, others } = &verdict {
+                for found in std::iter::once(first).chain(others) {
+                    hit[found.pattern].1 = true;
+                }
+            }
             if let Some(problem) = problem(&case, &verdict, &clock) {
                 wrong.push(format!(
                     "{name} {:?} {}: {problem}: {}",
@@ -58,6 +64,17 @@ fn the_installed_corpus_gets_the_verdicts_it_asks_for() {
                 ));
             }
         }
+        // fail2ban's own tests ask for this too, over all options of a filter.
+        let patterns = || scanners.values().flat_map(|(_, patterns)| patterns);
+        let hit: BTreeSet<&str> =
+            patterns().filter(|(_, hit)| *hit).map(|(pattern, _)| pattern.as_str()).collect();
+        let idle: BTreeSet<&str> = patterns()
+            .map(|(pattern, _)| pattern.as_str())
+            .filter(|pattern| !hit.contains(pattern))
+            .collect();
+        let told =
+            idle.into_iter().filter(|pattern| !is_heard(&path, pattern, &cases(&package, &name), &clock));
+        wrong.extend(told.map(|pattern| format!("{name}: no line hits {pattern}")));
     }
     assert!(
         wrong.is_empty(),
@@ -66,6 +83,27 @@ fn the_installed_corpus_gets_the_verdicts_it_asks_for() {
         wrong.join("\n")
     );
     assert!(evaluated > 1000, "only {evaluated} evaluations: is the corpus complete?");
+}
+
+/// Whether a pattern that finds nobody by itself says something of a connection: asked alone, with some options of the corpus.
+fn is_heard(path: &Path, pattern: &str, cases: &[Case], clock: &Clock) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let alone = directory.path().join("alone.conf");
+    let text = format!(
+        "[INCLUDES]\nbefore = {}\n[Definition]\nfailregex = {}\n",
+        path.display(),
+        pattern.replace('%', "%%")
+    );
+    fs::write(&alone, text).unwrap();
+    let options: BTreeSet<_> = cases.iter().map(|case| &case.options).collect();
+    options.into_iter().any(|options| {
+        let filter = Filter::load(&reference(&alone, options), &[]).unwrap();
+        let mut scanner = Scanner::new(&[filter.into()]);
+        cases.iter().filter(|case| case.options == *options).any(|case| {
+            let verdict = scanner.line(0, &case.line, clock, false);
+            !matches!(verdict, LineVerdict::Miss | LineVerdict::Ignore)
+        })
+    })
 }
 
 fn problem(case: &Case, verdict: &LineVerdict, clock: &Clock) -> Option<String> {

@@ -35,7 +35,7 @@ pub struct Explanation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    /// A pattern matches it.
+    /// A pattern matches it; one of `[connection]` leads to nothing by itself.
     Matched {
         /// Which, from 0: the first.
         pattern: usize,

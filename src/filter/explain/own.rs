@@ -23,7 +23,7 @@ impl<'f> Explainer<'f> {
             let expanded = tags::expand(&own.pattern(index)?.written).ok()?;
             pattern::parse(&expanded.regex).ok()
         };
-        Self { own, trees: (0..own.patterns().len()).map(tree).collect() }
+        Self { own, trees: (0..own.patterns().count()).map(tree).collect() }
     }
 
     pub(super) fn explain(&self, line: &[u8]) -> Explanation {

@@ -22,7 +22,7 @@ const RARE: f64 = 6.0;
 const DOUBLING: f64 = 0.3;
 
 /// Words that a healthy system logs all day; their bytes say little.
-const COMMON: [&[u8]; 26] = [
+const COMMON: [&[u8]; 25] = [
     b"from",
     b"for",
     b"port",
@@ -39,7 +39,6 @@ const COMMON: [&[u8]; 26] = [
     b"pam_unix",
     b"sshd",
     b"ssh2",
-    b"preauth",
     b"invalid",
     b"error",
     b"publickey",

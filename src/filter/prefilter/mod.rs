@@ -19,7 +19,8 @@ const TEDDY_LIMIT: usize = 16;
 #[derive(Debug)]
 pub(super) struct Prefilter {
     groups: Vec<Group>,
-    filters: usize,
+    /// How many filters tell all that a line may be; those that keep lines for later are counted on behind them.
+    deciding: usize,
     /// A filter has a pattern without usable literal: every line must be looked at.
     every_line: bool,
 }
@@ -105,13 +106,17 @@ impl Group {
 }
 
 impl Prefilter {
-    /// Joins the literals of the filters; one entry for each filter, none where every line must be looked at.
-    pub(super) fn new<'a>(sets: impl IntoIterator<Item = Option<&'a [Vec<u8>]>>) -> Self {
+    /// Joins the literals of the filters; one entry for each filter, none where every line must be looked at. Those of
+    /// `late` are counted on behind them, and need not be named when all of the others are.
+    pub(super) fn new<'a>(
+        sets: impl IntoIterator<Item = Option<&'a [Vec<u8>]>>,
+        late: impl IntoIterator<Item = &'a [Vec<u8>]>,
+    ) -> Self {
         let mut literals: Vec<(Vec<u8>, Vec<usize>)> = Vec::new();
-        let mut filters = 0;
+        let sets: Vec<Option<&[Vec<u8>]>> = sets.into_iter().collect();
+        let deciding = sets.len();
         let mut every_line = false;
-        for (filter, set) in sets.into_iter().enumerate() {
-            filters = filter + 1;
+        for (filter, set) in sets.into_iter().chain(late.into_iter().map(Some)).enumerate() {
             every_line |= set.is_none();
             for text in set.unwrap_or_default() {
                 match literals.iter_mut().find(|(known, _)| known == text) {
@@ -127,7 +132,7 @@ impl Prefilter {
         let group = |texts| Group::new(texts, &literals);
         let groups: Option<Vec<Group>> = texts.chunks(TEDDY_LIMIT).map(group).collect();
         let every_line = every_line || groups.is_none();
-        Self { groups: groups.unwrap_or_default(), filters, every_line }
+        Self { groups: groups.unwrap_or_default(), deciding, every_line }
     }
 
     /// The candidate lines of `block`, in order.
@@ -157,8 +162,8 @@ impl<'b> Lines<'_, 'b> {
             let (_, rest) = self.block.split_at_checked(self.at)?;
             let line = rest.get(..memchr(b'\n', rest).unwrap_or(rest.len()))?;
             self.at += line.len() + 1;
-            if self.concerned.len() < self.prefilter.filters {
-                self.concerned = (0..self.prefilter.filters).collect();
+            if self.concerned.len() < self.prefilter.deciding {
+                self.concerned = (0..self.prefilter.deciding).collect();
             }
             return Some((line, &self.concerned));
         }
@@ -204,7 +209,8 @@ impl<'b> Lines<'_, 'b> {
                         self.concerned.push(*filter);
                     }
                 }
-                if self.concerned.len() == self.prefilter.filters {
+                let deciding = self.prefilter.deciding;
+                if self.concerned.iter().filter(|filter| **filter < deciding).count() == deciding {
                     break 'groups;
                 }
                 *pending = Some(group.find(self.block, hit.start + 1));
@@ -219,7 +225,7 @@ mod tests {
     use super::*;
 
     fn candidates(sets: &[Option<Vec<Vec<u8>>>], block: &str) -> Vec<(String, Vec<usize>)> {
-        let prefilter = Prefilter::new(sets.iter().map(Option::as_deref));
+        let prefilter = Prefilter::new(sets.iter().map(Option::as_deref), []);
         let mut lines = prefilter.lines(block.as_bytes());
         let mut found = Vec::new();
         while let Some((line, concerned)) = lines.next_line() {

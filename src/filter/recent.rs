@@ -1,0 +1,103 @@
+//! What is remembered for a while: so many things at most, the oldest goes first.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// Values by identifier, bounded in number and age.
+#[derive(Debug)]
+pub(super) struct Recent<V> {
+    known: HashMap<Box<[u8]>, (V, Timestamp)>,
+    /// The oldest first; may name some that are gone.
+    order: VecDeque<(Box<[u8]>, Timestamp)>,
+    most: usize,
+    longest: Duration,
+}
+
+impl<V> Recent<V> {
+    /// Nothing yet; `most` values at once, each for `longest` after it was put in.
+    pub(super) fn new(most: usize, longest: Duration) -> Self {
+        Self { known: HashMap::new(), order: VecDeque::new(), most, longest }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Whether there is a value, over or not.
+    pub(super) fn contains(&self, id: &[u8]) -> bool {
+        self.known.contains_key(id)
+    }
+
+    /// The value of `id`, if it is not over.
+    pub(super) fn get(&mut self, id: &[u8], now: Timestamp) -> Option<&mut V> {
+        if self.known.get(id)?.1 <= now {
+            self.known.remove(id);
+        }
+        self.known.get_mut(id).map(|(value, _)| value)
+    }
+
+    /// Puts in a value that is not there yet, and makes room for it.
+    pub(super) fn insert(&mut self, id: &[u8], value: V, now: Timestamp) {
+        if self.known.len() >= self.most {
+            // Drops what is over up to the oldest that is not.
+            while let Some((oldest, until)) = self.order.pop_front() {
+                if self.known.get(&oldest).is_some_and(|(_, own)| *own == until) {
+                    self.known.remove(&oldest);
+                    if until > now {
+                        break;
+                    }
+                }
+            }
+        }
+        let until = now.saturating_add(self.longest).unwrap_or(Timestamp::MAX);
+        // What was removed leaves its name here.
+        if self.order.len() >= 2 * self.most {
+            let known = &self.known;
+            self.order.retain(|(id, until)| known.get(id).is_some_and(|(_, own)| own == until));
+        }
+        self.order.push_back((id.into(), until));
+        self.known.insert(id.into(), (value, until));
+    }
+
+    /// The value of `id`; a new one if there is none, or it is over.
+    pub(super) fn get_or_default(&mut self, id: &[u8], now: Timestamp) -> &mut V
+    where
+        V: Default,
+    {
+        if self.get(id, now).is_none() {
+            self.insert(id, V::default(), now);
+        }
+        &mut self.known.entry(id.into()).or_insert_with(|| (V::default(), now)).0
+    }
+
+    /// Takes a value out, if it is not over.
+    pub(super) fn remove(&mut self, id: &[u8], now: Timestamp) -> Option<V> {
+        self.known.remove(id).filter(|(_, until)| *until > now).map(|(value, _)| value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_go_and_nothing_lasts_for_ever() {
+        let mut recent = Recent::new(3, Duration::from_secs(10));
+        let at = |second| Timestamp::from_second(second).unwrap();
+        for (second, id) in [(0, b"a"), (1, b"b"), (2, b"c"), (3, b"d")] {
+            recent.insert(id, second, at(second));
+        }
+        assert_eq!(recent.get(b"a", at(4)), None);
+        assert_eq!(recent.get(b"b", at(4)), Some(&mut 1));
+        assert_eq!(recent.remove(b"c", at(4)), Some(2));
+        assert_eq!(recent.get(b"b", at(11)), None);
+        assert_eq!(recent.remove(b"d", at(13)), None);
+        for second in 20..200 {
+            recent.insert(b"e", second, at(second));
+            recent.remove(b"e", at(second));
+        }
+        assert!(recent.is_empty() && recent.order.len() <= 6, "{recent:?}");
+    }
+}
