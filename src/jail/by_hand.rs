@@ -99,14 +99,14 @@ impl Engine {
         if prefix.prefix_len() == prefix.max_prefix_len() {
             return self.refusal(prefix.addr());
         }
+        if prefix.prefix_len() < WIDEST || unbannable(prefix.network()) {
+            return Some(Refusal::NotAHost(prefix.network()));
+        }
         if let Some(own) = self.own.overlapping(prefix) {
             return Some(Refusal::Own(own.addr()));
         }
         if let Some(neighbour) = self.neighbours.overlapping(prefix) {
             return Some(Refusal::Neighbour(neighbour.addr()));
-        }
-        if prefix.prefix_len() < WIDEST || unbannable(prefix.network()) {
-            return Some(Refusal::NotAHost(prefix.network()));
         }
         let entry = *self.allow.overlapping(prefix)?;
         Some(Refusal::Allowed { address: prefix.network(), entry })

@@ -21,8 +21,11 @@ fn every_kind_of_no_has_its_sentence_and_its_code() {
     machine.configure("[defaults]\nignoreip = [\"192.0.2.0/24\"]\n");
     machine.sh("ip addr add 198.51.100.1/24 dev lo");
     let _daemon = machine.start(machine.kband());
-    refused(&machine, &["ban", "300.1.1.1"], 2, "'300.1.1.1' is no IP address");
-    refused(&machine, &["ban", "203.0.113.0/24"], 2, "is a prefix");
+    refused(&machine, &["ban", "300.1.1.1"], 2, "'300.1.1.1' is neither an address nor a prefix");
+    refused(&machine, &["ban", "0.0.0.0/0"], 5, "not the address of one remote host");
+    refused(&machine, &["ban", "203.0.0.0/7"], 5, "not the address of one remote host");
+    refused(&machine, &["ban", "192.0.0.0/16"], 5, "192.0.2.0/24");
+    refused(&machine, &["ban", "198.51.100.0/24"], 5, "address of this machine");
     refused(&machine, &["ban", "203.0.113.9", "--for", "3600"], 2, "3600s");
     refused(&machine, &["ban", "203.0.113.9", "--jail", "shd"], 2, "did you mean sshd?");
     refused(&machine, &["ban", "192.0.2.7"], 5, "allowed by 192.0.2.0/24");
@@ -207,7 +210,7 @@ fn each_line_gets_one_object() {
     assert_eq!((&lines[0]["time"], &lines[0]["attempts"]), (&"2005-06-21T16:47:48+02:00".into(), &1.into()));
     assert_eq!(lines[0]["fields"]["user"], "root");
     assert!(lines[0]["pattern"].is_u64());
-    assert_eq!(lines[1], serde_json::json!({"line": 2, "verdict": "miss"}));
+    assert_eq!(lines[1], serde_json::json!({"line": 2, "verdict": "gain"}));
     assert_eq!(lines[2]["verdict"], "miss");
     let mut command = machine.command(env!("CARGO_BIN_EXE_banctl"));
     command.env("TZ", "Europe/Berlin").args(["test", "sshd"]).arg(&log);

@@ -22,6 +22,8 @@ mod differential;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod firewall;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod house;
