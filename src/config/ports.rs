@@ -49,15 +49,14 @@ pub struct Ports(pub Vec<Port>);
 pub struct Protocols(pub Vec<Protocol>);
 
 /// Why ports cannot be had, and what to write instead.
-pub(super) type Unusable = (String, String);
+pub type Unusable = (String, String);
 
 impl Ports {
     /// The services that are closed, in order. `own` are the ports of the jail's filter.
-    pub(super) fn services(
-        &self,
-        protocols: &Protocols,
-        own: &[filter::Port],
-    ) -> Result<Vec<Service>, Unusable> {
+    ///
+    /// # Errors
+    /// What is wrong, and what to write instead.
+    pub fn services(&self, protocols: &Protocols, own: &[filter::Port]) -> Result<Vec<Service>, Unusable> {
         let mut ports = BTreeSet::new();
         for port in &self.0 {
             match port {

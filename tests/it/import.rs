@@ -79,13 +79,42 @@ fn a_whole_configuration_is_carried_over() {
 }
 
 #[test]
+fn ports_are_carried_over_where_the_action_looks_at_them() {
+    for (jail, expected) in [
+        ("port = ssh\n", "port = \"ssh\"\n"),
+        (
+            "port = http,https, 8000:8010\nprotocol = all\n",
+            "port = [\"http\", \"https\", \"8000-8010\"]\nprotocol = [\"tcp\", \"udp\"]\n",
+        ),
+        ("port = 53\nprotocol = udp\n", "port = 53\nprotocol = \"udp\"\n"),
+        ("port = 0:65535\n", ""),
+        ("port = ssh\naction = nftables-allports[name=x]\n", ""),
+    ] {
+        let directory = configuration(CONF, &format!("[door]\nenabled = true\n{jail}"));
+        let to = directory.path().join("kban.toml");
+        let imported = banctl(&[
+            "config",
+            "import",
+            &directory.path().display().to_string(),
+            "--to",
+            &to.display().to_string(),
+        ]);
+        let text = fs::read_to_string(&to).unwrap();
+        assert_eq!(stderr(&imported), "", "{jail}");
+        let port = text.lines().filter(|line| line.starts_with("port") || line.starts_with("protocol"));
+        assert_eq!(port.map(|line| format!("{line}\n")).collect::<String>(), expected, "{jail}");
+        passes_check(&to);
+    }
+}
+
+#[test]
 fn what_cannot_be_carried_over_is_told_with_its_line() {
     let local = "[DEFAULT]
 bantime.increment = true
 ignoreip = 127.0.0.1/8 office.example.net
 [gate]
 enabled = yes
-port = ssh
+port = nowhere
 action = iptables
          sendmail[name=x]
 ignoreip = 192.0.2.7
@@ -107,7 +136,7 @@ filter = dor
         "DIR/jail.conf:14: logpath = /var/log/gate/*.log is not carried over: kban takes no wildcards yet: ",
         "DIR/jail.local:2: bantime.increment is not carried over: ",
         "DIR/jail.local:3: ignoreip: office.example.net is no address; ",
-        "DIR/jail.local:6: port = ssh is not carried over: ",
+        "DIR/jail.local:6: port = nowhere is not carried over: ",
         "DIR/jail.local:7: action sendmail is not carried over: ",
         "DIR/jail.local:9: ignoreip: the jail gate spares 127.0.0.0/8 too, by [defaults]: ",
         "DIR/jail.local:10: ignorecommand is not carried over: ",

@@ -70,6 +70,7 @@ impl Import<'_> {
                 text += &format!("{key} = {own}\n");
             }
         }
+        text += &self.ports(name);
         text += &self.own_ignoreip(name, &defaults.ignoreip);
         self.tell_rest(name);
         text
@@ -221,6 +222,6 @@ fn networks(list: &[IpNet]) -> String {
 }
 
 /// A string of TOML.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }

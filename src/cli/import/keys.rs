@@ -73,12 +73,6 @@ impl Import<'_> {
             let help = "nothing can be done: a ban of an own address would cut off the machine";
             self.tell(some, "ignoreself", "ignoreself: kban always spares the machine's own addresses", help);
         }
-        if let Some(port) =
-            self.value(some, "port").filter(|port| !matches!(port.trim(), "0:65535" | "all" | "any"))
-        {
-            let message = format!("port = {port} is not carried over: kban closes every port to an offender");
-            self.tell(some, "port", one_line(&message), "see that nobody needs the other ports after a ban");
-        }
         if let Some(usedns) =
             self.value(some, "usedns").filter(|usedns| matches!(usedns.trim(), "yes" | "warn"))
         {

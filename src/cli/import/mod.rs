@@ -6,6 +6,7 @@
 mod action;
 mod jail;
 mod keys;
+mod ports;
 #[cfg(test)]
 mod tests;
 mod value;
