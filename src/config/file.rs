@@ -103,6 +103,8 @@ pub struct Firewall {
     pub log_prefix: Option<At<LogPrefix>>,
     /// Only what arrives at these interfaces is looked at; left out, everything.
     pub interfaces: Option<At<Vec<Interface>>>,
+    /// Whether an offender's TCP connections are ended with the ban.
+    pub cut_connections: Option<At<bool>>,
     /// Neighbours that are never dropped.
     pub protect: Option<At<Vec<Neighbour>>>,
 }

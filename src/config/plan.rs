@@ -65,6 +65,8 @@ pub struct FirewallPlan {
     pub log: Option<LogPlan>,
     /// Only what arrives at these interfaces is looked at; empty: everything. A name may end in `*`.
     pub interfaces: Vec<String>,
+    /// An offender's TCP connections are ended with the ban.
+    pub cut_connections: bool,
     /// Neighbours that are never dropped.
     pub protect: Vec<Neighbour>,
 }
@@ -82,7 +84,14 @@ impl FirewallPlan {
     /// Sets of this size, and otherwise what is usual.
     #[must_use]
     pub fn sized(set_size: u32) -> Self {
-        Self { set_size, reject: false, log: None, interfaces: Vec::new(), protect: Vec::new() }
+        Self {
+            set_size,
+            reject: false,
+            log: None,
+            interfaces: Vec::new(),
+            cut_connections: false,
+            protect: Vec::new(),
+        }
     }
 }
 

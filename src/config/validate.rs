@@ -138,6 +138,7 @@ impl Check<'_> {
         let logs = self.built_in(typed.log.as_ref(), "firewall.log");
         let prefix = self.built_in(typed.log_prefix.as_ref(), "firewall.log_prefix");
         let interfaces = self.built_in(typed.interfaces.as_ref(), "firewall.interfaces");
+        let cut_connections = self.built_in(typed.cut_connections.as_ref(), "firewall.cut_connections");
         let protect = self.built_in(typed.protect.as_ref(), "firewall.protect");
         let group = typed.log_group.as_ref();
         if let (Some(group), Some(false)) = (group, logs) {
@@ -151,6 +152,7 @@ impl Check<'_> {
             reject: verdict? == FirewallVerdict::Reject,
             log: logs?.then_some(log),
             interfaces: interfaces?.into_iter().map(|interface| interface.0).collect(),
+            cut_connections: cut_connections?,
             protect: protect?,
         })
     }

@@ -116,10 +116,13 @@ impl Effect {
         }
         let (ranges, doubted): (BTreeSet<Target>, BTreeSet<Target>) =
             std::mem::take(&mut self.dirty).into_iter().partition(intent::is_range);
-        if !ranges.is_empty()
-            && let Err(error) = self.replace_ranges(engine, now)
-        {
-            self.wait(ranges, &error, again);
+        if !ranges.is_empty() {
+            match self.replace_ranges(engine, now) {
+                Ok(()) => {
+                    self.cut_connections(ranges.into_iter().map(|target| intent::change(engine, target, now)))
+                }
+                Err(error) => self.wait(ranges, &error, again),
+            }
         }
         if doubted.is_empty() {
             return;
@@ -127,7 +130,10 @@ impl Effect {
         let changes: Vec<Change> =
             doubted.iter().map(|target| intent::change(engine, *target, now)).collect();
         match self.apply(engine, &changes, now) {
-            Ok(rejected) if rejected.is_empty() => self.made_room(&changes, again),
+            Ok(rejected) if rejected.is_empty() => {
+                self.cut_connections(changes.iter().copied());
+                self.made_room(&changes, again);
+            }
             Ok(rejected) => self.wait_for(rejected, again),
             Err(error) => self.wait(doubted, &error, again),
         }
@@ -252,6 +258,16 @@ impl Effect {
         match self.firewall.apply(changes) {
             Err(error) if error.is_missing() => self.make_again(engine, now).map(|()| Vec::new()),
             result => result,
+        }
+    }
+
+    /// Ends what offenders have open, if the administrator wishes that.
+    fn cut_connections(&self, changes: impl Iterator<Item = Change>) {
+        let banned = changes.filter(|change| matches!(change, Change::Ban { .. }));
+        match self.firewall.cut_connections(&banned.map(|change| change.target()).collect()) {
+            Ok(0) => {}
+            Ok(cut) => tracing::info!("{cut} connections of offenders were cut"),
+            Err(error) => tracing::warn!("{error}"),
         }
     }
 

@@ -151,6 +151,7 @@ pub(super) fn options(plan: &FirewallPlan) -> Options {
         reply: if plan.reject { Reply::Reject } else { Reply::Drop },
         log: plan.log.clone().map(|LogPlan { group, prefix }| Log { group, prefix }),
         interfaces: plan.interfaces.clone(),
+        cut_connections: plan.cut_connections,
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Attempt {
     Empty,
     /// Writing bans of networks of unusual lengths.
     Ranges,
+    /// Ending connections of offenders.
+    Cut,
     /// Removing the table.
     Remove,
 }
@@ -59,6 +61,7 @@ impl fmt::Display for Attempt {
             Self::Tidy => write!(f, "removing unused rules from table inet kban"),
             Self::Empty => write!(f, "removing all bans from table inet kban"),
             Self::Ranges => write!(f, "writing the ranges of table inet kban"),
+            Self::Cut => write!(f, "ending the connections of offenders"),
             Self::Remove => write!(f, "removing table inet kban"),
         }
     }

@@ -8,6 +8,7 @@
 //! - `setup`: the table as a whole, created, adopted or repaired
 //! - `ranges`: banned networks of unusual lengths
 //! - `apply`: changes in transactions, and what becomes of those that the kernel refuses
+//! - `connections`: what offenders had open when they were banned
 //! - `netlink`: the wire
 //!
 //! # When a set is used
@@ -18,6 +19,7 @@
 
 mod allow;
 mod apply;
+mod connections;
 mod elements;
 mod error;
 mod netlink;

@@ -11,6 +11,8 @@ pub struct Options {
     pub log: Option<Log>,
     /// Only packets that arrive at these interfaces are looked at; none named: all of them. A name may end in `*`.
     pub interfaces: Vec<String>,
+    /// Whether an offender's TCP connections are ended with a ban.
+    pub cut_connections: bool,
 }
 
 /// What becomes of an offender's packets.
@@ -36,6 +38,6 @@ impl Options {
     /// Sets of this size, and otherwise what is usual.
     #[must_use]
     pub fn sized(set_size: u32) -> Self {
-        Self { set_size, reply: Reply::Drop, log: None, interfaces: Vec::new() }
+        Self { set_size, reply: Reply::Drop, log: None, interfaces: Vec::new(), cut_connections: false }
     }
 }

@@ -8,6 +8,7 @@
 //! - [`attr`]: attributes, written and read with every length checked
 //! - [`message`]: message headers, batches (one transaction each) and the walk over a datagram
 //! - [`ack`]: what the kernel says about a request: errno and its own words
+//! - [`diag`]: the connections of this machine, through another netlink family
 //! - [`socket`]: send a request, read every reply that belongs to it
 //!
 //! Nothing outside `firewall` can see this module; only its error is public.
@@ -15,6 +16,7 @@
 pub(crate) mod ack;
 pub(crate) mod attr;
 pub(crate) mod constants;
+pub(crate) mod diag;
 mod error;
 pub(crate) mod message;
 pub(crate) mod socket;

@@ -172,3 +172,42 @@ fn nft_shows_every_choice() {
         insta::assert_snapshot!(without_times(&nft("list table inet kban")));
     });
 }
+
+#[test]
+fn what_an_offender_has_open_is_cut() {
+    in_namespace("firewall::tests::choices::what_an_offender_has_open_is_cut", || {
+        loopback();
+        let firewall = with(Options { cut_connections: true, ..Options::sized(1000) });
+        let listener = TcpListener::bind("[::]:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let open = |address: &str| {
+            let client = TcpStream::connect((address, port)).unwrap();
+            let (server, _) = listener.accept().unwrap();
+            server.set_nonblocking(true).unwrap();
+            (client, server)
+        };
+        // The server sees the first as IPv4-mapped, with the client's address 127.0.0.1.
+        let (four, six) = (open("127.0.0.1"), open("::1"));
+        let is_open = |(_, server): &(TcpStream, TcpStream)| {
+            use std::io::Read;
+            let mut server = server;
+            matches!(server.read(&mut [0; 1]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+        };
+        let target = |prefix: &str, service: Option<u16>| Target {
+            prefix: net(prefix),
+            service: service.map(|port| format!("tcp/{port}").parse().unwrap()),
+        };
+        let cut = |target| firewall.cut_connections(&[target].into()).unwrap();
+        assert_eq!(cut(target("127.0.0.9", None)), 0);
+        assert_eq!(cut(target("127.0.0.1", Some(port ^ 1))), 0);
+        assert!(is_open(&four) && is_open(&six));
+        assert_eq!(cut(target("127.0.0.0/24", Some(port))), 1, "the server's side, whose port it is");
+        assert!(!is_open(&four) && is_open(&six));
+        assert!(cut(target("::1", None)) >= 1);
+        assert!(!is_open(&six));
+        let off = Firewall::open(Options::sized(1000)).unwrap();
+        let another = open("127.0.0.1");
+        assert_eq!(off.cut_connections(&[target("127.0.0.1", None)].into()).unwrap(), 0);
+        assert!(is_open(&another));
+    });
+}

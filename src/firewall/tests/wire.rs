@@ -60,6 +60,7 @@ fn chosen() -> Options {
         reply: Reply::Reject,
         log: Some(Log { group: None, prefix: "kban: ".into() }),
         interfaces: vec!["wan0".into(), "ppp*".into()],
+        cut_connections: true,
     }
 }
 
