@@ -36,6 +36,12 @@ fn print(status: &Status, now: Timestamp, out: &mut dyn Write) -> std::io::Resul
             firewall.pending
         )?;
     }
+    let owner = if firewall.owned { "owned by kband" } else { "not owned" };
+    writeln!(
+        out,
+        "table: {owner}; changed by others {} times, restored {} times, {} bans put right",
+        firewall.changed_by_others, firewall.restored, firewall.repaired
+    )?;
     if !status.jails.is_empty() {
         let mut table = output::table(&["JAIL", "FILTER", "FAILURES", "BANNED", "TOTAL", "TRACKED"]);
         for jail in &status.jails {

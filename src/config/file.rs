@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour};
 use super::duration::{BanTime, Period};
 use super::network::Networks;
+use super::plan::Ownership;
 use super::ports::{Ports, Protocols};
 use super::value::{At, Count, FilterName, GroupName, Ipv6Prefix, JailName, LogPaths, Table};
 
@@ -107,6 +108,8 @@ pub struct Firewall {
     pub cut_connections: Option<At<bool>>,
     /// Neighbours that are never dropped.
     pub protect: Option<At<Vec<Neighbour>>>,
+    /// Whether the table is to be kband's alone.
+    pub ownership: Option<At<Ownership>>,
 }
 
 /// `[control]`.

@@ -69,6 +69,8 @@ pub struct FirewallPlan {
     pub cut_connections: bool,
     /// Neighbours that are never dropped.
     pub protect: Vec<Neighbour>,
+    /// Whether the table is to be kband's alone.
+    pub ownership: Ownership,
 }
 
 /// Where packets are logged.
@@ -91,8 +93,20 @@ impl FirewallPlan {
             interfaces: Vec::new(),
             cut_connections: false,
             protect: Vec::new(),
+            ownership: Ownership::Auto,
         }
     }
+}
+
+/// `[firewall] ownership`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ownership {
+    /// Owned, where the kernel keeps such a table over a crash and this machine's nft can save and load it.
+    Auto,
+    /// Owned, where the kernel keeps such a table over a crash.
+    Owned,
+    /// Not owned: what others change is put right.
+    Plain,
 }
 
 /// `[control]`.

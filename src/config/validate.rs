@@ -140,6 +140,7 @@ impl Check<'_> {
         let interfaces = self.built_in(typed.interfaces.as_ref(), "firewall.interfaces");
         let cut_connections = self.built_in(typed.cut_connections.as_ref(), "firewall.cut_connections");
         let protect = self.built_in(typed.protect.as_ref(), "firewall.protect");
+        let ownership = self.built_in(typed.ownership.as_ref(), "firewall.ownership");
         let group = typed.log_group.as_ref();
         if let (Some(group), Some(false)) = (group, logs) {
             let problem = Problem::warning("log_group names where packets are logged, but they are not");
@@ -154,6 +155,7 @@ impl Check<'_> {
             interfaces: interfaces?.into_iter().map(|interface| interface.0).collect(),
             cut_connections: cut_connections?,
             protect: protect?,
+            ownership: ownership?,
         })
     }
 

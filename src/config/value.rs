@@ -13,6 +13,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::plan::Ownership;
+
 /// A value and where it was typed: bytes in [`super::merge::Layers`], which knows the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct At<T> {
@@ -98,7 +100,7 @@ macro_rules! deserialize_text {
         }
     )+};
 }
-deserialize_text!(JailName, LogPath, GroupName, FilterName);
+deserialize_text!(JailName, LogPath, GroupName, FilterName, Ownership);
 
 /// The start of something that was typed, short enough for a sentence.
 pub(super) fn short(typed: &str) -> String {
@@ -195,6 +197,22 @@ impl Text for GroupName {
             ));
         }
         Ok(GroupName(typed.to_owned()))
+    }
+}
+
+impl Text for Ownership {
+    const EXPECTED: &'static str = "\"auto\", \"owned\" or \"plain\"";
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        match typed {
+            "auto" => Ok(Self::Auto),
+            "owned" => Ok(Self::Owned),
+            "plain" => Ok(Self::Plain),
+            _ => Err((
+                format!("`{}` is no way to own the table", short(typed)),
+                format!("write {}", Self::EXPECTED),
+            )),
+        }
     }
 }
 

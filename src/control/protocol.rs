@@ -268,6 +268,14 @@ pub struct FirewallStatus {
     pub bytes: Option<u64>,
     /// Changes that the kernel has not taken yet.
     pub pending: usize,
+    /// Whether the table is kband's alone.
+    pub owned: bool,
+    /// How many times others have changed the table.
+    pub changed_by_others: u64,
+    /// How many times the whole table was made again.
+    pub restored: u64,
+    /// Bans that were not in the kernel as intended, and were put right.
+    pub repaired: u64,
     /// What is wrong, if anything.
     pub error: Option<String>,
 }

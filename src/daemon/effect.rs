@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::drift::Drift;
 use super::intent;
-use crate::firewall::{Change, Element, Firewall, FirewallError, Options, Rejected, Set, Target};
+use crate::firewall::{Change, Element, Firewall, FirewallError, Rejected, Set, Target};
 use crate::jail::Ban;
 use crate::jail::engine::{Engine, Remaining};
 
@@ -20,8 +21,6 @@ const TOLERANCE: Duration = Duration::from_secs(2);
 
 /// How many refused changes are tried again in one go.
 const AGAIN_AT_ONCE: usize = 1000;
-/// How many bans are looked up in the kernel when tidying up.
-const SAMPLE: usize = 32;
 
 /// The kernel's side, and where it may be behind.
 pub(super) struct Effect {
@@ -29,6 +28,8 @@ pub(super) struct Effect {
     /// Targets whose state in the kernel may differ from the intent.
     dirty: BTreeSet<Target>,
     trouble: Option<Trouble>,
+    /// How far the kernel has been compared with the intent, and what came of it.
+    pub(super) drift: Drift,
 }
 
 /// The kernel has refused something.
@@ -44,7 +45,7 @@ struct Trouble {
 
 impl Effect {
     pub(super) fn new(firewall: Firewall) -> Self {
-        Self { firewall, dirty: BTreeSet::new(), trouble: None }
+        Self { firewall, dirty: BTreeSet::new(), trouble: None, drift: Drift::default() }
     }
 
     /// Notes targets whose state in the kernel may differ from the intent.
@@ -52,16 +53,9 @@ impl Effect {
         self.dirty.extend(targets);
     }
 
-    /// Makes the table as `options` say, keeping what is in it.
-    pub(super) fn rebuild(
-        &mut self,
-        engine: &Engine,
-        options: Options,
-        now: Timestamp,
-    ) -> Result<(), FirewallError> {
-        let mut firewall = Firewall::open(options)?;
-        let held = firewall.set_up(&engine.allowed())?;
-        self.firewall = firewall;
+    /// Makes the table as the firewall's options and its owner are now, keeping what is in it.
+    pub(super) fn rebuild(&mut self, engine: &Engine, now: Timestamp) -> Result<(), FirewallError> {
+        let held = self.firewall.set_up(&engine.allowed())?;
         // What waited for room has it now.
         self.trouble = None;
         self.compare(engine, &held, now);
@@ -90,15 +84,12 @@ impl Effect {
     pub(super) fn compare(&mut self, engine: &Engine, kernel: &[Element], now: Timestamp) {
         let held: BTreeMap<Target, Option<Duration>> =
             kernel.iter().map(|element| (element.target, element.left)).collect();
-        let differs = |target: &Target| match (held.get(target), intent::remaining(engine, target, now)) {
-            (Some(None), Remaining::Forever) => false,
-            (Some(Some(held)), Remaining::For(left)) => held.abs_diff(left) > TOLERANCE,
-            _ => true,
-        };
+        let wrong =
+            |target: &Target| differs(held.get(target).copied(), intent::remaining(engine, target, now));
         let intended = intent::all(engine);
         let stray =
             held.keys().filter(|target| intent::is_range(target) && !intended.contains(target)).copied();
-        let doubted: Vec<Target> = intended.iter().copied().filter(differs).chain(stray).collect();
+        let doubted: Vec<Target> = intended.iter().copied().filter(wrong).chain(stray).collect();
         self.doubt(doubted);
     }
 
@@ -119,7 +110,8 @@ impl Effect {
         if !ranges.is_empty() {
             match self.replace_ranges(engine, now) {
                 Ok(()) => {
-                    self.cut_connections(ranges.into_iter().map(|target| intent::change(engine, target, now)))
+                    let changes = ranges.into_iter().map(|target| intent::change(engine, target, now));
+                    self.cut_connections(changes);
                 }
                 Err(error) => self.wait(ranges, &error, again),
             }
@@ -145,36 +137,16 @@ impl Effect {
         self.trouble.as_ref().filter(waits).map(|trouble| &trouble.error)
     }
 
-    /// Takes the rules of unused sets away; and if somebody took away what should be there, puts it back.
-    pub(super) fn tidy(&mut self, engine: &Engine, now: Timestamp) {
-        let tidied = match self.is_whole(engine) {
-            Ok(true) => self.firewall.tidy(),
-            Ok(false) => self.make_again(engine, now),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = tidied {
-            tracing::warn!("{error}");
-        }
+    /// Whether the kernel has refused `target`, and it is tried again later.
+    pub(super) fn waits(&self, target: &Target) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.waiting.contains(target))
     }
 
-    /// Whether table, rules and a sample of the bans are there.
-    fn is_whole(&mut self, engine: &Engine) -> Result<bool, FirewallError> {
-        let Some(ruled) = self.firewall.ruled()? else { return Ok(false) };
-        let waiting = self.trouble.as_ref().map(|trouble| &trouble.waiting);
-        let bans = engine.bans();
-        let step = (bans.len() / SAMPLE).max(1);
-        for target in bans
-            .iter()
-            .step_by(step)
-            .flat_map(intent::targets)
-            .filter(|target| waiting.is_none_or(|waiting| !waiting.contains(target)))
-        {
-            let in_a_ruled_set = Firewall::set_for(target).is_ok_and(|set| ruled.contains(&set));
-            if !in_a_ruled_set || self.firewall.contains(target)?.is_none() {
-                return Ok(false);
-            }
+    /// Takes the rules of unused sets away; and if somebody took away what should be there, puts it back.
+    pub(super) fn tidy(&mut self, engine: &Engine, now: Timestamp) {
+        if let Err(error) = self.look_for_drift(engine, now).and_then(|()| self.firewall.tidy()) {
+            tracing::warn!("{error}");
         }
-        Ok(true)
     }
 
     /// When to settle although nothing has happened.
@@ -280,18 +252,36 @@ impl Effect {
     }
 
     /// Makes the table again, with every ban in force.
-    fn make_again(&mut self, engine: &Engine, now: Timestamp) -> Result<(), FirewallError> {
+    pub(super) fn make_again(&mut self, engine: &Engine, now: Timestamp) -> Result<(), FirewallError> {
         tracing::warn!("somebody changed the table inet kban: making it again with every ban in force");
-        self.firewall.set_up(&engine.allowed())?;
-        let (ranges, others): (Vec<Target>, Vec<Target>) =
-            intent::all(engine).into_iter().partition(intent::is_range);
-        if !ranges.is_empty() {
-            self.firewall.replace_ranges(&intent::ranges(engine, now))?;
-        }
-        let all: Vec<Change> = others.into_iter().map(|target| intent::change(engine, target, now)).collect();
-        let rejected = self.firewall.apply(&all)?;
+        self.make_anew(engine, now).map(drop)
+    }
+
+    /// Makes the table anew, with every ban in force that does not wait for room; says how many.
+    pub(super) fn make_anew(&mut self, engine: &Engine, now: Timestamp) -> Result<usize, FirewallError> {
+        let wanted = intent::all(engine);
+        let wanted = wanted.into_iter().filter(|target| !intent::is_range(target) && !self.waits(target));
+        let elements: Vec<Element> = wanted
+            .filter_map(|target| match intent::change(engine, target, now) {
+                Change::Ban { target, left } => Some(Element { target, left }),
+                Change::Lift { .. } => None,
+            })
+            .collect();
+        let ranges = intent::ranges(engine, now);
+        let rejected = self.firewall.make_anew(&engine.allowed(), &elements, &ranges)?;
+        self.drift.restored += 1;
+        let restored = elements.len() + ranges.len() - rejected.len();
         self.wait_for(rejected, false);
-        Ok(())
+        Ok(restored)
+    }
+}
+
+/// Whether what the kernel holds of a target is not what is wanted.
+pub(super) fn differs(held: Option<Option<Duration>>, wanted: Remaining) -> bool {
+    match (held, wanted) {
+        (Some(None), Remaining::Forever) => false,
+        (Some(Some(held)), Remaining::For(left)) => held.abs_diff(left) > TOLERANCE,
+        _ => true,
     }
 }
 

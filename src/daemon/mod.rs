@@ -1,14 +1,18 @@
 //! `kband`: the hub that carries blocks to verdicts, and verdicts to the kernel.
 //!
 //! `start` reads like a recipe; `run` is the loop; `pipeline` is what happens to one block;
+//! `guard` and `drift` see to it that the kernel holds what is intended; `ownership` is whose the table is;
 //! `answer` is what happens to one request of `banctl`.
 
 mod answer;
+mod drift;
 mod effect;
+mod guard;
 mod intent;
 mod log;
 mod options;
 mod own;
+mod ownership;
 mod pipeline;
 mod restore;
 mod run;

@@ -1,19 +1,21 @@
 //! The loop: blocks, requests, deadlines and signals, one at a time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::answer;
+use super::guard::Guard;
 use super::own;
+use super::ownership;
 use super::pipeline::Pipeline;
 use super::start::WIDTH;
 use crate::config::plan::{FirewallPlan, LogPlan, Plan};
 use crate::config::{self, Layout, Problem, Report};
 use crate::control::server::Call;
-use crate::firewall::{Log, Options, Reply};
+use crate::firewall::{FirewallError, Log, Options, Reply};
 use crate::jail::engine::Engine;
 use crate::source::{self, Block, Sources};
 
@@ -34,13 +36,14 @@ pub(super) struct Daemon {
     pub(super) pipeline: Pipeline,
     pub(super) sources: Sources,
     pub(super) blocks: mpsc::Receiver<Block>,
+    pub(super) guard: Guard,
 }
 
 impl Daemon {
     /// Starts following the plan's sources.
-    pub(super) fn new(layout: Layout, plan: Plan, mut pipeline: Pipeline) -> Self {
+    pub(super) fn new(layout: Layout, plan: Plan, mut pipeline: Pipeline, guard: Guard) -> Self {
         let (sources, blocks) = follow(&plan, &mut pipeline);
-        Self { layout, plan, started: Timestamp::now(), pipeline, sources, blocks }
+        Self { layout, plan, started: Timestamp::now(), pipeline, sources, blocks, guard }
     }
 
     /// Works until SIGTERM or SIGINT.
@@ -75,8 +78,14 @@ impl Daemon {
                     self.pipeline.expire(now);
                     self.pipeline.settle(now);
                 }
+                () = self.guard.heard() => {
+                    let pipeline = &mut self.pipeline;
+                    self.guard.repair(&mut pipeline.effect, &pipeline.engine, Timestamp::now());
+                }
                 _ = tidy.tick() => self.tidy(),
             }
+            let pipeline = &mut self.pipeline;
+            pipeline.effect.follow_clocks(&pipeline.engine, Timestamp::now(), Instant::now());
         }
     }
 
@@ -92,9 +101,8 @@ impl Daemon {
         let lifted = self.pipeline.engine.configure(&plan);
         self.pipeline.take(&lifted, now);
         self.allow();
-        let pipeline = &mut self.pipeline;
         if plan.firewall != self.plan.firewall
-            && let Err(error) = pipeline.effect.rebuild(&pipeline.engine, options(&plan.firewall), now)
+            && let Err(error) = self.set_up_again(&plan.firewall, now)
         {
             let warning = Problem::warning(format!("the kernel's table stays as it was: {error}"));
             plan.warnings.push(warning.help("reload again"));
@@ -133,6 +141,21 @@ impl Daemon {
         }
         let pipeline = &mut self.pipeline;
         pipeline.effect.tidy(&pipeline.engine, now);
+    }
+
+    /// Makes the table what the plan says of it.
+    fn set_up_again(&mut self, plan: &FirewallPlan, now: Timestamp) -> Result<(), FirewallError> {
+        let effect = &mut self.pipeline.effect;
+        let owned = effect.firewall.is_owned();
+        effect.firewall.set_options(options(plan));
+        let done = ownership::decide(&mut effect.firewall, plan.ownership)
+            .and_then(|()| effect.rebuild(&self.pipeline.engine, now));
+        if done.is_err() {
+            effect.firewall.set_options(options(&self.plan.firewall));
+            effect.firewall.set_owned(owned);
+        }
+        ownership::hand_over(&effect.firewall);
+        done
     }
 
     /// Tells the kernel who must never be dropped.

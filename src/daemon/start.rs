@@ -8,14 +8,16 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::effect::Effect;
+use super::guard::Guard;
 use super::log;
 use super::options::Options;
+use super::ownership;
 use super::pipeline::Pipeline;
 use super::restore::restore;
 use super::run::{Daemon, Signals, engine, options};
 use crate::config::{self, plan::Plan};
 use crate::control::server::{Server, ServerError};
-use crate::firewall::{Firewall, FirewallError};
+use crate::firewall::FirewallError;
 use crate::store::{Memory, Store};
 
 /// sysexits.h: the configuration is wrong.
@@ -84,8 +86,12 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
 
     let (store, memory) = open_store(typed);
     let mut engine = engine(&plan);
-    let mut firewall = Firewall::open(options(&plan.firewall))?;
+    let mut firewall = ownership::open(options(&plan.firewall))?;
+    let guard = Guard::new(firewall.port())?;
+    ownership::decide(&mut firewall, plan.firewall.ownership)?;
     let kernel = firewall.set_up(&engine.allowed())?;
+
+    ownership::hand_over(&firewall);
 
     let now = Timestamp::now();
     let found = restore(&mut engine, memory.bans, &kernel, now);
@@ -101,7 +107,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     let mut pipeline = Pipeline::new(engine, effect, store, memory.readings);
     pipeline.take(&found.ended, now);
 
-    let mut daemon = Daemon::new(typed.layout(), plan, pipeline);
+    let mut daemon = Daemon::new(typed.layout(), plan, pipeline, guard);
     let ended = daemon.run(&mut signals, requests).await;
 
     tracing::info!("stopping");

@@ -83,6 +83,12 @@ impl Firewall {
         (self.socket.send_limit().saturating_sub(BATCH_OVERHEAD) / CHANGE_MAX).max(1)
     }
 
+    /// How many elements one transaction adds at most, beside a table that is made in it.
+    pub(super) fn elements_per_batch(&self) -> usize {
+        // The other half is for the allow lists, which are long where whole countries are allowed.
+        (self.socket.send_limit() / 2 / (ELEMENT_MAX + 1)).max(1)
+    }
+
     /// Applies what fits one transaction, or as much of it as the kernel takes.
     fn settle(&mut self, planned: &[Planned], rejected: &mut Vec<Rejected>) -> Result<(), FirewallError> {
         match self.transact(planned) {

@@ -41,6 +41,8 @@ pub enum Attempt {
     Cut,
     /// Removing the table.
     Remove,
+    /// Listening to what others do to the table.
+    Listen,
 }
 
 impl fmt::Display for Attempt {
@@ -63,6 +65,7 @@ impl fmt::Display for Attempt {
             Self::Ranges => write!(f, "writing the ranges of table inet kban"),
             Self::Cut => write!(f, "ending the connections of offenders"),
             Self::Remove => write!(f, "removing table inet kban"),
+            Self::Listen => write!(f, "listening to what others do to table inet kban"),
         }
     }
 }
@@ -78,6 +81,17 @@ pub enum FirewallError {
     Permission {
         /// What was being done.
         attempt: Attempt,
+    },
+    /// The table is another socket's.
+    #[error(
+        "{attempt} is refused by the kernel: another program owns the table (netlink port {port}); a kband that \
+         runs is asked with banctl (without --kernel), and a second one is not started beside it"
+    )]
+    Owned {
+        /// What was being done.
+        attempt: Attempt,
+        /// The owner's netlink port; mostly the process id under which it was opened.
+        port: u32,
     },
     /// `ENFILE`: the set has as many elements as it may have.
     #[error("set {set} is full ({size} elements): raise [firewall] set_size")]
@@ -164,7 +178,10 @@ impl FirewallError {
     /// Whether other changes fail in the same way, so that trying them one by one is of no use.
     pub(crate) fn concerns_all(&self) -> bool {
         match self {
-            Self::Permission { .. } | Self::Missing { .. } | Self::Unsupported { .. } => true,
+            Self::Permission { .. }
+            | Self::Owned { .. }
+            | Self::Missing { .. }
+            | Self::Unsupported { .. } => true,
             Self::Full { .. } | Self::TooLong { .. } | Self::NoSet { .. } | Self::Refused { .. } => false,
             // Fewer changes at a time need smaller buffers.
             Self::Carrier { reason, .. } => {

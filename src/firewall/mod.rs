@@ -7,6 +7,8 @@
 //! - `elements`, `allow`, `rules`, `ruleset`: how sets, elements and rules are written and read
 //! - `setup`: the table as a whole, created, adopted or repaired
 //! - `ranges`: banned networks of unusual lengths
+//! - `owner`: whose the table is
+//! - `monitor`: what others do to it
 //! - `apply`: changes in transactions, and what becomes of those that the kernel refuses
 //! - `connections`: what offenders had open when they were banned
 //! - `netlink`: the wire
@@ -22,8 +24,10 @@ mod apply;
 mod connections;
 mod elements;
 mod error;
+mod monitor;
 mod netlink;
 mod options;
+mod owner;
 mod ranges;
 mod replies;
 mod rules;
@@ -42,8 +46,10 @@ use ipnet::IpNet;
 
 pub use apply::Rejected;
 pub use error::{Attempt, FirewallError};
+pub use monitor::{Deed, Intrusion, Monitor, Program};
 pub use netlink::{NetlinkError, Step};
 pub use options::{Log, Options, Reply};
+pub use owner::nft_reads_owned_tables;
 pub use set::Set;
 pub use target::Target;
 
@@ -107,6 +113,10 @@ const LIST_ATTEMPTS: usize = 8;
 pub struct Firewall {
     socket: Socket,
     options: Options,
+    /// Whether the table is to be ours alone.
+    owned: bool,
+    /// The ruleset's generation when it was last asked for, and how many commits of ours it is made of.
+    known: Option<(u32, u32)>,
     /// What is there of the table, as far as known: read when it is first needed, and forgotten
     /// when the kernel says otherwise.
     table: Option<Table>,
@@ -119,7 +129,7 @@ impl Firewall {
     /// When the kernel has no netfilter sockets, or the process no descriptors left.
     pub fn open(options: Options) -> Result<Self, FirewallError> {
         let socket = Socket::open().map_err(|reason| FirewallError::of(Attempt::Open, reason))?;
-        Ok(Self { socket, options, table: None })
+        Ok(Self { socket, options, owned: false, known: None, table: None })
     }
 
     /// As [`Firewall::open`], to read what is there and to take away from it, but not to create anything.
@@ -285,7 +295,7 @@ impl Firewall {
             ruleset::delete_table(&mut batch)?;
             self.socket.commit(batch)
         });
-        match removed.map_err(|reason| FirewallError::of(Attempt::Remove, reason)) {
+        match removed.map_err(|reason| self.failure(Attempt::Remove, reason)) {
             Err(error) if error.is_missing() => Ok(()),
             removed => removed,
         }
@@ -372,7 +382,7 @@ impl Firewall {
     /// Turns an error into a sentence; what is known of the table is not trusted after it.
     fn failure(&mut self, attempt: Attempt, reason: NetlinkError) -> FirewallError {
         self.table = None;
-        FirewallError::of(attempt, reason)
+        self.name_owner(FirewallError::of(attempt, reason))
     }
 
     fn check_there(&mut self, attempt: Attempt) -> Result<(), FirewallError> {

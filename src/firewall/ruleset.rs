@@ -21,7 +21,7 @@ use super::netlink::constants::{
     NFT_MSG_NEWSET, NFT_MSG_NEWTABLE, NFT_SET_INTERVAL, NFT_SET_TIMEOUT, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME,
     NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE, NFTA_GEN_ID, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
     NFTA_SET_DESC, NFTA_SET_DESC_SIZE, NFTA_SET_FLAGS, NFTA_SET_ID, NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE,
-    NFTA_SET_NAME, NFTA_SET_TABLE, NFTA_TABLE_FLAGS, NFTA_TABLE_NAME, NLM_F_CREATE,
+    NFTA_SET_NAME, NFTA_SET_TABLE, NFTA_TABLE_FLAGS, NFTA_TABLE_NAME, NFTA_TABLE_OWNER, NLM_F_CREATE,
 };
 use super::netlink::message::Batch;
 use super::netlink::socket::{Dump, Socket};
@@ -62,22 +62,37 @@ pub(crate) struct Table {
     pub(crate) counter: Counter,
     /// Whether the chain is there that packets of some interfaces pass.
     pub(crate) has_source: bool,
+    /// `NFT_TABLE_F_OWNER` and its like.
+    pub(crate) flags: u32,
+    /// The netlink port of its owner, if it has one.
+    pub(crate) owner: Option<u32>,
     /// Whether sets and chains are such that this version can go on with them.
     pub(crate) compatible: bool,
 }
 
-/// Writes a message that creates the table, or wakes it up if somebody made it dormant.
-pub(crate) fn add_table(batch: &mut Batch) -> Result<(), NetlinkError> {
+/// Writes a message that creates the table, claims it if it is to be owned, or wakes it up if somebody made it
+/// dormant.
+pub(crate) fn add_table(batch: &mut Batch, flags: u32) -> Result<(), NetlinkError> {
+    add_named_table(batch, TABLE, flags)
+}
+
+/// As [`add_table`], for a table of another name.
+pub(crate) fn add_named_table(batch: &mut Batch, name: &str, flags: u32) -> Result<(), NetlinkError> {
     let added = batch.push(NFT_MSG_NEWTABLE, NLM_F_CREATE, |attrs| {
-        name_table(attrs)?;
-        attrs.be32(NFTA_TABLE_FLAGS, 0)
+        attrs.name(NFTA_TABLE_NAME, name)?;
+        attrs.be32(NFTA_TABLE_FLAGS, flags)
     });
     added.map(drop)
 }
 
 /// Writes a message that removes the table with everything in it.
 pub(crate) fn delete_table(batch: &mut Batch) -> Result<(), NetlinkError> {
-    batch.push(NFT_MSG_DELTABLE, 0, name_table).map(drop)
+    delete_named_table(batch, TABLE)
+}
+
+/// As [`delete_table`], for a table of another name.
+pub(crate) fn delete_named_table(batch: &mut Batch, name: &str) -> Result<(), NetlinkError> {
+    batch.push(NFT_MSG_DELTABLE, 0, |attrs| attrs.name(NFTA_TABLE_NAME, name)).map(drop)
 }
 
 /// Writes a message that creates a set for `size` elements; not more than that for bans, as many
@@ -160,7 +175,15 @@ fn flags(set: Set) -> u32 {
 
 /// Whether the table is there.
 pub(crate) fn is_there(socket: &mut Socket) -> Result<bool, NetlinkError> {
-    socket.get(NFT_MSG_GETTABLE, name_table, |_| Ok(())).map(|found| found.is_some())
+    read_head(socket).map(|found| found.is_some())
+}
+
+/// The table's flags and the port of its owner; `None` if there is no table.
+pub(crate) fn read_head(socket: &mut Socket) -> Result<Option<(u32, Option<u32>)>, NetlinkError> {
+    socket.get(NFT_MSG_GETTABLE, name_table, |attrs| {
+        let attrs = Attrs::new(attrs);
+        Ok((attrs.be32(NFTA_TABLE_FLAGS)?.unwrap_or(0), attrs.be32(NFTA_TABLE_OWNER)?))
+    })
 }
 
 /// The number of the ruleset's present generation: every transaction of anybody makes a new one.
@@ -171,9 +194,7 @@ pub(crate) fn generation(socket: &mut Socket) -> Result<Option<u32>, NetlinkErro
 
 /// Reads what is there of the table; `None` if there is none.
 pub(crate) fn read(socket: &mut Socket) -> Result<Option<Table>, NetlinkError> {
-    if !is_there(socket)? {
-        return Ok(None);
-    }
+    let Some((flags, owner)) = read_head(socket)? else { return Ok(None) };
     let mut sizes = BTreeMap::new();
     let mut compatible = true;
     for set in Set::BANS.into_iter().chain(Set::ALLOW) {
@@ -201,7 +222,7 @@ pub(crate) fn read(socket: &mut Socket) -> Result<Option<Table>, NetlinkError> {
         used.extend(rule.set);
         counter = rule.counter.unwrap_or(counter);
     }
-    Ok(Some(Table { sizes, used, counter, has_source, compatible }))
+    Ok(Some(Table { sizes, used, counter, has_source, flags, owner, compatible }))
 }
 
 /// Reads the rules of a chain; none if it is not there.

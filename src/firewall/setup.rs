@@ -4,6 +4,7 @@
 //! generation, so that nothing that others do in between is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use nix::errno::Errno;
@@ -12,7 +13,7 @@ use super::allow::AllowLists;
 use super::elements::{Action, Entry, write_elements};
 use super::netlink::NetlinkError;
 use super::ruleset::Table;
-use super::{Attempt, Change, Element, Firewall, FirewallError, Set, rules, ruleset};
+use super::{Attempt, Change, Element, Firewall, FirewallError, Rejected, Set, rules, ruleset};
 
 /// How often [`Firewall::set_up`] begins again when others change the ruleset while it reads; the
 /// last attempt does not ask.
@@ -26,7 +27,7 @@ impl Firewall {
     /// ([`Firewall::replace_ranges`]). If a set of another
     /// size or kind is there, the whole table is made anew with the same bans. A set that holds
     /// more than `set_size` bans keeps room for those until it is set up again. Only when there are
-    /// so many bans that one transaction cannot hold them (more than about 50,000; fewer in a user
+    /// so many bans that one transaction cannot hold them (more than about 75,000; fewer in a user
     /// namespace, where the send buffer is what `net.core.wmem_max` grants), those beyond follow at
     /// once in further ones.
     ///
@@ -42,6 +43,9 @@ impl Firewall {
                 _ => ruleset::generation(&mut self.socket).map_err(failed)?,
             };
             let found = ruleset::read(&mut self.socket).map_err(failed)?;
+            if let Some(table) = &found {
+                self.check_owner(Attempt::SetUp, table)?;
+            }
             let elements = match &found {
                 Some(table) => self.list(table.sizes.keys().copied().filter(|set| set.is_ban()))?,
                 None => Vec::new(),
@@ -56,6 +60,36 @@ impl Firewall {
                 }
             }
         }
+    }
+
+    /// Makes the table anew with `bans`, whatever is there of it: what should be in it is known, so nothing has to be
+    /// read that takes long. Returns what the kernel refused. Bans for which there is no room in one transaction
+    /// (see [`Firewall::set_up`]) follow in further ones, and so do `ranges` (see [`Firewall::replace_ranges`]).
+    ///
+    /// # Errors
+    /// Any of [`FirewallError`]; before the first transaction the table is as it was.
+    pub fn make_anew(
+        &mut self,
+        allow: &[IpNet],
+        bans: &[Element],
+        ranges: &[(IpNet, Option<Duration>)],
+    ) -> Result<Vec<Rejected>, FirewallError> {
+        let failed = |reason| FirewallError::of(Attempt::SetUp, reason);
+        let mut found = ruleset::read(&mut self.socket).map_err(failed)?;
+        if let Some(table) = &mut found {
+            self.check_owner(Attempt::SetUp, table)?;
+            table.compatible = false;
+        }
+        let written = self.write_table(None, found.as_ref(), bans, &AllowLists::new(allow));
+        let rest = written.map_err(|reason| self.failure(Attempt::SetUp, reason))?;
+        let held = self
+            .table
+            .as_ref()
+            .is_some_and(|table| table.sizes.keys().any(|set| set.is_ban() && set.is_interval()));
+        if held || !ranges.is_empty() {
+            self.replace_ranges(ranges)?;
+        }
+        self.apply(&rest)
     }
 
     /// Writes the whole table, and returns the changes for which there was no room in one
@@ -85,8 +119,10 @@ impl Firewall {
             sizes.insert(*set, self.options.set_size.max(u32::try_from(entries.len()).unwrap_or(u32::MAX)));
         }
         let present = found.map(|table| table.sizes.clone()).unwrap_or_default();
-        let fits = found.is_none_or(|table| {
-            table.compatible && sizes.iter().all(|(set, size)| present.get(set).is_none_or(|is| is == size))
+        let fits = found.is_some_and(|table| {
+            table.compatible
+                && self.fits_ownership(table)
+                && sizes.iter().all(|(set, size)| present.get(set).is_none_or(|is| is == size))
         });
         let banned = bans.iter().filter(|(_, entries)| !entries.is_empty()).map(|(set, _)| *set);
         let ranges = elements
@@ -95,14 +131,14 @@ impl Firewall {
             .filter(|set| set.is_interval());
         let used: BTreeSet<Set> = banned.chain(ranges).chain(allow.used()).collect();
         let counter = found.map(|table| table.counter).unwrap_or_default();
-        let mut room = self.changes_per_batch();
+        let mut room = self.elements_per_batch();
         let mut rest = Vec::new();
 
         let mut batch = self.socket.batch(generation)?;
-        if !fits {
+        if found.is_some() && !fits {
             ruleset::delete_table(&mut batch)?;
         }
-        ruleset::add_table(&mut batch)?;
+        ruleset::add_table(&mut batch, self.table_flags())?;
         for (set, size) in sizes.iter().filter(|(set, _)| !fits || !present.contains_key(set)) {
             ruleset::add_set(&mut batch, *set, *size)?;
         }
@@ -123,7 +159,15 @@ impl Firewall {
         }
         self.socket.commit(batch)?;
         let has_source = !self.options.interfaces.is_empty();
-        self.table = Some(Table { sizes, used, counter, has_source, compatible: true });
+        self.table = Some(Table {
+            sizes,
+            used,
+            counter,
+            has_source,
+            flags: self.table_flags(),
+            owner: self.owned.then(|| self.socket.port()),
+            compatible: true,
+        });
         Ok(rest)
     }
 }

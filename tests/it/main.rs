@@ -8,6 +8,8 @@ mod harness;
 #[cfg(test)]
 mod bans;
 #[cfg(test)]
+mod beside;
+#[cfg(test)]
 mod catalogue;
 #[cfg(test)]
 mod cli;

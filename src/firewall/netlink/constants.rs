@@ -58,15 +58,21 @@ pub(crate) const NFT_MSG_DELSET: u16 = NFTABLES | 11;
 pub(crate) const NFT_MSG_NEWSETELEM: u16 = NFTABLES | 12;
 pub(crate) const NFT_MSG_GETSETELEM: u16 = NFTABLES | 13;
 pub(crate) const NFT_MSG_DELSETELEM: u16 = NFTABLES | 14;
+pub(crate) const NFT_MSG_NEWGEN: u16 = NFTABLES | 15;
 pub(crate) const NFT_MSG_GETGEN: u16 = NFTABLES | 16;
 
 // enum nft_list_attributes, nft_gen_attributes
 pub(crate) const NFTA_LIST_ELEM: u16 = 1;
 pub(crate) const NFTA_GEN_ID: u16 = 1;
+pub(crate) const NFTA_GEN_PROC_PID: u16 = 2;
+pub(crate) const NFTA_GEN_PROC_NAME: u16 = 3;
 
-// enum nft_table_attributes
+// enum nft_table_flags, nft_table_attributes
+pub(crate) const NFT_TABLE_F_OWNER: u32 = 0x2;
+pub(crate) const NFT_TABLE_F_PERSIST: u32 = 0x4;
 pub(crate) const NFTA_TABLE_NAME: u16 = 1;
 pub(crate) const NFTA_TABLE_FLAGS: u16 = 2;
+pub(crate) const NFTA_TABLE_OWNER: u16 = 7;
 
 // enum nft_chain_attributes, nft_hook_attributes
 pub(crate) const NFTA_CHAIN_TABLE: u16 = 1;

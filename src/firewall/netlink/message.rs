@@ -171,7 +171,8 @@ pub(crate) struct Message<'a> {
     pub(crate) kind: u16,
     pub(crate) flags: u16,
     pub(crate) sequence: u32,
-    /// The port the message is addressed to: ours, in what the kernel answers us.
+    /// The port that the message is about: ours, in what the kernel answers us; in what a listener hears, of whoever
+    /// made the change.
     pub(crate) port: u32,
     /// Everything after the netlink header.
     pub(crate) payload: &'a [u8],

@@ -9,6 +9,7 @@
 //! - [`message`]: message headers, batches (one transaction each) and the walk over a datagram
 //! - [`ack`]: what the kernel says about a request: errno and its own words
 //! - [`diag`]: the connections of this machine, through another netlink family
+//! - [`listener`]: hear of what others change
 //! - [`socket`]: send a request, read every reply that belongs to it
 //!
 //! Nothing outside `firewall` can see this module; only its error is public.
@@ -18,6 +19,7 @@ pub(crate) mod attr;
 pub(crate) mod constants;
 pub(crate) mod diag;
 mod error;
+pub(crate) mod listener;
 pub(crate) mod message;
 pub(crate) mod socket;
 

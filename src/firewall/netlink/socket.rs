@@ -3,10 +3,10 @@
 //! The socket is connected to port 0, the kernel: whatever another process sends to it is refused
 //! before it gets here. The kernel answers while it is being asked (a request is handled inside
 //! `send(2)`, a dump goes on inside `recv(2)`), so reading never waits: an empty queue means that
-//! everything has been said. After a failure that may leave answers or half a dump behind, the
-//! socket is replaced by a new one before the next request.
+//! everything has been said. After a failure that may leave answers or half a dump behind, what is
+//! left is read away before the next request: the socket stays the same, since it may own the table.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, RawFd};
 
 use neli::consts::socket::{Msg, NlFamily};
 use neli::socket::NlSocket;
@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, SndBuf, SndBufForce};
 use nix::sys::socket::{NetlinkAddr, connect, getsockopt, setsockopt};
-use nix::{setsockopt_impl, sockopt_impl};
+use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
 
 use super::ack::{Verdict, acknowledged};
 use super::attr::AttrWriter;
@@ -31,7 +31,7 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 /// The kernel refuses messages of more than the send buffer less this (`netlink_sendmsg`).
 const SEND_OVERHEAD: usize = 32;
 /// Longer than any reply: the kernel makes dump messages of up to 32 KiB.
-const REPLY_ROOM: usize = 64 << 10;
+pub(super) const REPLY_ROOM: usize = 64 << 10;
 
 sockopt_impl!(
     /// `NETLINK_CAP_ACK` of `netlink(7)`: an error does not echo the message that it is about.
@@ -42,18 +42,28 @@ sockopt_impl!(
     bool
 );
 
+sockopt_impl!(
+    /// `SO_PROTOCOL` of `socket(7)`.
+    Protocol,
+    GetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_PROTOCOL,
+    libc::c_int
+);
+
 /// A socket, numbered requests, and the answers that belong to them.
 pub(crate) struct Socket {
     carrier: Carrier,
     port: u32,
     sequence: u32,
     send_limit: usize,
+    commits: u32,
     buffer: Vec<u8>,
     stale: bool,
 }
 
 /// neli's socket, for options that neli does not know.
-struct Carrier(NlSocket);
+pub(super) struct Carrier(pub(super) NlSocket);
 
 impl AsFd for Carrier {
     #[allow(unsafe_code)]
@@ -64,6 +74,12 @@ impl AsFd for Carrier {
     }
 }
 
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.carrier.as_fd()
+    }
+}
+
 impl Socket {
     /// Opens a socket of `NETLINK_NETFILTER`. This needs no privilege; using it does.
     pub(crate) fn open() -> Result<Self, NetlinkError> {
@@ -71,6 +87,32 @@ impl Socket {
         let os = |step| move |errno: Errno| NetlinkError::Io { step, errno };
         let socket = NlSocket::connect(NlFamily::Netfilter, None, Groups::empty()).map_err(io(Step::Open))?;
         connect(socket.as_raw_fd(), &NetlinkAddr::new(0, 0)).map_err(os(Step::Open))?;
+        Self::made(socket)
+    }
+
+    /// Goes on with a socket that [`Socket::open`] has opened in an earlier process. `descriptor` is this process's
+    /// own and nobody else's here: what a service manager passed on, taken once.
+    ///
+    /// # Errors
+    /// `EPROTONOSUPPORT` if it is no such socket; it is closed then.
+    #[allow(unsafe_code)]
+    pub(crate) fn inherited(descriptor: RawFd) -> Result<Self, NetlinkError> {
+        // SAFETY: the caller gives the descriptor away; that it is open is checked by the first call that uses it,
+        // and a closed one only makes that fail.
+        let socket = unsafe { NlSocket::from_raw_fd(descriptor) };
+        let carrier = Carrier(socket);
+        let protocol = getsockopt(&carrier, Protocol);
+        if protocol != Ok(libc::NETLINK_NETFILTER) {
+            let errno = protocol.err().unwrap_or(Errno::EPROTONOSUPPORT);
+            return Err(NetlinkError::Io { step: Step::Open, errno });
+        }
+        // Answers that nobody has read may wait in it.
+        Self::made(carrier.0).map(|socket| Self { stale: true, ..socket })
+    }
+
+    fn made(socket: NlSocket) -> Result<Self, NetlinkError> {
+        let io = |step| move |error: std::io::Error| NetlinkError::io(step, &error);
+        let os = |step| move |errno: Errno| NetlinkError::Io { step, errno };
         let port = socket.pid().map_err(io(Step::Open))?;
         socket.enable_ext_ack(true).map_err(io(Step::Option))?;
         let carrier = Carrier(socket);
@@ -88,6 +130,7 @@ impl Socket {
             carrier,
             port,
             sequence: 1,
+            commits: 0,
             send_limit: granted.saturating_sub(SEND_OVERHEAD),
             buffer: vec![0; REPLY_ROOM],
             stale: false,
@@ -100,9 +143,13 @@ impl Socket {
     }
 
     /// The socket's address.
-    #[cfg(test)]
     pub(crate) fn port(&self) -> u32 {
         self.port
+    }
+
+    /// How many transactions the kernel has taken from this socket; the number wraps.
+    pub(crate) fn commits(&self) -> u32 {
+        self.commits
     }
 
     /// As if the system granted a smaller send buffer.
@@ -130,7 +177,9 @@ impl Socket {
         if let Err(error) = read {
             verdict.refuse(error);
         }
-        verdict.close()
+        verdict.close()?;
+        self.commits = self.commits.wrapping_add(1);
+        Ok(())
     }
 
     /// Asks for one object and gives the attributes of the answer to `read`; `None` if the kernel
@@ -250,8 +299,7 @@ impl Socket {
             return Err(NetlinkError::TooBig { bytes: bytes.len(), limit: self.send_limit });
         }
         if self.stale {
-            let sequence = self.sequence;
-            *self = Self { sequence, ..Self::open()? };
+            self.read_away()?;
         }
         loop {
             match self.carrier.0.send(bytes, Msg::empty()) {
@@ -264,8 +312,21 @@ impl Socket {
         }
     }
 
+    /// Reads what earlier requests have left, so that the next answer is that to the next request.
+    fn read_away(&mut self) -> Result<(), NetlinkError> {
+        loop {
+            match receive(&self.carrier, &mut self.buffer) {
+                Ok(None) => break,
+                Ok(Some(_)) | Err(NetlinkError::Truncated { .. } | NetlinkError::Overrun) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.stale = false;
+        Ok(())
+    }
+
     /// Gives every waiting message that is from the kernel and to this socket to `each`, until it
-    /// has enough or nothing is left. After an error the socket is not used again.
+    /// has enough or nothing is left.
     fn receive_all(
         &mut self,
         mut each: impl FnMut(&Message<'_>) -> Result<Flow, NetlinkError>,
@@ -319,7 +380,7 @@ fn is_absent(error: &NetlinkError) -> bool {
 }
 
 /// The next datagram that waits, if one does.
-fn receive<'b>(carrier: &Carrier, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, NetlinkError> {
+pub(super) fn receive<'b>(carrier: &Carrier, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, NetlinkError> {
     let room = buffer.len();
     loop {
         // With MSG_TRUNC the length is the datagram's own, also where it is longer than the buffer.

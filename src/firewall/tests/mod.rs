@@ -2,6 +2,8 @@
 
 mod apply;
 mod choices;
+mod monitor;
+mod owner;
 mod packets;
 mod ranges;
 mod table;

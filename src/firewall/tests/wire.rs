@@ -32,7 +32,7 @@ fn recorded(write: impl FnOnce(&mut Batch) -> Result<(), NetlinkError>) -> Strin
 fn tables_sets_and_chains() {
     insta::assert_snapshot!(recorded(|batch| {
         ruleset::delete_table(batch)?;
-        ruleset::add_table(batch)?;
+        ruleset::add_table(batch, 0)?;
         for set in Set::BANS.into_iter().chain(Set::ALLOW) {
             ruleset::add_set(batch, set, 65_536)?;
         }

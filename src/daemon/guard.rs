@@ -1,0 +1,191 @@
+//! The guard at the table: what others do to it is heard, told and put right at once.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::io::unix::AsyncFd;
+
+use super::effect::Effect;
+use crate::firewall::{Deed, FirewallError, Intrusion, Monitor, Target};
+use crate::jail::engine::Engine;
+
+/// So many repairs without a pause are made at once; then somebody fights, and they become rarer.
+const AT_ONCE: u32 = 5;
+/// The first wait of a fight, doubled with each repair.
+const WAIT: Duration = Duration::from_millis(100);
+/// The longest wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A fight is over when nothing was to be repaired for so long.
+const PEACE: Duration = Duration::from_secs(10);
+/// How long to wait after the kernel has refused a repair.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Hears what others do to the table.
+pub(super) struct Guard {
+    monitor: Monitor,
+    readiness: AsyncFd<OwnedFd>,
+    pace: Pace,
+    /// The table could not be put right and is not whole.
+    broken: bool,
+    /// How many times others have changed the table.
+    pub(super) intrusions: u64,
+}
+
+impl Guard {
+    /// Begins to listen; whatever is done from here on by another port than `own` is an intrusion.
+    pub(super) fn new(own: u32) -> Result<Self, FirewallError> {
+        let mut monitor = Monitor::open()?;
+        monitor.ignore(own)?;
+        let readiness = monitor.readiness()?;
+        Ok(Self { monitor, readiness, pace: Pace::default(), broken: false, intrusions: 0 })
+    }
+
+    /// Waits until there may be something to repair. To be dropped and called again at any time.
+    pub(super) async fn heard(&mut self) {
+        if let Some(wait) = self.pace.not_before {
+            tokio::time::sleep_until(wait.into()).await;
+        }
+        if self.broken {
+            return;
+        }
+        match self.readiness.readable().await {
+            // Everything is read after this, so the next readiness is a new one.
+            Ok(mut ready) => ready.clear_ready(),
+            // The runtime ends.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Puts right what others have done.
+    pub(super) fn repair(&mut self, effect: &mut Effect, engine: &Engine, now: Timestamp) {
+        let begin = Instant::now();
+        let heard = self.monitor.heard().unwrap_or_else(|error| {
+            tracing::error!("{error}");
+            vec![Intrusion { by: None, deed: Deed::Unknown }]
+        });
+        self.intrusions += u64::try_from(heard.len()).unwrap_or(0);
+        let broken = std::mem::take(&mut self.broken);
+        let Some(worst) = heard.iter().max_by_key(|intrusion| gravity(&intrusion.deed)) else {
+            if broken {
+                self.rebuild(effect, engine, now);
+            }
+            return;
+        };
+        let others = match heard.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more changes)"),
+        };
+        let by = worst.by.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
+        match &worst.deed {
+            Deed::Bans(_) if !broken => {
+                let targets: Vec<_> = heard.iter().flat_map(|intrusion| bans(&intrusion.deed)).collect();
+                let changed = targets.len();
+                effect.put_right(targets, engine, now);
+                let took = begin.elapsed().as_millis();
+                tracing::warn!(
+                    "{by} changed {changed} bans in table inet kban{others}: put right in {took} ms"
+                );
+            }
+            deed => {
+                let what = match deed {
+                    Deed::Removed => format!("{by} removed table inet kban"),
+                    Deed::Unknown => "too much was changed in the firewall at once to follow it".to_owned(),
+                    Deed::Parts | Deed::Bans(_) => format!("{by} changed table inet kban"),
+                };
+                if let Some(bans) = self.rebuild(effect, engine, now) {
+                    let took = begin.elapsed().as_millis();
+                    tracing::warn!("{what}{others}: {bans} bans restored in {took} ms");
+                } else {
+                    tracing::warn!("{what}{others}");
+                }
+            }
+        }
+        if self.pace.repaired(Instant::now()) {
+            tracing::warn!(
+                "{by} changes table inet kban again and again: it is restored less often from now on, at the latest \
+                 every {} s; stop that program from doing it",
+                LONGEST_WAIT.as_secs()
+            );
+        }
+    }
+
+    /// Makes the table anew; says with how many bans, or that this is to be tried again.
+    fn rebuild(&mut self, effect: &mut Effect, engine: &Engine, now: Timestamp) -> Option<usize> {
+        match effect.make_anew(engine, now) {
+            Ok(bans) => Some(bans),
+            Err(error) => {
+                tracing::error!("{error}");
+                self.broken = true;
+                self.pace.not_before = Some(Instant::now() + RETRY);
+                None
+            }
+        }
+    }
+}
+
+fn gravity(deed: &Deed) -> u8 {
+    match deed {
+        Deed::Bans(_) => 0,
+        Deed::Parts => 1,
+        Deed::Unknown => 2,
+        Deed::Removed => 3,
+    }
+}
+
+fn bans(deed: &Deed) -> impl Iterator<Item = Target> {
+    let bans = match deed {
+        Deed::Bans(bans) => Some(bans.iter().copied()),
+        _ => None,
+    };
+    bans.into_iter().flatten()
+}
+
+/// How soon the next repair may be made.
+#[derive(Debug, Default)]
+struct Pace {
+    /// Repairs since there was peace.
+    repairs: u32,
+    not_before: Option<Instant>,
+    /// The last repair.
+    last: Option<Instant>,
+}
+
+impl Pace {
+    /// A repair was made at `now`; says whether a fight has begun with it.
+    fn repaired(&mut self, now: Instant) -> bool {
+        let allowed = self.not_before.max(self.last);
+        let peace = allowed.is_none_or(|allowed| now.saturating_duration_since(allowed) > PEACE);
+        self.repairs = if peace { 1 } else { self.repairs.saturating_add(1) };
+        self.last = Some(now);
+        let wait = match self.repairs.checked_sub(AT_ONCE) {
+            None => Duration::ZERO,
+            Some(doublings) => WAIT.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_WAIT),
+        };
+        self.not_before = self.not_before.max(Some(now + wait));
+        self.repairs == AT_ONCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repairs_of_a_fight_become_rare_and_peace_ends_it() {
+        let mut pace = Pace::default();
+        let begin = Instant::now();
+        let mut now = begin;
+        let (mut fights, mut repairs) = (0, 0);
+        while now < begin + Duration::from_secs(600) {
+            fights += u32::from(pace.repaired(now));
+            repairs += 1;
+            now = pace.not_before.unwrap() + Duration::from_millis(1);
+        }
+        assert_eq!(fights, 1, "said once");
+        assert!((25..40).contains(&repairs), "{repairs} in ten minutes");
+        now += PEACE + Duration::from_secs(1);
+        assert!(!pace.repaired(now));
+        assert!(pace.not_before.unwrap() <= now, "the next one is made at once");
+    }
+}

@@ -1,0 +1,69 @@
+//! Whose the table is: decided when kband starts or reloads, and handed to the service manager for the time
+//! between one kband and the next.
+//!
+//! systemd keeps the socket that owns the table (`FileDescriptorStoreMax=` in the unit, `sd_notify(3)`), so that a
+//! restart or an upgrade neither opens a gap nor lets anybody else have it. Without one, the kernel keeps the table
+//! with all its bans, and the next kband claims it.
+
+use sd_notify::NotifyState;
+
+use crate::config::plan::Ownership;
+use crate::firewall::{Firewall, FirewallError, Options, nft_reads_owned_tables};
+
+/// The name under which the socket is kept.
+const NAME: &str = "kban-table";
+
+/// Opens the firewall: with the socket that was kept, if there is one.
+pub(super) fn open(options: Options) -> Result<Firewall, FirewallError> {
+    let kept =
+        sd_notify::listen_fds_with_names().ok().and_then(|mut kept| kept.find(|(_, name)| name == NAME));
+    if let Some((descriptor, _)) = kept {
+        match Firewall::inherit(descriptor, options.clone()) {
+            Ok(firewall) => return Ok(firewall),
+            Err(error) => tracing::warn!("what the service manager has kept is of no use: {error}"),
+        }
+    }
+    Firewall::open(options)
+}
+
+/// Decides whether the table is to be owned. Setting up makes it so.
+pub(super) fn decide(firewall: &mut Firewall, wanted: Ownership) -> Result<(), FirewallError> {
+    let why_not = match wanted {
+        Ownership::Plain => Some("so the configuration says"),
+        _ if !firewall.can_own()? => {
+            Some("this kernel keeps no owned table over a crash (Linux 6.9 and later do)")
+        }
+        Ownership::Auto if !nft_reads_owned_tables() => Some(
+            "this machine's nft cannot load again what it prints of an owned table; with nft 1.1, or with \
+             ownership = \"owned\", it is",
+        ),
+        Ownership::Auto | Ownership::Owned => None,
+    };
+    match why_not {
+        None => tracing::info!("table inet kban is owned by kband: nobody else can change it"),
+        Some(why) => tracing::info!(
+            "table inet kban is not owned by kband ({why}): what others change in it is noticed and put right"
+        ),
+    }
+    if wanted == Ownership::Owned && why_not.is_some() {
+        tracing::warn!("[firewall] ownership = \"owned\" cannot be had: {}", why_not.unwrap_or_default());
+    }
+    firewall.set_owned(why_not.is_none());
+    Ok(())
+}
+
+/// Gives the socket that owns the table to the service manager, if there is one; or takes it back.
+pub(super) fn hand_over(firewall: &Firewall) {
+    let handed = if firewall.is_owned() {
+        // A netlink socket is never at its end, so there is nothing to poll it for.
+        let store = [NotifyState::FdStore, NotifyState::FdName(NAME), NotifyState::Custom("FDPOLL=0")];
+        sd_notify::notify_with_fds(&store, &[firewall.descriptor()])
+    } else {
+        sd_notify::notify(&[NotifyState::FdStoreRemove, NotifyState::FdName(NAME)])
+    };
+    if let Err(error) = handed {
+        tracing::warn!(
+            "the service manager does not take the table's socket ({error}): a restart leaves it unowned"
+        );
+    }
+}
