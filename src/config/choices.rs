@@ -16,6 +16,17 @@ pub enum FirewallVerdict {
     Reject,
 }
 
+/// What becomes of hosts of which a log has only the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UseDns {
+    /// They are counted, and nothing else.
+    No,
+    /// Their addresses are asked for, and counted.
+    Yes,
+    /// The same, and the log says it.
+    Warn,
+}
+
 /// Which neighbours are never dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Neighbour {
@@ -41,6 +52,25 @@ impl Text for FirewallVerdict {
             "drop" => Ok(Self::Drop),
             "reject" => Ok(Self::Reject),
             _ => Err((format!("`{}` is no verdict", short(typed)), format!("write {}", Self::EXPECTED))),
+        }
+    }
+}
+
+impl Text for UseDns {
+    const EXPECTED: &'static str = "\"no\", \"yes\" or \"warn\"";
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        match typed {
+            "no" => Ok(Self::No),
+            "yes" => Ok(Self::Yes),
+            "warn" => Ok(Self::Warn),
+            "raw" => Err((
+                "usedns = \"raw\" means nothing here".to_owned(),
+                "write \"no\": names are never banned as they are".to_owned(),
+            )),
+            _ => {
+                Err((format!("`{}` is no way to use DNS", short(typed)), format!("write {}", Self::EXPECTED)))
+            }
         }
     }
 }
@@ -99,4 +129,4 @@ macro_rules! deserialize_text {
         }
     )+};
 }
-deserialize_text!(FirewallVerdict, Neighbour, Interface, LogPrefix);
+deserialize_text!(UseDns, FirewallVerdict, Neighbour, Interface, LogPrefix);

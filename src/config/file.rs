@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour};
+use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour, UseDns};
 use super::duration::{BanTime, Period};
 use super::network::Networks;
 use super::plan::Ownership;
@@ -58,6 +58,8 @@ pub struct Defaults {
     pub port: Option<At<Ports>>,
     /// The protocols of these ports.
     pub protocol: Option<At<Protocols>>,
+    /// What becomes of hosts of which the log has only the name.
+    pub usedns: Option<At<UseDns>>,
 }
 
 /// `[jail.NAME]`.
@@ -86,6 +88,8 @@ pub struct Jail {
     pub port: Option<At<Ports>>,
     /// As in `[defaults]`.
     pub protocol: Option<At<Protocols>>,
+    /// As in `[defaults]`.
+    pub usedns: Option<At<UseDns>>,
 }
 
 /// `[firewall]`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::choices::Neighbour;
+use super::choices::{Neighbour, UseDns};
 use super::duration::BanTime;
 use super::report::Problem;
 use crate::filter::Filter;
@@ -50,6 +50,8 @@ pub struct JailPlan {
     pub ipv6_prefix: u8,
     /// How many addresses are tracked at most before a ban; the least suspicious leaves first.
     pub max_tracked: usize,
+    /// What becomes of hosts of which the log has only the name.
+    pub usedns: UseDns,
     /// The services that are closed to an offender; `None`: everything.
     pub services: Option<Arc<[Service]>>,
 }

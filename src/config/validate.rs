@@ -117,6 +117,7 @@ impl Check<'_> {
         let services = self.services(jail, defaults, &loaded.filter);
         Some(JailPlan {
             services: services?,
+            usedns: self.either(&jail.usedns, &defaults.usedns, "usedns")?,
             name: Arc::clone(&name.0),
             filter: loaded.filter,
             logpath: logpath?,

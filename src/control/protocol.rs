@@ -257,6 +257,9 @@ pub struct SourceRow {
     pub lines_cut: u64,
     /// Lines that matched but whose date could not be read.
     pub undated: u64,
+    /// Failures whose hosts are names that no jail asks for.
+    #[serde(default)]
+    pub named: u64,
 }
 
 /// The kernel's side.

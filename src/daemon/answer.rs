@@ -174,10 +174,20 @@ fn status(daemon: &mut Daemon) -> Answer {
     });
     let mut warnings: Vec<String> = trouble.iter().cloned().collect();
     warnings.extend(sources.iter().filter_map(|source| source.error.clone()));
+    warnings.extend(sources.iter().filter(|source| source.named > 0).map(|source| {
+        let SourceRow { path, named, .. } = source;
+        format!("{path}: {named} failures name hosts without addresses and ban nobody: have the service log addresses, or set usedns")
+    }));
     for jail in pipeline.engine.jails().iter().filter(|jail| jail.tally.no_room > 0) {
         let (name, bans) = (&jail.name, jail.tally.no_room);
         warnings.push(format!(
             "{name}: {bans} bans were not made, too many are in force: raise [firewall] set_size"
+        ));
+    }
+    if pipeline.unasked() > 0 {
+        warnings.push(format!(
+            "{} failures of named hosts were not counted: too many names waited",
+            pipeline.unasked()
         ));
     }
     if !pipeline.store.is_durable() {
@@ -214,6 +224,7 @@ fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
         bytes: source.bytes,
         lines_cut: source.lines_cut,
         undated: pipeline.undated(source.id),
+        named: pipeline.named(source.id),
     }
 }
 

@@ -14,6 +14,7 @@ mod options;
 mod own;
 mod ownership;
 mod pipeline;
+mod resolver;
 mod restore;
 mod run;
 mod start;

@@ -10,9 +10,11 @@ use jiff::tz::TimeZone;
 
 use super::effect::Effect;
 use super::intent;
+use super::resolver::{Answer, Question, Resolver};
 use super::trail::Trail;
+use crate::config::choices::UseDns;
 use crate::config::plan::{JailPlan, Plan};
-use crate::filter::{Clock, Filter, Scanner};
+use crate::filter::{Clock, Failure, Filter, Named, Scanner};
 use crate::firewall::{FirewallError, Target};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::{Engine, JailId, Judgement};
@@ -31,6 +33,8 @@ pub(super) struct Pipeline {
     pub(super) engine: Engine,
     pub(super) effect: Effect,
     pub(super) store: Store,
+    /// Started when the first jail asks for it.
+    resolver: Option<Resolver>,
     feeds: Vec<Feed>,
     /// How far each file has been dealt with: of those that are followed, and of those that once were.
     trails: BTreeMap<PathBuf, Trail>,
@@ -55,6 +59,8 @@ struct Feed {
     scanner: Scanner,
     /// The jails behind each of the scanner's filters.
     jails: Vec<JailId>,
+    /// The names of those that ask for the addresses of hosts, and whether they say so.
+    asking: BTreeMap<JailId, (Arc<str>, UseDns)>,
 }
 
 impl Pipeline {
@@ -68,6 +74,7 @@ impl Pipeline {
             engine,
             effect,
             store,
+            resolver: None,
             feeds: Vec::new(),
             trails: BTreeMap::new(),
             stored,
@@ -94,10 +101,18 @@ impl Pipeline {
             let input = Input::File { path: path.clone(), resume: trail.resume() };
             sources.push(SourceConfig { id: SourceId(self.feeds.len()), input });
             let filters: Vec<Arc<Filter>> = jails.iter().map(|(_, jail)| Arc::clone(&jail.filter)).collect();
+            let mut scanner = Scanner::new(&filters);
+            let asks = |(id, jail): &(JailId, &JailPlan)| (*id, (Arc::clone(&jail.name), jail.usedns));
+            let asking: BTreeMap<_, _> =
+                jails.iter().filter(|(_, jail)| jail.usedns != UseDns::No).map(asks).collect();
+            if !asking.is_empty() {
+                scanner.keep_named();
+            }
             self.feeds.push(Feed {
                 path: path.clone(),
                 name: path.to_string_lossy().into(),
-                scanner: Scanner::new(&filters),
+                scanner,
+                asking,
                 jails: jails.into_iter().map(|(id, _)| id).collect(),
             });
         }
@@ -129,7 +144,51 @@ impl Pipeline {
             heard.iter().flat_map(|prefix| self.engine.bans().of(prefix)).flat_map(intent::targets).collect();
         self.effect.doubt(heard);
         self.store.note_reading(&feed.path, trail.advance(block, now));
+        for (filter, named) in feed.scanner.take_named() {
+            // What is read again was asked for when it was read first.
+            let asking =
+                feed.jails.get(filter).and_then(|jail| feed.asking.get(jail)).filter(|_| !block.again);
+            if let (Some((jail, usedns)), Some(resolver)) = (asking, resolver(&mut self.resolver)) {
+                if *usedns == UseDns::Warn {
+                    tracing::warn!("[{jail}] {} is a name: asking for its addresses", named.name);
+                }
+                let (jail, source) = (Arc::clone(jail), Arc::clone(&feed.name));
+                resolver.ask(Question { jail, source, named });
+            }
+        }
         self.take(&verdicts, now);
+    }
+
+    /// The next answer about a name; never, if none is asked for. To be dropped and called again at any time.
+    pub(super) async fn resolved(&mut self) -> Answer {
+        if let Some(resolver) = &mut self.resolver
+            && let Some(answer) = resolver.answer().await
+        {
+            return answer;
+        }
+        std::future::pending().await
+    }
+
+    /// Counts a failure of a named host against each of its addresses.
+    pub(super) fn count_resolved(&mut self, answer: &Answer, now: Timestamp) {
+        let Question { jail, source, named } = &answer.question;
+        let Some(id) = self.engine.jails().iter().position(|known| known.name == *jail).map(JailId) else {
+            return;
+        };
+        let mut verdicts = Vec::new();
+        for &address in &answer.addresses {
+            let Named { time, pattern, attempts, .. } = *named;
+            let failure = Failure { time, address, pattern, attempts };
+            if let Judgement::Verdict(verdict) = self.engine.observe(id, &failure, source, now) {
+                verdicts.push(verdict);
+            }
+        }
+        self.take(&verdicts, now);
+    }
+
+    /// Names that were not asked for because too many waited.
+    pub(super) fn unasked(&self) -> u64 {
+        self.resolver.as_ref().map_or(0, Resolver::dropped)
     }
 
     /// Notes where sources begin that have not sent anything yet.
@@ -224,10 +283,27 @@ impl Pipeline {
         [next_end, next_try].into_iter().flatten().min()
     }
 
+    /// Failures in each source whose hosts are names that no jail asks for.
+    pub(super) fn named(&self, source: SourceId) -> u64 {
+        let feed = self.feeds.get(source.0).filter(|feed| feed.asking.is_empty());
+        feed.map_or(0, |feed| feed.scanner.counters().named)
+    }
+
     /// Lines of each source that matched without a readable date.
     pub(super) fn undated(&self, source: SourceId) -> u64 {
         self.feeds.get(source.0).map_or(0, |feed| feed.scanner.counters().undated)
     }
+}
+
+/// The resolver, started if it is not; a machine without threads goes on without.
+fn resolver(started: &mut Option<Resolver>) -> Option<&mut Resolver> {
+    if started.is_none() {
+        match Resolver::start() {
+            Ok(resolver) => *started = Some(resolver),
+            Err(error) => tracing::error!("names are not asked for: {error}"),
+        }
+    }
+    started.as_mut()
 }
 
 /// The daemon's own log: one line for each ban and its end.

@@ -78,6 +78,7 @@ impl Daemon {
                     self.pipeline.expire(now);
                     self.pipeline.settle(now);
                 }
+                answer = self.pipeline.resolved() => self.pipeline.count_resolved(&answer, Timestamp::now()),
                 () = self.guard.heard() => {
                     let pipeline = &mut self.pipeline;
                     self.guard.repair(&mut pipeline.effect, &pipeline.engine, Timestamp::now());

@@ -13,7 +13,7 @@ use super::error::FilterError;
 use super::fail2ban::{Ignored, Memory, Rules};
 use super::own::Own;
 use super::reference::Text;
-use super::{Clock, Failure, LONGEST_LINE, examples, reference};
+use super::{Clock, Failure, LONGEST_LINE, Named, examples, reference};
 
 /// A compiled filter. Immutable; shared by jails and scanners.
 pub struct Filter {
@@ -65,15 +65,15 @@ impl Dialect {
         memory.line(&self.rules, line, clock, all_patterns)
     }
 
-    /// The failures on a line of fewer than [`LONGEST_LINE`] bytes, as [`Dialect::line`] gives them; how many more name a host
-    /// that is no address.
+    /// The failures on a line of fewer than [`LONGEST_LINE`] bytes, as [`Dialect::line`] gives them; those of hosts that are
+    /// no addresses are returned.
     pub(super) fn failures(
         &self,
         memory: &mut Memory,
         line: &[u8],
         clock: &Clock,
         on_failure: &mut dyn FnMut(Failure),
-    ) -> Result<u64, Ignored> {
+    ) -> Result<Vec<Named>, Ignored> {
         memory.failures(&self.rules, line, clock, on_failure)
     }
 }

@@ -55,6 +55,19 @@ pub struct Clock {
     pub zone: TimeZone,
 }
 
+/// A failure of a host of which the log has only a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The name as it was logged: fully qualified, but chosen by whoever owns the address's reverse zone.
+    pub name: String,
+    /// When, as in [`Failure`].
+    pub time: Timestamp,
+    /// Which pattern of the filter, from 0.
+    pub pattern: usize,
+    /// How many failures the line stands for, at least 1.
+    pub attempts: u32,
+}
+
 /// One failure that a log line tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure {

@@ -18,14 +18,16 @@ use super::backlog::Backlog;
 use super::connection::{Connections, Outcome, Role};
 use super::date::Dates;
 use super::fail2ban::{Ignored, Memory};
-use super::host::Host;
+use super::host::{self, Host};
 use super::matcher::{Dialect, Filter, Kind, LineVerdict};
 use super::own::{Found, Own, Texts};
 use super::pattern::Quick;
 use super::prefilter::Prefilter;
 use super::prefix::{self, DateText, Head};
-use super::{Clock, Failure, LONGEST_LINE};
+use super::{Clock, Failure, LONGEST_LINE, Named};
 
+/// How many failures of names are kept until somebody takes them.
+const MOST_NAMED: usize = 1000;
 /// What the lazy DFAs of one scanner may take together, in bytes.
 const CACHE_BUDGET: usize = 16 << 20;
 
@@ -49,7 +51,24 @@ pub struct Scanner {
     /// The filters that keep lines for later; the prefilter names them behind all filters.
     late: Vec<usize>,
     dates: Dates,
+    names: Names,
     counters: Counters,
+}
+
+/// Failures of hosts of which only a name is known, if somebody wants them.
+#[derive(Default)]
+struct Names {
+    kept: Option<Vec<(usize, Named)>>,
+}
+
+impl Names {
+    fn note(&mut self, filter: usize, named: Named, counters: &mut Counters) {
+        counters.named += u64::from(named.attempts);
+        let room = self.kept.as_mut().filter(|kept| kept.len() < MOST_NAMED);
+        if let (Some(kept), true) = (room, host::name(named.name.as_bytes()).is_some()) {
+            kept.push((filter, named));
+        }
+    }
 }
 
 /// A filter and what it needs to be run over the lines of one source.
@@ -86,6 +105,7 @@ impl Scanner {
                 .map(|(at, _)| at)
                 .collect(),
             dates: Dates::default(),
+            names: Names::default(),
             counters: Counters::default(),
         }
     }
@@ -105,15 +125,18 @@ impl Scanner {
                 match self.filters.get_mut(index) {
                     Some(Armed::Own(automata)) => {
                         let head = *parsed.get_or_insert_with(|| prefix::parse(line));
-                        let failure = automata.hear(line, &head, clock, &mut self.dates, &mut self.counters);
-                        if let Some(failure) = failure {
-                            on_failure(index, failure, line);
+                        match automata.hear(line, &head, clock, &mut self.dates, &mut self.counters) {
+                            Some(Ok(failure)) => on_failure(index, failure, line),
+                            Some(Err(named)) => self.names.note(index, named, &mut self.counters),
+                            None => {}
                         }
                     }
                     Some(Armed::Dialect(dialect, memory)) => {
                         let mut on_failure = |failure| on_failure(index, failure, line);
                         match dialect.failures(memory, line, clock, &mut on_failure) {
-                            Ok(named) => self.counters.named += named,
+                            Ok(named) => named
+                                .into_iter()
+                                .for_each(|one| self.names.note(index, one, &mut self.counters)),
                             Err(Ignored) => self.counters.ignored += 1,
                         }
                     }
@@ -150,6 +173,17 @@ impl Scanner {
             Some(Armed::Dialect(_, memory)) => memory.date_formats(),
             _ => Vec::new(),
         }
+    }
+
+    /// From now on, keeps failures of hosts of which only a name is known: see [`Scanner::take_named`].
+    pub fn keep_named(&mut self) {
+        self.names.kept.get_or_insert_default();
+    }
+
+    /// The failures of hosts of which only a name is known since this was last asked, with the index of the filter; a
+    /// thousand at most.
+    pub fn take_named(&mut self) -> Vec<(usize, Named)> {
+        self.names.kept.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// What it has seen since it was made.
@@ -223,7 +257,7 @@ impl Automata {
         }
     }
 
-    /// The failure that a line tells of, given those before it.
+    /// The failure that a line tells of, given those before it; an error if its host has only a name.
     fn hear(
         &mut self,
         line: &[u8],
@@ -231,7 +265,7 @@ impl Automata {
         clock: &Clock,
         dates: &mut Dates,
         counters: &mut Counters,
-    ) -> Option<Failure> {
+    ) -> Option<Result<Failure, Named>> {
         let found = self.judge(self.own.texts(line, head), counters)?;
         let role = self.own.role(found.pattern);
         if let Some((connections, _)) = &self.connections
@@ -246,11 +280,11 @@ impl Automata {
         };
         match outcome {
             Outcome::Failed(Some(address), attempts) => {
-                Some(Failure { time, address, pattern: found.pattern, attempts })
+                Some(Ok(Failure { time, address, pattern: found.pattern, attempts }))
             }
             Outcome::Failed(None, attempts) => {
-                counters.named += u64::from(attempts);
-                None
+                let Host::Name(name) = found.host else { return None };
+                Some(Err(Named { name: name.to_owned(), time, pattern: found.pattern, attempts }))
             }
             Outcome::Partial | Outcome::Forget | Outcome::Gain | Outcome::Nobody => None,
         }

@@ -24,6 +24,7 @@ fn jail(name: &str, maxretry: u32) -> JailPlan {
         ipv6_prefix: 64,
         max_tracked: 100,
         services: None,
+        usedns: crate::config::choices::UseDns::No,
     }
 }
 

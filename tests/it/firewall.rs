@@ -225,3 +225,28 @@ fn a_firewall_guards_what_is_behind_it() {
     assert!(machine.banctl(&["unban", "198.51.100.9"]).status.success());
     assert!(reaches(&machine, "198.51.100.9", "198.51.100.1", 8080));
 }
+
+#[test]
+fn names_are_asked_for_where_a_jail_wants_it() {
+    let machine = Machine::new();
+    machine.sh("printf '127.0.0.1 localhost\n203.0.113.9 bad.example.net\n2001:db8:5::9 bad.example.net\n' > /run/hosts
+                echo 'hosts: files' > /run/nsswitch.conf
+                mount --bind /run/hosts /etc/hosts; mount --bind /run/nsswitch.conf /etc/nsswitch.conf");
+    machine.configure("maxretry = 1\n");
+    let _daemon = machine.start(machine.kband());
+    let line = failed_password("bad.example.net");
+    machine.log(&line);
+    eventually("the name is told", || {
+        stdout(&machine.banctl(&["status"])).contains("1 failures name hosts without addresses")
+    });
+    assert_eq!(machine.listed(), [""; 0]);
+    machine.configure("maxretry = 1\nusedns = \"warn\"\n");
+    assert!(machine.banctl(&["reload"]).status.success());
+    machine.log(&failed_password("nobody.example.net"));
+    machine.log(&line);
+    eventually("both addresses are banned", || machine.listed() == ["203.0.113.9", "2001:db8:5::/64"]);
+    assert!(machine.kband_log().contains("bad.example.net is a name"), "{}", machine.kband_log());
+    // Whoever has an address is banned as ever.
+    machine.log(&failed_password("203.0.113.10"));
+    eventually("and others", || machine.listed().contains(&"203.0.113.10".to_owned()));
+}

@@ -17,7 +17,7 @@ pub(super) struct Defaults {
 }
 
 /// The keys with one value.
-const SCALARS: [&str; 3] = ["bantime", "findtime", "maxretry"];
+const SCALARS: [&str; 4] = ["bantime", "findtime", "maxretry", "usedns"];
 
 impl Import<'_> {
     /// What `[DEFAULT]` says.
@@ -78,6 +78,11 @@ impl Import<'_> {
 
     fn scalar(&mut self, jail: Option<&str>, key: &str) -> Option<String> {
         let typed = self.value(jail, key)?;
+        if key == "usedns" {
+            // What is neither: names stay what they are.
+            let asks = matches!(typed.trim(), "yes" | "warn");
+            return Some(quoted(if asks { typed.trim() } else { "no" }));
+        }
         let number =
             if key == "maxretry" { typed.trim().parse::<i64>().ok() } else { value::seconds(&typed) };
         let written = number.and_then(|number| written(key, number));

@@ -73,12 +73,6 @@ impl Import<'_> {
             let help = "nothing can be done: a ban of an own address would cut off the machine";
             self.tell(some, "ignoreself", "ignoreself: kban always spares the machine's own addresses", help);
         }
-        if let Some(usedns) =
-            self.value(some, "usedns").filter(|usedns| matches!(usedns.trim(), "yes" | "warn"))
-        {
-            let message = format!("usedns = {} is not carried over: kban asks no name server", usedns.trim());
-            self.tell(some, "usedns", message, "have the service log addresses instead of names");
-        }
         let encoding = self.value(some, "logencoding").map(|value| value.trim().to_lowercase());
         if let Some(encoding) =
             encoding.filter(|encoding| !matches!(encoding.as_str(), "auto" | "utf-8" | "utf8" | "ascii"))

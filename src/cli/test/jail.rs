@@ -86,6 +86,7 @@ impl Settings {
     pub(super) fn plan(&self, filter: &Arc<Filter>) -> Plan {
         let jail = JailPlan {
             services: None,
+            usedns: crate::config::choices::UseDns::No,
             name: self.jail.as_deref().unwrap_or("test").into(),
             filter: Arc::clone(filter),
             logpath: Vec::new(),

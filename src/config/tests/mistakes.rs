@@ -99,7 +99,7 @@ colour = "red"
         13 | colour = "red"
            | ^^^^^^
            |
-           = help: known here: `enabled`, `filter`, `logpath`, `bantime`, `findtime`, `maxretry`, `ignoreip`, `ipv6_prefix`, `max_tracked`, `port`, `protocol`
+           = help: known here: `enabled`, `filter`, `logpath`, `bantime`, `findtime`, `maxretry`, `ignoreip`, `ipv6_prefix`, `max_tracked`, `port`, `protocol`, `usedns`
 
         5 errors
         "#);

@@ -14,7 +14,7 @@ use super::lines::{Buffer, Line, Split, text_of};
 use super::regex::{Chosen, Found, Pattern};
 use super::rules::Rules;
 use crate::filter::matcher::{Field, LineMatch, LineVerdict};
-use crate::filter::{Clock, Failure};
+use crate::filter::{Clock, Failure, Named};
 
 /// Lines without date belong to the last date, if it is no older than this, in seconds.
 const DATE_LASTS: i64 = 60;
@@ -126,23 +126,23 @@ impl Memory {
         }
     }
 
-    /// The failures that [`Memory::line`] would tell of; an error if it would say that the line is ignored. Hosts that
-    /// are no addresses are only counted: their number is returned.
+    /// The failures that [`Memory::line`] would tell of; an error if it would say that the line is ignored. Those of
+    /// hosts that are no addresses are returned.
     pub(in crate::filter) fn failures(
         &mut self,
         rules: &Rules,
         line: &[u8],
         clock: &Clock,
         on_failure: &mut dyn FnMut(Failure),
-    ) -> Result<u64, Ignored> {
+    ) -> Result<Vec<Named>, Ignored> {
         let (results, time) =
             self.results(rules, line, clock, Asked { now: clock.now, all: false, groups: false });
         let nothing = results.matches.is_empty() && !results.any;
-        let mut named = 0;
+        let mut named = Vec::new();
         for Match { pattern, attempts, host, .. } in results.matches {
             match host.address {
                 Some(address) => on_failure(Failure { time, address, pattern, attempts }),
-                None => named += 1,
+                None => named.push(Named { name: host.text.to_string(), time, pattern, attempts }),
             }
         }
         if nothing && results.ignored { Err(Ignored) } else { Ok(named) }
