@@ -18,6 +18,8 @@ const WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// A fight is over when nothing was to be repaired for so long.
 const PEACE: Duration = Duration::from_secs(10);
+/// So many bans are restored without listening.
+const MANY: usize = 10_000;
 /// How long to wait after the kernel has refused a repair.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -81,10 +83,11 @@ impl Guard {
             Deed::Bans(_) if !broken => {
                 let targets: Vec<_> = heard.iter().flat_map(|intrusion| bans(&intrusion.deed)).collect();
                 let changed = targets.len();
+                let bans = if changed == 1 { "ban" } else { "bans" };
                 effect.put_right(targets, engine, now);
                 let took = begin.elapsed().as_millis();
                 tracing::warn!(
-                    "{by} changed {changed} bans in table inet kban{others}: put right in {took} ms"
+                    "{by} changed {changed} {bans} in table inet kban{others}: put right in {took} ms"
                 );
             }
             deed => {
@@ -110,9 +113,30 @@ impl Guard {
         }
     }
 
+    /// Makes a large table anew, which is twice as fast while nobody listens.
+    fn rebuild_unheard(
+        &mut self,
+        effect: &mut Effect,
+        engine: &Engine,
+        now: Timestamp,
+    ) -> Result<usize, FirewallError> {
+        self.monitor.pause()?;
+        effect.firewall.others_committed()?;
+        let made = effect.make_anew(engine, now);
+        self.monitor.resume()?;
+        // What others did meanwhile was not heard.
+        effect.look_for_drift(engine, now)?;
+        made
+    }
+
     /// Makes the table anew; says with how many bans, or that this is to be tried again.
     fn rebuild(&mut self, effect: &mut Effect, engine: &Engine, now: Timestamp) -> Option<usize> {
-        match effect.make_anew(engine, now) {
+        let made = if engine.bans().len() < MANY {
+            effect.make_anew(engine, now)
+        } else {
+            self.rebuild_unheard(effect, engine, now)
+        };
+        match made {
             Ok(bans) => Some(bans),
             Err(error) => {
                 tracing::error!("{error}");
@@ -124,6 +148,7 @@ impl Guard {
     }
 }
 
+/// What others did, by how much of the table it may have taken.
 fn gravity(deed: &Deed) -> u8 {
     match deed {
         Deed::Bans(_) => 0,

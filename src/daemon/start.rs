@@ -87,7 +87,6 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     let (store, memory) = open_store(typed);
     let mut engine = engine(&plan);
     let mut firewall = ownership::open(options(&plan.firewall))?;
-    let guard = Guard::new(firewall.port())?;
     ownership::decide(&mut firewall, plan.firewall.ownership)?;
     let kernel = firewall.set_up(&engine.allowed())?;
 
@@ -106,6 +105,8 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     effect.compare(&engine, &kernel, now);
     let mut pipeline = Pipeline::new(engine, effect, store, memory.readings);
     pipeline.take(&found.ended, now);
+    // Not before: a listener doubles what it costs to restore many bans. What it has missed is looked for soon.
+    let guard = Guard::new(pipeline.effect.firewall.port())?;
 
     let mut daemon = Daemon::new(typed.layout(), plan, pipeline, guard);
     let ended = daemon.run(&mut signals, requests).await;

@@ -18,6 +18,7 @@ use nix::errno::Errno;
 
 use super::elements::{Action, ELEMENT_MAX, Entry, write_elements};
 use super::netlink::NetlinkError;
+use super::netlink::message::Batch;
 use super::{Attempt, Change, Counter, Firewall, FirewallError, Set, rules, ruleset};
 
 /// Bytes of a transaction that are not elements: headers, and sets and rules that come into use.
@@ -83,10 +84,9 @@ impl Firewall {
         (self.socket.send_limit().saturating_sub(BATCH_OVERHEAD) / CHANGE_MAX).max(1)
     }
 
-    /// How many elements one transaction adds at most, beside a table that is made in it.
-    pub(super) fn elements_per_batch(&self) -> usize {
-        // The other half is for the allow lists, which are long where whole countries are allowed.
-        (self.socket.send_limit() / 2 / (ELEMENT_MAX + 1)).max(1)
+    /// How many elements can be added to what a transaction holds already.
+    pub(super) fn elements_beside(&self, batch: &Batch) -> usize {
+        self.socket.send_limit().saturating_sub(batch.len() + BATCH_OVERHEAD) / (ELEMENT_MAX + 1)
     }
 
     /// Applies what fits one transaction, or as much of it as the kernel takes.

@@ -25,7 +25,7 @@ const LIBRARY_DIRECTORIES: [&str; 6] =
 const PROGRAMS: [&str; 3] = ["/usr/sbin/nft", "/sbin/nft", "/usr/local/sbin/nft"];
 /// The word for `NFT_TABLE_F_PERSIST` in nft's table of flags.
 const PERSIST: &[u8] = b"\0persist\0";
-/// No such library is longer (that of nft 1.1.3 has 1.3 MB).
+/// No such library is longer (that of nft 1.1.3 has 1 MB).
 const LONGEST: u64 = 32 << 20;
 
 impl Firewall {
@@ -140,7 +140,7 @@ pub fn nft_reads_owned_tables() -> bool {
 }
 
 fn reads_owned_tables(found: &[PathBuf]) -> bool {
-    found.is_empty() || found.iter().any(|path| knows(path, PERSIST))
+    found.iter().all(|path| knows(path, PERSIST))
 }
 
 /// nft's library, wherever it is; nft itself if there is none.
@@ -189,7 +189,8 @@ mod tests {
         let new = library("new", b"\0dormant\0owner\0persist\0");
         assert!(reads_owned_tables(&[]), "nobody prints anything");
         assert!(!reads_owned_tables(std::slice::from_ref(&old)));
-        assert!(reads_owned_tables(&[old, new]));
+        assert!(reads_owned_tables(std::slice::from_ref(&new)));
+        assert!(!reads_owned_tables(&[old, new]), "either may be used");
     }
 
     #[test]

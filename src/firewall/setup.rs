@@ -27,7 +27,7 @@ impl Firewall {
     /// ([`Firewall::replace_ranges`]). If a set of another
     /// size or kind is there, the whole table is made anew with the same bans. A set that holds
     /// more than `set_size` bans keeps room for those until it is set up again. Only when there are
-    /// so many bans that one transaction cannot hold them (more than about 75,000; fewer in a user
+    /// so many bans that one transaction cannot hold them (more than about 130,000; fewer in a user
     /// namespace, where the send buffer is what `net.core.wmem_max` grants), those beyond follow at
     /// once in further ones.
     ///
@@ -131,7 +131,6 @@ impl Firewall {
             .filter(|set| set.is_interval());
         let used: BTreeSet<Set> = banned.chain(ranges).chain(allow.used()).collect();
         let counter = found.map(|table| table.counter).unwrap_or_default();
-        let mut room = self.elements_per_batch();
         let mut rest = Vec::new();
 
         let mut batch = self.socket.batch(generation)?;
@@ -150,6 +149,7 @@ impl Firewall {
                 ruleset::delete_set(&mut batch, set)?;
             }
         } else {
+            let mut room = self.elements_beside(&batch);
             for (set, entries) in &bans {
                 let (now, later) = entries.split_at(entries.len().min(room));
                 room -= now.len();

@@ -60,7 +60,7 @@ fn what_others_remove_is_restored_at_once_and_told() {
         ),
         (
             "nft add element inet kban host4 { 198.51.100.7 }",
-            "changed 1 bans in table inet kban: put right in ",
+            "changed 1 ban in table inet kban: put right in ",
         ),
     ]
     .into_iter()

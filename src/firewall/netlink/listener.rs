@@ -50,13 +50,26 @@ impl Listener {
         let os = |step| move |errno: Errno| NetlinkError::Io { step, errno };
         let socket = NlSocket::connect(NlFamily::Netfilter, None, Groups::empty()).map_err(io(Step::Open))?;
         connect(socket.as_raw_fd(), &NetlinkAddr::new(0, 0)).map_err(os(Step::Open))?;
-        let groups = Groups::new_groups(&[NFNLGRP_NFTABLES]);
-        socket.add_mcast_membership(groups).map_err(io(Step::Option))?;
         let carrier = Carrier(socket);
         if setsockopt(&carrier, RcvBufForce, &RECEIVE_BUFFER).is_err() {
             setsockopt(&carrier, RcvBuf, &RECEIVE_BUFFER).map_err(os(Step::Option))?;
         }
-        Ok(Self { carrier, buffer: vec![0; REPLY_ROOM], deaf_to: None })
+        let listener = Self { carrier, buffer: vec![0; REPLY_ROOM], deaf_to: None };
+        listener.join()?;
+        Ok(listener)
+    }
+
+    /// Is told from now on.
+    pub(crate) fn join(&self) -> Result<(), NetlinkError> {
+        let joined = self.carrier.0.add_mcast_membership(Groups::new_groups(&[NFNLGRP_NFTABLES]));
+        joined.map_err(|error| NetlinkError::io(Step::Option, &error))
+    }
+
+    /// Is told nothing from now on. Where nobody is told, the kernel does not write it down either, which is half of
+    /// what an element costs.
+    pub(crate) fn leave(&self) -> Result<(), NetlinkError> {
+        let left = self.carrier.0.drop_mcast_membership(Groups::new_groups(&[NFNLGRP_NFTABLES]));
+        left.map_err(|error| NetlinkError::io(Step::Option, &error))
     }
 
     /// Does not hear from now on what `port` does. What waits already is still heard.

@@ -80,6 +80,11 @@ impl Batch {
         Ok(sequence)
     }
 
+    /// Its length so far, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.writer.len()
+    }
+
     /// Ends the batch; `None` if it has no changes.
     pub(crate) fn end(mut self) -> Result<Option<FinishedBatch>, NetlinkError> {
         let Some((start, flags)) = self.last else { return Ok(None) };

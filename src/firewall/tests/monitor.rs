@@ -100,3 +100,21 @@ fn bans_that_end_by_themselves_are_no_intrusion() {
         assert_eq!(monitor.heard().unwrap(), []);
     });
 }
+
+#[test]
+fn what_is_done_during_a_pause_is_not_heard_but_shows() {
+    in_namespace("firewall::tests::monitor::what_is_done_during_a_pause_is_not_heard_but_shows", || {
+        let mut firewall = ready();
+        let mut monitor = listening(&firewall);
+        monitor.pause().unwrap();
+        firewall.others_committed().unwrap();
+        apply(&mut firewall, &bans_of(0..100, HOUR));
+        assert!(!firewall.others_committed().unwrap());
+        nft("delete element inet kban host4 { 11.0.0.1 }");
+        monitor.resume().unwrap();
+        assert_eq!(monitor.heard().unwrap(), []);
+        assert!(firewall.others_committed().unwrap());
+        nft("delete element inet kban host4 { 11.0.0.2 }");
+        assert!(matches!(deed(&mut monitor), Deed::Bans(_)));
+    });
+}
