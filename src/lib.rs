@@ -27,6 +27,8 @@ pub mod source;
 
 pub mod filter;
 
+pub mod feed;
+
 pub mod jail;
 
 pub mod firewall;

@@ -26,8 +26,8 @@ fn print(status: &Status, now: Timestamp, out: &mut dyn Write) -> std::io::Resul
     for warning in &status.warnings {
         writeln!(out, "WARNING: {}", output::harmless(warning))?;
     }
-    let up = Duration::try_from(now.duration_since(status.started)).unwrap_or_default();
-    writeln!(out, "kband {}, up {}, {} banned", status.version, output::duration(up), status.bans)?;
+    let up = output::duration(length(status.started, now));
+    writeln!(out, "kband {}, up {up}, {} banned", status.version, status.bans)?;
     let firewall = &status.firewall;
     if let (Some(packets), Some(bytes)) = (firewall.packets, firewall.bytes) {
         writeln!(
@@ -57,6 +57,24 @@ fn print(status: &Status, now: Timestamp, out: &mut dyn Write) -> std::io::Resul
         writeln!(out)?;
         output::print_table(out, &table)?;
     }
+    if !status.feeds.is_empty() {
+        let mut table = output::table(&["FEED", "ENTRIES", "BANNED", "SKIPPED", "READ", "NEXT", "SOURCE"]);
+        for feed in &status.feeds {
+            let ago = |read: Timestamp| format!("{} ago", output::duration(length(read, now)));
+            table.add_row([
+                output::harmless(&feed.name),
+                feed.entries.to_string(),
+                feed.banned.to_string(),
+                feed.skipped.to_string(),
+                feed.read.map_or_else(|| "never".to_owned(), ago),
+                feed.next
+                    .map_or_else(String::new, |next| format!("in {}", output::duration(length(now, next)))),
+                output::harmless(&feed.source),
+            ]);
+        }
+        writeln!(out)?;
+        output::print_table(out, &table)?;
+    }
     if !status.sources.is_empty() {
         let mut table = output::table(&["SOURCE", "STATE", "LINES", "BYTES", "CUT", "UNDATED"]);
         for source in &status.sources {
@@ -73,4 +91,9 @@ fn print(status: &Status, now: Timestamp, out: &mut dyn Write) -> std::io::Resul
         output::print_table(out, &table)?;
     }
     Ok(())
+}
+
+/// From one time to a later one.
+fn length(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }

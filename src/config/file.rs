@@ -9,10 +9,11 @@ use serde::Deserialize;
 
 use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour, UseDns};
 use super::duration::{BanTime, Period};
+use super::feed::{ListPath, ListUrl, Words};
 use super::network::Networks;
 use super::plan::Ownership;
 use super::ports::{Ports, Protocols};
-use super::value::{At, Count, FilterName, GroupName, Ipv6Prefix, JailName, LogPaths, Table};
+use super::value::{At, Count, FeedName, FilterName, GroupName, Ipv6Prefix, JailName, LogPaths, Table};
 
 /// Failures before a ban.
 pub type MaxRetry = Count<1, 1_000_000>;
@@ -20,6 +21,8 @@ pub type MaxRetry = Count<1, 1_000_000>;
 pub type MaxTracked = Count<1, 10_000_000>;
 /// Elements in a set at most.
 pub type SetSize = Count<1, 16_777_216>;
+/// Entries of a feed at most.
+pub type MaxEntries = Count<1, 2_000_000>;
 
 /// A group of NFLOG.
 pub type LogGroup = Count<0, 65_535>;
@@ -32,6 +35,8 @@ pub struct File {
     pub defaults: Table<Defaults>,
     /// `[jail.NAME]`.
     pub jail: BTreeMap<JailName, At<Table<Jail>>>,
+    /// `[feed.NAME]`.
+    pub feed: BTreeMap<FeedName, At<Table<Feed>>>,
     /// `[firewall]`.
     pub firewall: Table<Firewall>,
     /// `[control]`.
@@ -90,6 +95,26 @@ pub struct Jail {
     pub protocol: Option<At<Protocols>>,
     /// As in `[defaults]`.
     pub usedns: Option<At<UseDns>>,
+}
+
+/// `[feed.NAME]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Feed {
+    /// Whether it runs; left out, it does.
+    pub enabled: Option<At<bool>>,
+    /// The list lies in this file.
+    pub file: Option<At<ListPath>>,
+    /// The list is what this program writes: its path, and each argument.
+    pub command: Option<At<Words>>,
+    /// The list is fetched from here.
+    pub url: Option<At<ListUrl>>,
+    /// How often it is read.
+    pub every: Option<At<Period>>,
+    /// How long an entry is banned after it was last read; left out, for as long as it is listed.
+    pub bantime: Option<At<BanTime>>,
+    /// A list with more entries is refused.
+    pub max_entries: Option<At<MaxEntries>>,
 }
 
 /// `[firewall]`.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub mod choices;
 pub mod duration;
 mod excerpt;
+pub mod feed;
 pub mod file;
 pub mod layout;
 mod library;

@@ -70,7 +70,8 @@ impl<'de> Deserialize<'de> for Network {
 }
 
 /// `::ffff:192.0.2.0/120` is `192.0.2.0/24`.
-fn folded(prefix: IpNet) -> IpNet {
+#[must_use]
+pub fn folded(prefix: IpNet) -> IpNet {
     let IpNet::V6(v6) = prefix else { return prefix };
     let inner = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
     inner.and_then(|(address, bits)| Ipv4Net::new(address, bits).ok()).map_or(prefix, IpNet::V4)

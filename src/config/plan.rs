@@ -1,10 +1,12 @@
 //! The validated plan: everything the daemon needs, with nothing left to check.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::choices::{Neighbour, UseDns};
 use super::duration::BanTime;
@@ -17,6 +19,8 @@ use crate::service::Service;
 pub struct Plan {
     /// The enabled jails, by name.
     pub jails: Vec<JailPlan>,
+    /// The enabled feeds, by name.
+    pub feeds: Vec<FeedPlan>,
     /// `[firewall]`.
     pub firewall: FirewallPlan,
     /// `[control]`.
@@ -54,6 +58,50 @@ pub struct JailPlan {
     pub usedns: UseDns,
     /// The services that are closed to an offender; `None`: everything.
     pub services: Option<Arc<[Service]>>,
+}
+
+/// One enabled feed: a list of addresses that are banned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedPlan {
+    /// Its name, as in `[feed.NAME]`.
+    pub name: Arc<str>,
+    /// Where its list comes from.
+    pub source: FeedSource,
+    /// How often its list is read; at least a minute.
+    pub every: Duration,
+    /// How long an entry is banned after it was last read; `None`: for as long as it is listed.
+    pub bantime: Option<Duration>,
+    /// A list with more entries is refused.
+    pub max_entries: usize,
+}
+
+/// Where the list of a feed comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeedSource {
+    /// It lies there.
+    File(PathBuf),
+    /// A program writes it: its path, and its arguments. Never empty.
+    Command(Vec<String>),
+    /// It is fetched over HTTP.
+    Url(String),
+}
+
+impl FeedPlan {
+    /// Until when the entries of a list are banned that was `read` then; `None`: for as long as they are listed.
+    #[must_use]
+    pub fn until(&self, read: Timestamp) -> Option<Timestamp> {
+        self.bantime.map(|bantime| read.saturating_add(bantime).unwrap_or(Timestamp::MAX))
+    }
+}
+
+impl fmt::Display for FeedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Command(words) => f.write_str(&words.join(" ")),
+            Self::Url(url) => f.write_str(url),
+        }
+    }
 }
 
 /// `[firewall]`.
@@ -124,6 +172,7 @@ impl Plan {
     pub(crate) fn of(jails: Vec<JailPlan>, ignoreip: &[&str]) -> Self {
         Self {
             jails,
+            feeds: Vec::new(),
             firewall: FirewallPlan::sized(1000),
             control: ControlPlan { group: "kban".into() },
             bantime: BanTime::For(Duration::from_secs(12 * 3600)),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::choices::FirewallVerdict;
+use super::feed;
 use super::file::{Defaults, Firewall, Jail};
 use super::merge::{Layers, Merged};
 use super::network::Networks;
@@ -69,7 +70,7 @@ pub(super) fn validate(
     let enabled = file.jail.iter().filter(|(_, jail)| jail.value.enabled.as_ref().is_some_and(|on| on.value));
     let enabled: Vec<_> = enabled.collect();
     // With errors, the jail that was meant to run may be among what was left out.
-    if enabled.is_empty() && flawless {
+    if enabled.is_empty() && file.feed.is_empty() && flawless {
         check.problems.push(
             Problem::warning("no jail is enabled: nothing will be banned")
                 .help("write enabled = true in a jail, such as [jail.sshd]"),
@@ -77,6 +78,9 @@ pub(super) fn validate(
     }
     let jails: Vec<Option<JailPlan>> =
         enabled.into_iter().map(|(name, jail)| check.jail(name, jail, &file.defaults)).collect();
+    let running = file.feed.iter().filter(|(_, feed)| feed.value.enabled.as_ref().is_none_or(|on| on.value));
+    let feeds: Vec<_> =
+        running.map(|(name, feed)| feed::plan(name, feed, layers, &mut check.problems)).collect();
     let firewall = check.firewall(&file.firewall);
     let group = check.built_in(file.control.group.as_ref(), "control.group");
     let bantime = check.built_in(file.defaults.bantime.as_ref(), "defaults.bantime");
@@ -86,6 +90,7 @@ pub(super) fn validate(
     match (jails.into_iter().collect::<Option<Vec<_>>>(), firewall, group, bantime) {
         (Some(jails), Some(firewall), Some(group), Some(bantime)) if !report.has_errors() => Ok(Plan {
             jails,
+            feeds: feeds.into_iter().flatten().collect(),
             bantime,
             firewall,
             control: ControlPlan { group: group.0 },

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::feed::{ListPath, ListUrl};
 use super::plan::Ownership;
 
 /// A value and where it was typed: bytes in [`super::merge::Layers`], which knows the file.
@@ -100,7 +101,30 @@ macro_rules! deserialize_text {
         }
     )+};
 }
-deserialize_text!(JailName, LogPath, GroupName, FilterName, Ownership);
+deserialize_text!(JailName, FeedName, LogPath, GroupName, FilterName, ListPath, ListUrl, Ownership);
+
+/// NAME in `[feed.NAME]`: 1 to 64 of `A-Z a-z 0-9 . _ -`. Its bans belong to the jail `feed.NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FeedName(pub Arc<str>);
+
+impl Text for FeedName {
+    const EXPECTED: &'static str = "the name of a feed";
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        if is_name(typed) {
+            return Ok(Self(typed.into()));
+        }
+        Err((format!("`{}` cannot be the name of a feed", short(typed)), NAMES.to_owned()))
+    }
+}
+
+/// What names of jails and feeds are made of.
+const NAMES: &str = "use 1 to 64 letters, digits, `.`, `_` or `-`";
+
+fn is_name(typed: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=64).contains(&typed.len()) && typed.bytes().all(allowed)
+}
 
 /// The start of something that was typed, short enough for a sentence.
 pub(super) fn short(typed: &str) -> String {
@@ -116,12 +140,8 @@ impl Text for JailName {
     const EXPECTED: &'static str = "the name of a jail";
 
     fn read(typed: &str) -> Result<Self, (String, String)> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if typed.is_empty() || typed.len() > 64 || !typed.bytes().all(allowed) {
-            return Err((
-                format!("`{}` cannot be the name of a jail", short(typed)),
-                "use 1 to 64 letters, digits, `.`, `_` or `-`".to_owned(),
-            ));
+        if !is_name(typed) {
+            return Err((format!("`{}` cannot be the name of a jail", short(typed)), NAMES.to_owned()));
         }
         let why = match typed {
             "manual" => "bans by hand belong to it",

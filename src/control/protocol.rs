@@ -209,6 +209,8 @@ pub struct Status {
     pub bans: usize,
     /// The enabled jails.
     pub jails: Vec<JailStatus>,
+    /// The lists from elsewhere.
+    pub feeds: Vec<FeedRow>,
     /// What is read.
     pub sources: Vec<SourceRow>,
     /// What the kernel does.
@@ -238,6 +240,37 @@ pub struct JailStatus {
     pub banned: usize,
     /// Addresses with failures counted against them.
     pub tracked: usize,
+}
+
+/// One list from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedRow {
+    /// Its name; its bans belong to the jail `feed.NAME`.
+    pub name: String,
+    /// Where its list comes from.
+    pub source: String,
+    /// How many entries its list has.
+    pub entries: usize,
+    /// Bans in force.
+    pub banned: usize,
+    /// Entries left out: spared, without room, unreadable, or of no host.
+    pub skipped: usize,
+    /// Of these, with an allowed address or one of this machine in them.
+    pub spared: usize,
+    /// Of these, without room.
+    pub no_room: usize,
+    /// Of these, lines that cannot be read.
+    pub unreadable: usize,
+    /// Of these, what no remote host can have.
+    pub no_hosts: usize,
+    /// Entries with bits behind their prefix length, taken as the network that they lie in.
+    pub rounded: usize,
+    /// When its list was last read, or seen to be unchanged.
+    pub read: Option<Timestamp>,
+    /// When it is read next.
+    pub next: Option<Timestamp>,
+    /// What was wrong the last time, if anything.
+    pub error: Option<String>,
 }
 
 /// One log source.

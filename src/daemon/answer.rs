@@ -1,6 +1,5 @@
 //! What the daemon answers to one request.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -10,12 +9,14 @@ use super::intent;
 use super::pipeline::{NotBanned, Pipeline};
 use super::run::Daemon;
 use crate::control::protocol::{
-    Answer, BanRow, Cursor, FirewallStatus, JailStatus, Kind, LONGEST_REASON, PAGE, Refused, Request,
-    SourceRow, Status,
+    Answer, BanRow, Cursor, FeedRow, FirewallStatus, JailStatus, Kind, LONGEST_REASON, PAGE, Refused,
+    Request, SourceRow, Status,
 };
+use crate::feed::FeedStatus;
 use crate::jail::bans::{Bans, Key};
 use crate::jail::by_hand::{ByHand, Refusal};
-use crate::jail::{ADOPTED, Ban, Ending, MANUAL, shown};
+use crate::jail::feed::FeedTally;
+use crate::jail::{ADOPTED, Ban, Ending, FEED, MANUAL, shown};
 use crate::source::SourceStatus;
 
 /// How many rows are looked at for one page, so that a narrow list of many bans delays nobody.
@@ -50,6 +51,10 @@ fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, now: Timestamp) -> Result<Answe
             Kind::Usage,
             format!("the reason is too long: at most {LONGEST_REASON} bytes"),
         ));
+    }
+    if wanted.jail.is_some_and(|jail| jail.starts_with(FEED)) {
+        let message = "whom a feed bans is what its list says: leave --jail out, or name another jail";
+        return Err(Refused::new(Kind::Usage, message));
     }
     let banned = daemon.pipeline.ban_by_hand(wanted, now);
     let ban = banned.map_err(|error| match error {
@@ -157,10 +162,11 @@ fn status(daemon: &mut Daemon) -> Answer {
     let trouble = pipeline.effect.trouble().or_else(|| dropped.as_ref().err().map(ToString::to_string));
     let sources: Vec<SourceRow> =
         daemon.sources.statuses().iter().map(|source| source_row(source, pipeline)).collect();
-    let mut banned: BTreeMap<&str, usize> = BTreeMap::new();
-    for ban in pipeline.engine.bans().iter() {
-        *banned.entry(&ban.jail).or_default() += 1;
-    }
+    let statuses = daemon.feeds.statuses();
+    let feeds: Vec<(&FeedStatus, FeedTally)> = statuses
+        .iter()
+        .map(|feed| (feed, pipeline.engine.feed_tally(&feed.name).unwrap_or_default()))
+        .collect();
     let jails = pipeline.engine.jails().iter().zip(&daemon.plan.jails).map(|(jail, plan)| JailStatus {
         name: jail.name.to_string(),
         filter: plan.filter.name().to_owned(),
@@ -169,7 +175,7 @@ fn status(daemon: &mut Daemon) -> Answer {
         stale: jail.tally.stale,
         already_banned: jail.tally.already_banned,
         banned_total: jail.tally.bans,
-        banned: banned.get(&*jail.name).copied().unwrap_or(0),
+        banned: pipeline.engine.bans().count(&jail.name),
         tracked: jail.tracked(),
     });
     let mut warnings: Vec<String> = trouble.iter().cloned().collect();
@@ -190,6 +196,7 @@ fn status(daemon: &mut Daemon) -> Answer {
             pipeline.unasked()
         ));
     }
+    warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
     if !pipeline.store.is_durable() {
         warnings.push("bans and positions will not survive a restart: the store cannot be written".into());
     }
@@ -211,6 +218,7 @@ fn status(daemon: &mut Daemon) -> Answer {
             error: trouble,
         },
         durable: pipeline.store.is_durable(),
+        feeds: feeds.iter().map(|(feed, tally)| feed_row(feed, tally, pipeline)).collect(),
         sources,
     }))
 }
@@ -228,6 +236,52 @@ fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
     }
 }
 
+fn feed_row(feed: &FeedStatus, tally: &FeedTally, pipeline: &Pipeline) -> FeedRow {
+    let notes = &feed.notes;
+    FeedRow {
+        name: feed.name.to_string(),
+        source: feed.source.clone(),
+        entries: feed.entries,
+        banned: pipeline.engine.bans().count(&format!("{FEED}{}", feed.name)),
+        skipped: tally.spared + tally.no_room + notes.unreadable + notes.no_hosts,
+        spared: tally.spared,
+        no_room: tally.no_room,
+        unreadable: notes.unreadable,
+        no_hosts: notes.no_hosts,
+        rounded: notes.rounded,
+        read: feed.read,
+        next: feed.next,
+        error: feed.error.clone(),
+    }
+}
+
+/// What is wrong with a feed, and whom it does not ban although they are listed.
+fn feed_warnings(feed: &FeedStatus, tally: &FeedTally) -> Vec<String> {
+    let mut told = Vec::new();
+    told.extend(feed.error.clone());
+    told.extend(feed.unkept.clone());
+    if let Some(first) = &tally.first_spared {
+        told.push(format!(
+            "{} entries are not banned ({} first): an allowed address or one of this machine is in them",
+            tally.spared,
+            shown(first)
+        ));
+    }
+    if tally.no_room > 0 {
+        told.push(format!(
+            "{} entries are not banned: raise [firewall] set_size, of which feeds may fill one half",
+            tally.no_room
+        ));
+    }
+    if let Some((line, text)) = &feed.notes.first_unreadable {
+        told.push(format!(
+            "{} lines cannot be read, the first is line {line} (`{text}`)",
+            feed.notes.unreadable
+        ));
+    }
+    told.into_iter().map(|what| format!("{FEED}{}: {what}", feed.name)).collect()
+}
+
 fn warnings(daemon: &Daemon) -> impl Iterator<Item = String> {
     daemon.plan.warnings.iter().map(ToString::to_string)
 }
@@ -239,7 +293,9 @@ fn known_jail(daemon: &Daemon, jail: Option<&str>) -> Result<(), Refused> {
     if engine.knows(jail) {
         return Ok(());
     }
-    let names = engine.jails().iter().map(|jail| &*jail.name).chain([MANUAL, ADOPTED]);
+    let feeds = daemon.plan.feeds.iter().map(|feed| format!("{FEED}{}", feed.name));
+    let names = engine.jails().iter().map(|jail| jail.name.to_string());
+    let names = names.chain([MANUAL, ADOPTED].map(str::to_owned)).chain(feeds);
     let nearest =
         names.max_by(|a, b| strsim::jaro_winkler(a, jail).total_cmp(&strsim::jaro_winkler(b, jail)));
     let hint = nearest.map_or_else(String::new, |nearest| format!(": did you mean {nearest}?"));

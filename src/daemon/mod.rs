@@ -2,11 +2,12 @@
 //!
 //! `start` reads like a recipe; `run` is the loop; `pipeline` is what happens to one block;
 //! `guard` and `drift` see to it that the kernel holds what is intended; `ownership` is whose the table is;
-//! `answer` is what happens to one request of `banctl`.
+//! `answer` is what happens to one request of `banctl`, `feeds` what happens to a list.
 
 mod answer;
 mod drift;
 mod effect;
+mod feeds;
 mod guard;
 mod intent;
 mod log;

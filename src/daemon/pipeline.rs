@@ -18,7 +18,7 @@ use crate::filter::{Clock, Failure, Filter, Named, Scanner};
 use crate::firewall::{FirewallError, Target};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::{Engine, JailId, Judgement};
-use crate::jail::{Ban, Ending, Verdict, shown};
+use crate::jail::{ADOPTED, Ban, Ending, FEED, Verdict, shown};
 use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus};
 use crate::store::Store;
 
@@ -210,10 +210,19 @@ impl Pipeline {
         self.tell(verdicts);
     }
 
+    /// Keeps what was found in the kernel: whoever takes the table away, or a reboot, must not free them.
+    pub(super) fn keep_adopted(&mut self) {
+        let adopted = self.engine.bans().iter().filter(|ban| &*ban.jail == ADOPTED);
+        let adopted: Vec<Verdict> = adopted.cloned().map(Verdict::Ban).collect();
+        self.store.note_verdicts(&adopted);
+        self.store.commit();
+    }
+
     fn tell(&mut self, verdicts: &[Verdict]) {
         self.store.note_verdicts(verdicts);
         self.store.commit();
-        verdicts.iter().for_each(log);
+        // A list has one line for all.
+        verdicts.iter().filter(|verdict| !verdict.ban().jail.starts_with(FEED)).for_each(log);
     }
 
     /// Bans by hand: in the kernel when this returns, or everything is as it was.

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::intent;
 use crate::firewall::{Element, Target};
+use crate::jail::allow::Allow;
 use crate::jail::engine::Engine;
 use crate::jail::{ADOPTED, Ban, Ending, Verdict};
 
@@ -19,10 +21,19 @@ pub(super) struct Found {
     pub(super) adopted: usize,
     /// Bans of the store that do not go on: they are over, their jail is gone, or they are allowed now.
     pub(super) ended: Vec<Verdict>,
+    /// Elements of the kernel that a feed left there and that no list has any more.
+    pub(super) unlisted: Vec<Target>,
 }
 
-/// Takes in the bans that `memory` remembers and that go on, and adopts what else the kernel holds.
-pub(super) fn restore(engine: &mut Engine, memory: Vec<Ban>, kernel: &[Element], now: Timestamp) -> Found {
+/// Takes in the bans that `memory` remembers and that go on, and adopts what else the kernel holds, unless it was
+/// `listed` by a feed. The lists that go on are in the engine already.
+pub(super) fn restore(
+    engine: &mut Engine,
+    memory: Vec<Ban>,
+    listed: &[IpNet],
+    kernel: &[Element],
+    now: Timestamp,
+) -> Found {
     let mut found = Found::default();
     for ban in memory {
         if ban.until.is_some_and(|until| until <= now) {
@@ -36,15 +47,24 @@ pub(super) fn restore(engine: &mut Engine, memory: Vec<Ban>, kernel: &[Element],
             found.remembered += 1;
         }
     }
+    // The kernel cuts ranges that overlap and joins those that touch: what counts is that all of it is known.
+    let ranges: Vec<IpNet> =
+        engine.bans().prefixes().copied().filter(|prefix| intent::is_range(&Target::from(*prefix))).collect();
+    let known = Allow::new(ranges.iter().copied());
+    let left_over = Allow::new(ranges.into_iter().chain(listed.iter().copied()));
+    let listed: BTreeSet<&IpNet> = listed.iter().collect();
     let ended: BTreeSet<_> = found.ended.iter().map(|verdict| verdict.ban().prefix).collect();
     let (jail, source): (Arc<str>, Arc<str>) = (ADOPTED.into(), "kernel".into());
     let reason: Arc<str> = "found in the kernel at start".into();
     for element in kernel {
         let Target { prefix, service } = element.target;
-        let known = |ban: &Ban| ban.prefix.contains(&prefix) && ban.closes().any(|closed| closed == service);
-        let covered = engine.bans().end(&prefix, service).is_some()
-            || (intent::is_range(&element.target) && engine.bans().iter().any(known));
+        let is_range = intent::is_range(&element.target);
+        let covered = engine.bans().end(&prefix, service).is_some() || (is_range && known.covers(&prefix));
         if covered || ended.contains(&prefix) {
+            continue;
+        }
+        if service.is_none() && (listed.contains(&prefix) || (is_range && left_over.covers(&prefix))) {
+            found.unlisted.push(element.target);
             continue;
         }
         engine.restore(Ban {
@@ -96,11 +116,13 @@ mod tests {
             remembered("192.0.2.5/32", MANUAL, 60),
         ];
         engine.configure(&Plan::of(Vec::new(), &["192.0.2.5/32"]));
-        let kernel = ["192.0.2.1/32", "192.0.2.3/32", "192.0.2.4/32"].map(|prefix| Element {
-            target: Target::from(prefix.parse::<ipnet::IpNet>().unwrap()),
+        let kernel = ["192.0.2.1/32", "192.0.2.3/32", "192.0.2.4/32", "192.0.2.6/32"].map(|prefix| Element {
+            target: Target::from(prefix.parse::<IpNet>().unwrap()),
             left: Some(Duration::from_secs(30)),
         });
-        let found = restore(&mut engine, memory, &kernel, at(10));
+        let listed = ["192.0.2.1/32", "192.0.2.6/32"].map(|prefix| prefix.parse().unwrap());
+        let found = restore(&mut engine, memory, &listed, &kernel, at(10));
+        assert_eq!(found.unlisted, [Target::from(listed[1])]);
         assert_eq!((found.remembered, found.adopted), (1, 1));
         let ended: Vec<_> = found.ended.iter().map(|verdict| verdict.ban().prefix.to_string()).collect();
         assert_eq!(ended, ["192.0.2.2/32", "192.0.2.4/32", "192.0.2.5/32"]);

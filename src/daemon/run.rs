@@ -1,5 +1,6 @@
 //! The loop: blocks, requests, deadlines and signals, one at a time.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -7,20 +8,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::answer;
+use super::feeds::Swaps;
 use super::guard::Guard;
 use super::own;
 use super::ownership;
 use super::pipeline::Pipeline;
 use super::start::WIDTH;
-use crate::config::plan::{FirewallPlan, LogPlan, Plan};
+use crate::config::plan::{FeedPlan, FirewallPlan, LogPlan, Plan};
 use crate::config::{self, Layout, Problem, Report};
 use crate::control::server::Call;
+use crate::feed::{Feeds, News};
 use crate::firewall::{FirewallError, Log, Options, Reply};
 use crate::jail::engine::Engine;
 use crate::source::{self, Block, Sources};
 
 /// How many blocks may wait between the sources and the pipeline.
 const BLOCKS: usize = 4;
+/// How many lists may wait to be put in place.
+const LISTS: usize = 1;
 /// When the sources have found their files, after a start.
 const SETTLED: Duration = Duration::from_secs(1);
 /// How often the daemon tidies up even if nothing happens.
@@ -37,13 +42,26 @@ pub(super) struct Daemon {
     pub(super) sources: Sources,
     pub(super) blocks: mpsc::Receiver<Block>,
     pub(super) guard: Guard,
+    pub(super) feeds: Feeds,
+    pub(super) swaps: Swaps,
+    lists: mpsc::Receiver<News>,
 }
 
 impl Daemon {
-    /// Starts following the plan's sources.
-    pub(super) fn new(layout: Layout, plan: Plan, mut pipeline: Pipeline, guard: Guard) -> Self {
+    /// Starts following the plan's sources and reading its lists, whose copies are in the directory `state`.
+    pub(super) fn new(
+        layout: Layout,
+        state: &Path,
+        plan: Plan,
+        mut pipeline: Pipeline,
+        guard: Guard,
+    ) -> Self {
         let (sources, blocks) = follow(&plan, &mut pipeline);
-        Self { layout, plan, started: Timestamp::now(), pipeline, sources, blocks, guard }
+        let (news, lists) = mpsc::channel(LISTS);
+        let mut feeds = Feeds::new(state.to_owned(), news);
+        feeds.configure(&plan.feeds, false);
+        let (started, swaps) = (Timestamp::now(), Swaps::default());
+        Self { layout, plan, started, pipeline, sources, blocks, guard, feeds, swaps, lists }
     }
 
     /// Works until SIGTERM or SIGINT.
@@ -73,6 +91,11 @@ impl Daemon {
                     Some(block) => self.pipeline.block(&block, Timestamp::now()),
                     None => return Err(std::io::Error::other("reading the logs has ended unexpectedly")),
                 },
+                Some(news) = self.lists.recv(), if self.swaps.is_idle() => self.swaps.begin(news, &self.feeds),
+                // Whoever else has something to say gets a turn between two slices.
+                () = tokio::task::yield_now(), if !self.swaps.is_idle() => {
+                    self.swaps.slice(&mut self.pipeline, Timestamp::now());
+                }
                 () = tokio::time::sleep(deadline.unwrap_or(TIDY)), if deadline.is_some() => {
                     let now = Timestamp::now();
                     self.pipeline.expire(now);
@@ -118,6 +141,9 @@ impl Daemon {
             tracing::warn!("{warning}");
         }
         (self.sources, self.blocks) = follow(&plan, &mut self.pipeline);
+        self.feeds.configure(&plan.feeds, true);
+        let gone = |feed: &&FeedPlan| plan.feeds.iter().all(|other| other.name != feed.name);
+        self.swaps.reload(&self.feeds, self.plan.feeds.iter().filter(gone).map(|feed| &*feed.name));
         self.plan = plan;
         self.tidy();
         Ok(())

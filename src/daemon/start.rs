@@ -17,6 +17,7 @@ use super::restore::restore;
 use super::run::{Daemon, Signals, engine, options};
 use crate::config::{self, plan::Plan};
 use crate::control::server::{Server, ServerError};
+use crate::feed::Kept;
 use crate::firewall::FirewallError;
 use crate::store::{Memory, Store};
 
@@ -86,14 +87,18 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
 
     let (store, memory) = open_store(typed);
     let mut engine = engine(&plan);
+    let now = Timestamp::now();
+    let kept = Kept::load(&typed.state_dir, &plan.feeds, now);
+    for (feed, entries, until) in &kept.lists {
+        engine.take_feed(feed, entries.clone(), *until, now);
+    }
     let mut firewall = ownership::open(options(&plan.firewall))?;
     ownership::decide(&mut firewall, plan.firewall.ownership)?;
     let kernel = firewall.set_up(&engine.allowed())?;
 
     ownership::hand_over(&firewall);
 
-    let now = Timestamp::now();
-    let found = restore(&mut engine, memory.bans, &kernel, now);
+    let found = restore(&mut engine, memory.bans, &kept.gone, &kernel, now);
     tracing::info!(
         "kband {} protects {} jails; {} bans remembered, {} adopted from the kernel",
         env!("CARGO_PKG_VERSION"),
@@ -103,12 +108,15 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     );
     let mut effect = Effect::new(firewall);
     effect.compare(&engine, &kernel, now);
+    effect.doubt(found.unlisted);
     let mut pipeline = Pipeline::new(engine, effect, store, memory.readings);
     pipeline.take(&found.ended, now);
+    pipeline.keep_adopted();
+    kept.settled();
     // Not before: a listener doubles what it costs to restore many bans. What it has missed is looked for soon.
     let guard = Guard::new(pipeline.effect.firewall.port())?;
 
-    let mut daemon = Daemon::new(typed.layout(), plan, pipeline, guard);
+    let mut daemon = Daemon::new(typed.layout(), &typed.state_dir, plan, pipeline, guard);
     let ended = daemon.run(&mut signals, requests).await;
 
     tracing::info!("stopping");

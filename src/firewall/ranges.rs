@@ -4,7 +4,6 @@
 //! overlapping bans are cut here into pieces that do not overlap, each with the time of the longest ban on it, and the
 //! sets, which are small, are written anew in one transaction.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -130,26 +129,50 @@ fn write_pieces(batch: &mut Batch, set: Set, pieces: &[Piece]) -> Result<(), Net
     Ok(())
 }
 
-/// Cuts nested prefixes into pieces that do not overlap; neighbours with the same time are one.
+/// Cuts nested prefixes into pieces that do not overlap; neighbours with the same time are one. Two prefixes are nested or
+/// have nothing in common, so one walk over them in order does it.
 fn pieces<'b>(bans: impl Iterator<Item = &'b (IpNet, Option<Duration>)>) -> Vec<Piece> {
-    let bans: Vec<(u128, Place, Option<Duration>)> =
+    let mut bans: Vec<(u128, Place, Option<Duration>)> =
         bans.map(|(prefix, left)| (number(prefix.network()), after(prefix), *left)).collect();
-    let places: BTreeSet<Place> = bans.iter().flat_map(|(first, after, _)| [Ok(*first), *after]).collect();
-    let places: Vec<Place> = places.into_iter().collect();
+    bans.sort_unstable_by_key(|(first, after, _)| (*first, std::cmp::Reverse(*after)));
     let mut pieces: Vec<Piece> = Vec::new();
-    for pair in places.windows(2) {
-        let [Ok(from), to] = *pair else { continue };
-        let covering = bans.iter().filter(|(first, after, _)| *first <= from && *after >= to);
-        let Some(left) = covering.map(|(_, _, left)| *left).max_by_key(|left| left.unwrap_or(Duration::MAX))
-        else {
-            continue;
-        };
-        match pieces.last_mut() {
-            Some(before) if before.after == Ok(from) && before.left == left => before.after = to,
-            _ => pieces.push(Piece { first: from, after: to, left }),
+    let mut add = |from: Place, to: Place, left: Option<Duration>| match (from, pieces.last_mut()) {
+        (Ok(from), Some(before)) if from_to(from, to) && before.after == Ok(from) && before.left == left => {
+            before.after = to;
         }
+        (Ok(from), _) if from_to(from, to) => pieces.push(Piece { first: from, after: to, left }),
+        _ => {}
+    };
+    // The bans around where the walk is, the innermost last: where each ends, and the longest time up to it.
+    let mut around: Vec<(Place, Option<Duration>)> = Vec::new();
+    let mut at: Place = Ok(0);
+    for (first, after, left) in bans {
+        while let Some((end, left)) = around.pop_if(|(end, _)| *end <= Ok(first)) {
+            add(at, end, left);
+            at = end;
+        }
+        let outer = around.last().map(|(_, left)| *left);
+        if let Some(left) = outer {
+            add(at, Ok(first), left);
+        }
+        at = Ok(first);
+        let longest = outer.map_or(left, |outer| longer(outer, left));
+        around.push((after, longest));
+    }
+    while let Some((end, left)) = around.pop() {
+        add(at, end, left);
+        at = end;
     }
     pieces
+}
+
+fn from_to(from: u128, to: Place) -> bool {
+    Ok(from) < to
+}
+
+/// `None` is for ever.
+fn longer(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    a.zip(b).map(|(a, b)| a.max(b))
 }
 
 fn is_of(prefix: &IpNet, family: Family) -> bool {
@@ -188,6 +211,8 @@ fn prefixes(family: Family, first: u128, last: u128) -> Box<dyn Iterator<Item = 
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn cut(bans: &[(&str, Option<u64>)]) -> Vec<(String, String, Option<u64>)> {
@@ -221,6 +246,35 @@ mod tests {
             cut(&[("10.0.0.0/22", None), ("10.0.4.0/22", None), ("10.0.0.0/23", Some(5))]),
             [piece("10.0.0.0", "10.0.8.0", None)]
         );
+    }
+
+    proptest! {
+        /// As if for each address every ban were asked.
+        #[test]
+        fn each_address_has_the_longest_time_of_its_bans(
+            bans in proptest::collection::vec((0_u32..64, 26_u8..=32, proptest::option::of(1_u64..5)), 1..12),
+        ) {
+            let bans: Vec<(IpNet, Option<Duration>)> = bans
+                .into_iter()
+                .map(|(host, length, left)| {
+                    let net = IpNet::new(Ipv4Addr::from(0x0a00_0000 + host).into(), length).unwrap().trunc();
+                    (net, left.map(Duration::from_secs))
+                })
+                .collect();
+            let pieces = pieces(bans.iter());
+            for pair in pieces.windows(2) {
+                prop_assert!(pair[0].after <= Ok(pair[1].first), "{pieces:?}");
+            }
+            for host in 0x09ff_fff0_u32..0x0a00_0060 {
+                let address = IpAddr::from(Ipv4Addr::from(host));
+                let times = bans.iter().filter(|(net, _)| net.contains(&address)).map(|(_, left)| *left);
+                let held = pieces.iter().filter(|piece| {
+                    piece.first <= number(address) && Ok(number(address)) < piece.after
+                });
+                let held: Vec<Option<Duration>> = held.map(|piece| piece.left).collect();
+                prop_assert_eq!(held, times.reduce(longer).into_iter().collect::<Vec<_>>());
+            }
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use smallvec::SmallVec;
 
-use super::Ban;
+use super::{Ban, FEED};
 use crate::service::Service;
 
 /// How many past offenders are remembered for [`Ban::count`].
@@ -28,6 +28,8 @@ pub struct Bans {
     ends: BTreeSet<(Timestamp, IpNet, Arc<str>)>,
     past: IndexMap<Key, u32>,
     forgotten: usize,
+    /// How many rows each jail has; none of them 0.
+    counts: BTreeMap<Arc<str>, usize>,
     len: usize,
 }
 
@@ -51,6 +53,17 @@ impl Bans {
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// How many rows `jail` has.
+    #[must_use]
+    pub fn count(&self, jail: &str) -> usize {
+        self.counts.get(jail).copied().unwrap_or(0)
+    }
+
+    /// How many rows the jails have that are `wanted`.
+    pub fn count_of(&self, wanted: impl Fn(&str) -> bool) -> usize {
+        self.counts.iter().filter(|(jail, _)| wanted(jail)).map(|(_, count)| count).sum()
     }
 
     /// Whether nobody is banned.
@@ -114,6 +127,7 @@ impl Bans {
         }
         let rows = self.rows.entry(ban.prefix).or_default();
         let place = rows.partition_point(|other| other.jail < ban.jail);
+        *self.counts.entry(Arc::clone(&ban.jail)).or_default() += 1;
         rows.insert(place, ban);
         self.len += 1;
     }
@@ -127,9 +141,13 @@ impl Bans {
         rows.into_iter().for_each(|ban| self.insert(ban));
     }
 
-    /// Removes the ban of `prefix` by `jail`; how often it was banned is remembered.
+    /// Removes the ban of `prefix` by `jail`. How often it was banned is remembered, unless a list named it: lists are long,
+    /// and come back as they are.
     pub fn remove(&mut self, prefix: &IpNet, jail: &str) -> Option<Ban> {
         let ban = self.take(prefix, jail)?;
+        if jail.starts_with(FEED) {
+            return Some(ban);
+        }
         if self.past.len() >= REMEMBERED {
             // Anybody but the newest: a golden-ratio step visits all places evenly (Knuth, TAOCP 6.4).
             self.forgotten = self.forgotten.wrapping_add(0x9E37_79B9);
@@ -165,6 +183,12 @@ impl Bans {
             self.ends.remove(&(until, ban.prefix, Arc::clone(&ban.jail)));
         }
         self.len -= 1;
+        if let Some(count) = self.counts.get_mut(jail) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(jail);
+            }
+        }
         Some(ban)
     }
 }

@@ -11,9 +11,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::allow::Allow;
 use super::bans::{Bans, End};
 use super::by_hand::Refusal;
+use super::feed::Feed;
 use super::target::{banned_as, folded, unbannable};
 use super::window::{Counted, Window};
-use super::{ADOPTED, Ban, Ending, FEED, MANUAL, Verdict};
+use super::{ADOPTED, Ban, Ending, MANUAL, Verdict};
 use crate::config::duration::BanTime;
 use crate::config::plan::{JailPlan, Plan};
 use crate::filter::Failure;
@@ -85,6 +86,7 @@ pub(super) struct New {
 #[derive(Debug, Default)]
 pub struct Engine {
     pub(super) jails: Vec<Jail>,
+    pub(super) feeds: Vec<Feed>,
     pub(super) bans: Bans,
     /// `[defaults] ignoreip`.
     pub(super) allow: Allow,
@@ -96,6 +98,8 @@ pub struct Engine {
     pub(super) bantime: Option<BanTime>,
     /// How many bans may be in force.
     pub(super) capacity: usize,
+    /// How many of these feeds may make.
+    pub(super) feed_capacity: usize,
 }
 
 impl Engine {
@@ -106,13 +110,22 @@ impl Engine {
     }
 
     /// Takes over a plan. Jails that stay keep what they have counted; the bans of jails that are gone end, and those
-    /// of addresses that are allowed now.
+    /// of addresses that are allowed now. Those of feeds that are gone end with [`super::feed::Swap::end`].
     pub fn configure(&mut self, plan: &Plan) -> Vec<Verdict> {
         self.allow = Allow::new(plan.ignoreip.iter().copied());
         self.bantime = Some(plan.bantime);
         // IPv4 and IPv6 may both fill their sets, and some may wait for room.
         let set_size = usize::try_from(plan.firewall.set_size).unwrap_or(usize::MAX);
         self.capacity = set_size.saturating_mul(2).max(LEAST_CAPACITY);
+        // However long the lists are, there is room for those who attack.
+        self.feed_capacity = set_size / 2;
+        let mut feeds = std::mem::take(&mut self.feeds);
+        for plan in &plan.feeds {
+            let configured = Feed::configured(plan, None);
+            let known = feeds.iter().position(|feed| feed.jail() == configured.jail());
+            let known = known.map(|place| feeds.swap_remove(place));
+            self.feeds.push(Feed::configured(plan, known));
+        }
         let mut before = std::mem::take(&mut self.jails);
         for plan in &plan.jails {
             let known =
@@ -173,11 +186,11 @@ impl Engine {
         &self.bans
     }
 
-    /// Whether bans can belong to a jail of this name: it is configured or reserved.
+    /// Whether bans can belong to a jail of this name: it is configured (a feed's, too) or reserved.
     #[must_use]
     pub fn knows(&self, jail: &str) -> bool {
         [MANUAL, ADOPTED].contains(&jail)
-            || jail.starts_with(FEED)
+            || self.feeds.iter().any(|feed| feed.jail() == jail)
             || self.jails.iter().any(|known| &*known.name == jail)
     }
 
@@ -321,12 +334,7 @@ impl Engine {
             BanTime::For(length) => Some(now.saturating_add(length).unwrap_or(Timestamp::MAX)),
             BanTime::Permanent => None,
         };
-        // What was only found in the kernel has a reason now.
-        let known_better =
-            |adopted: &Ban| until.is_none_or(|until| adopted.until.is_some_and(|end| end <= until));
-        if self.bans.get(&prefix, ADOPTED).is_some_and(known_better) {
-            self.bans.remove(&prefix, ADOPTED);
-        }
+        self.supersede(&prefix, until);
         let count = self.bans.times_banned(&prefix, &jail).saturating_add(1);
         let ban = Ban { prefix, jail, since: now, until, count, source, reason, services };
         self.bans.insert(ban.clone());

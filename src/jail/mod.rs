@@ -1,13 +1,15 @@
 //! From failures to verdicts: counting, exceptions, and the bans that are in force.
 //!
 //! Nothing here does I/O or asks for the time: every function that needs `now` takes it, so that the
-//! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door, [`by_hand`] the one for administrators; [`window`] counts,
-//! [`allow`] knows who is never banned, [`target`] what is banned for an address, [`bans`] holds the intent that the firewall makes true.
+//! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door, [`by_hand`] the one for administrators,
+//! [`feed`] the one for lists; [`window`] counts, [`allow`] knows who is never banned, [`target`] what is banned for an
+//! address, [`bans`] holds the intent that the firewall makes true.
 
 pub mod allow;
 pub mod bans;
 pub mod by_hand;
 pub mod engine;
+pub mod feed;
 pub mod target;
 pub mod window;
 
@@ -83,6 +85,8 @@ pub enum Ending {
     ByHand,
     /// Its jail is no longer configured.
     JailGone,
+    /// The list that it was on has it no more.
+    Unlisted,
     /// It is allowed now, or has an address of this machine in it.
     Allowed,
 }
@@ -93,6 +97,7 @@ impl fmt::Display for Ending {
             Self::Expired => "expired",
             Self::ByHand => "lifted by hand",
             Self::JailGone => "its jail is gone",
+            Self::Unlisted => "not listed any more",
             Self::Allowed => "it is allowed now",
         })
     }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::jail::{Ban, Verdict};
+use crate::jail::{Ban, FEED, Verdict};
 use crate::source::Reading;
 use writer::Writer;
 
@@ -150,10 +150,12 @@ impl Store {
         self.queue.is_some() && !self.failing.load(Ordering::Relaxed)
     }
 
-    /// Notes verdicts; they reach the disk with the next [`Store::commit`].
+    /// Notes verdicts; they reach the disk with the next [`Store::commit`]. Those of feeds are left out: a feed keeps its
+    /// whole list.
     pub fn note_verdicts<'a>(&mut self, verdicts: impl IntoIterator<Item = &'a Verdict>) {
         if self.queue.is_some() {
-            self.waiting.bans.extend(verdicts.into_iter().map(|verdict| {
+            let of_jails = verdicts.into_iter().filter(|verdict| !verdict.ban().jail.starts_with(FEED));
+            self.waiting.bans.extend(of_jails.map(|verdict| {
                 let ban = verdict.ban();
                 let row = matches!(verdict, Verdict::Ban(_)).then(|| ban.clone());
                 ((ban.prefix, Arc::clone(&ban.jail)), row)

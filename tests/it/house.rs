@@ -8,11 +8,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("source", &[]),
     ("filter", &[]),
     ("config", &["filter"]),
+    ("feed", &["config"]),
     ("jail", &["config", "filter"]),
     ("firewall", &[]),
     ("store", &["jail", "source"]),
     ("control", &["config", "jail"]),
-    ("daemon", &["config", "control", "filter", "firewall", "jail", "source", "store"]),
+    ("daemon", &["config", "control", "feed", "filter", "firewall", "jail", "source", "store"]),
     ("cli", &["config", "control", "filter", "firewall", "jail", "source"]),
 ];
 

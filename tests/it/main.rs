@@ -24,6 +24,8 @@ mod differential;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod feeds;
+#[cfg(test)]
 mod firewall;
 #[cfg(test)]
 mod hostile;

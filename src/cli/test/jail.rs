@@ -98,6 +98,7 @@ impl Settings {
             max_tracked: self.max_tracked,
         };
         Plan {
+            feeds: Vec::new(),
             bantime: jail.bantime,
             jails: vec![jail],
             firewall: FirewallPlan::sized(u32::MAX),

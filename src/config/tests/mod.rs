@@ -1,5 +1,6 @@
 //! What an administrator sees: real files in, the plan or the rendered report out.
 
+mod feeds;
 mod mistakes;
 
 use std::fs;
@@ -286,6 +287,7 @@ fn the_documented_example_is_right_and_complete() {
     for (table, documented) in [
         ("defaults", "defaults"),
         ("jail.any", "jail.sshd"),
+        ("feed.any", "feed.example"),
         ("firewall", "firewall"),
         ("control", "control"),
     ] {
