@@ -21,6 +21,7 @@ mod fail2ban;
 mod fields;
 mod host;
 mod matcher;
+mod opening;
 mod own;
 mod pattern;
 mod prefilter;

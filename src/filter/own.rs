@@ -33,6 +33,7 @@ use super::definition::Definition;
 use super::error::{Fault, FilterError};
 use super::host::Host;
 use super::matcher::{Field, LineMatch, LineVerdict};
+use super::opening::Opening;
 use super::pattern::{Exception, Matched, Pattern, compile_ignore};
 use super::prefix::{self, DateText, Head};
 use super::record::{Record, Rule};
@@ -52,7 +53,9 @@ pub(super) struct Own {
     ignore: Vec<Exception>,
     /// All patterns in one automaton: it says which of them is the first to match.
     union: NFA,
-    /// The same of the patterns with `<DATE>`, and their indices; none if there are none.
+    /// That of the first pattern, which most failures match.
+    opening: Option<Opening>,
+    /// The same as `union` of the patterns with `<DATE>`, and their indices; none if there are none.
     dated: Option<(NFA, Vec<usize>)>,
     /// Something is to be tried on whole lines.
     whole_lines: bool,
@@ -84,6 +87,11 @@ pub(super) struct Found<'l> {
 }
 
 impl Found<'_> {
+    /// A match in a message of a pattern that catches nothing but a host that matters.
+    pub(super) fn of_address(pattern: usize, address: IpAddr) -> Self {
+        Self { pattern, host: Host::Address(address), connection: None, date: None, in_message: true }
+    }
+
     /// The date that counts: the syslog daemon's before the service's own, which may lack the zone of its container.
     pub(super) fn date<'a>(&'a self, head: &Head<'a>) -> Option<DateText<'a>> {
         let own = self.date.as_deref().map(DateText::Stamp);
@@ -170,6 +178,7 @@ impl Own {
             true => None,
             false => Some((compiler().build_many_from_hir(&dated_trees).map_err(|_| empty())?, indices)),
         };
+        let opening = trees.first().and_then(Opening::of);
         let whole_lines = dated.is_some() || ignore.iter().any(|exception| exception.dated);
         let joined = |late: bool, rules: &[Rule]| {
             let trees = trees.iter().zip(&roles).filter(|(_, role)| role.is_late() == late);
@@ -182,7 +191,19 @@ impl Own {
             // Every line is looked at.
             _ => (None, Vec::new()),
         };
-        Ok(Self { definition, patterns, roles, rules, ignore, union, dated, whole_lines, literals, later })
+        Ok(Self {
+            definition,
+            patterns,
+            roles,
+            rules,
+            ignore,
+            union,
+            opening,
+            dated,
+            whole_lines,
+            literals,
+            later,
+        })
     }
 
     pub(super) fn definition(&self) -> &Definition {
@@ -359,6 +380,11 @@ impl Own {
     /// All patterns in one automaton.
     pub(super) fn union(&self) -> &NFA {
         &self.union
+    }
+
+    /// What the first pattern begins with.
+    pub(super) fn opening(&self) -> Option<&Opening> {
+        self.opening.as_ref()
     }
 
     /// The patterns with `<DATE>` in one automaton, and their indices.

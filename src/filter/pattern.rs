@@ -77,6 +77,12 @@ impl Pattern {
         }
     }
 
+    /// The address of a message that ends as this pattern does, and all that is before it; none if only captures can tell.
+    pub(super) fn end<'m>(&self, message: &'m [u8]) -> Option<(&'m [u8], IpAddr)> {
+        let (before, host) = self.tail.as_ref()?.split(message)?;
+        Some((before, self.host?.address(host)?))
+    }
+
     /// Whether the pattern matches, whatever stands in the host's place.
     #[cfg(test)]
     pub(super) fn is_match(&self, message: &[u8]) -> bool {

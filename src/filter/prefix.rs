@@ -39,13 +39,23 @@ pub(super) struct Head<'a> {
     pub(super) attempts: u32,
 }
 
-const MONTHS: [&[u8; 3]; 12] =
-    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
-
 /// The month, 1 to 12, whose English abbreviation stands first.
 pub(super) fn month(text: &[u8]) -> Option<i8> {
-    let name = text.first_chunk::<3>()?;
-    (1..).zip(MONTHS).find(|(_, month)| *month == name).map(|(number, _)| number)
+    Some(match text.first_chunk::<3>()? {
+        b"Jan" => 1,
+        b"Feb" => 2,
+        b"Mar" => 3,
+        b"Apr" => 4,
+        b"May" => 5,
+        b"Jun" => 6,
+        b"Jul" => 7,
+        b"Aug" => 8,
+        b"Sep" => 9,
+        b"Oct" => 10,
+        b"Nov" => 11,
+        b"Dec" => 12,
+        _ => return None,
+    })
 }
 
 /// Takes a line apart. The line has no `\n`.

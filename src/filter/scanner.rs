@@ -1,12 +1,13 @@
 //! One pass over a block for all filters of a source.
 //!
-//! For each candidate line: its head by hand, which pattern is the first to match by one lazy DFA of
-//! all patterns of the filter, the host from the line's end, and the date last, because most lines share
+//! For each candidate line: its head by hand, whether the filter's first pattern matches by its two ends, else which is the first
+//! to match by one lazy DFA of all patterns of the filter, the host from the line's end, and the date last, because most lines share
 //! it with the line before. Each shortcut gives exactly what [`Scanner::line`] gives; property tests hold them to it.
 //!
 //! Lines that only say whose a connection is, or that it succeeded, are many, and hardly ever asked for: they are kept as they
 //! stand, and read when a line comes that asks (see [`Backlog`]).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -82,6 +83,8 @@ struct Automata {
     own: Arc<Own>,
     /// None where it cannot be built: each pattern is then tried by itself.
     automaton: Option<(DFA, Cache)>,
+    /// That of what the first pattern begins with.
+    opening: Option<(DFA, Cache)>,
     /// That of the patterns with `<DATE>`, for whole lines.
     dated: Option<(DFA, Cache)>,
     /// What is known of connections, and lines that may tell more; none where lines stand alone.
@@ -124,8 +127,8 @@ impl Scanner {
             for &index in concerned {
                 match self.filters.get_mut(index) {
                     Some(Armed::Own(automata)) => {
-                        let head = *parsed.get_or_insert_with(|| prefix::parse(line));
-                        match automata.hear(line, &head, clock, &mut self.dates, &mut self.counters) {
+                        let head = parsed.get_or_insert_with(|| prefix::parse(line));
+                        match automata.hear(line, head, clock, &mut self.dates, &mut self.counters) {
                             Some(Ok(failure)) => on_failure(index, failure, line),
                             Some(Err(named)) => self.names.note(index, named, &mut self.counters),
                             None => {}
@@ -198,8 +201,8 @@ impl Scanner {
         self.filters
             .iter()
             .flat_map(|armed| match armed {
-                Armed::Own(automata) => [automata.automaton.as_ref(), automata.dated.as_ref()],
-                Armed::Dialect(..) => [None, None],
+                Armed::Own(automata) => [&automata.automaton, &automata.opening, &automata.dated],
+                Armed::Dialect(..) => [&None; 3],
             })
             .flatten()
             .map(|(_, cache)| cache.memory_usage())
@@ -233,9 +236,10 @@ impl Armed {
 
 impl Automata {
     fn new(own: &Arc<Own>, cache_capacity: usize) -> Self {
+        let automata = 1 + usize::from(own.dated().is_some()) + usize::from(own.opening().is_some());
         let config = DFA::config()
             .match_kind(MatchKind::LeftmostFirst)
-            .cache_capacity(if own.dated().is_some() { cache_capacity / 2 } else { cache_capacity })
+            .cache_capacity(cache_capacity / automata)
             .skip_cache_capacity_check(true);
         let build = |nfa: &NFA| {
             let dfa = DFA::builder().configure(config.clone()).build_from_nfa(nfa.clone()).ok()?;
@@ -245,6 +249,7 @@ impl Automata {
         Self {
             own: Arc::clone(own),
             automaton: build(own.union()),
+            opening: own.opening().and_then(|opening| build(opening.nfa())),
             dated: own.dated().and_then(|(nfa, _)| build(nfa)),
             connections: own.connections().map(|connections| (connections, Backlog::default())),
         }
@@ -322,6 +327,9 @@ impl Automata {
     }
 
     fn first_match<'l>(&mut self, texts: Texts<'l>) -> Option<Found<'l>> {
+        if let Some(address) = texts.message.and_then(|message| self.matches_first(message)) {
+            return Some(Found::of_address(0, address));
+        }
         let Some(first) = self.first_index(texts) else { return self.own.first_from(0, texts) };
         let first = first?;
         let pattern = self.own.pattern(first)?;
@@ -330,12 +338,18 @@ impl Automata {
             _ => Quick::Unknown,
         };
         match quick {
-            Quick::Decided(Some(address)) => {
-                let host = Host::Address(address);
-                Some(Found { pattern: first, host, connection: None, date: None, in_message: true })
-            }
+            Quick::Decided(Some(address)) => Some(Found::of_address(first, address)),
             Quick::Decided(None) | Quick::Unknown => self.own.first_from(first, texts),
         }
+    }
+
+    /// The address, if the first pattern is known to match the message.
+    fn matches_first(&mut self, message: &[u8]) -> Option<IpAddr> {
+        let (dfa, cache) = self.opening.as_mut()?;
+        let (before, address) = self.own.pattern(0)?.end(message)?;
+        let before = self.own.opening()?.before_link(before)?;
+        let input = Input::new(before).anchored(Anchored::Yes).earliest(true);
+        dfa.try_search_fwd(cache, &input).ok()?.map(|_| address)
     }
 
     /// The first pattern whose expression matches; none at all if the automata cannot tell.

@@ -7,7 +7,7 @@
 //! and dropped by [`HostTag::address`]: sshd logs a link-local peer as `fe80::1%eth0`, the kernel
 //! sees `fe80::1`, and refusing such a peer would leave it unbannable.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::date;
 use super::error::{Fault, FaultKind, closest};
@@ -45,6 +45,10 @@ pub(super) enum HostTag {
 impl HostTag {
     /// The address that `text` is, IPv4-mapped folded to IPv4 and the zone dropped.
     pub(super) fn address(self, text: &[u8]) -> Option<IpAddr> {
+        // By far the most are written so, and need nothing of what follows.
+        if let Some(address) = dotted(text) {
+            return if let Self::V6 = self { None } else { Some(IpAddr::V4(address)) };
+        }
         let written: IpAddr = match memchr::memchr(b'%', text) {
             None => std::str::from_utf8(bare(text)).ok()?.parse().ok()?,
             Some(percent) => {
@@ -60,6 +64,26 @@ impl HostTag {
             _ => Some(written.to_canonical()),
         }
     }
+}
+
+/// Four numbers and three dots, as the standard library reads them, for a tenth of the cost.
+fn dotted(text: &[u8]) -> Option<Ipv4Addr> {
+    let (mut address, mut dots) = (0_u32, 0);
+    let mut number: Option<u32> = None;
+    for byte in text {
+        number = match (byte, number) {
+            (b'0'..=b'9', None) => Some(u32::from(byte - b'0')),
+            (b'0'..=b'9', Some(number @ 1..=25)) => Some(number * 10 + u32::from(byte - b'0')),
+            (b'.', Some(number @ 0..=255)) if dots < 3 => {
+                address = address << 8 | number;
+                dots += 1;
+                None
+            }
+            _ => return None,
+        };
+    }
+    let last = number.filter(|number| *number <= 255 && dots == 3)?;
+    Some(Ipv4Addr::from_bits(address << 8 | last))
 }
 
 /// `192.0.2.1:4711` without its port, and `192.0.2.1.` without its full stop: many services write one there, and the run
@@ -238,6 +262,30 @@ mod tests {
             Fault { offset: 8, kind: FaultKind::Twice { .. } }
         ));
         assert!(matches!(expand("^<F-NOFAIL>x</F-NOFAIL>").unwrap_err().kind, FaultKind::DialectTag { .. }));
+    }
+
+    #[test]
+    fn dotted_numbers_are_read_as_the_standard_library_reads_them() {
+        let numbers = [
+            "", "0", "00", "01", "7", "25", "26", "99", "199", "249", "255", "256", "259", "260", "1000", "x",
+        ];
+        let mut texts = vec![
+            "1.2.3".to_owned(),
+            "1.2.3.4.5".into(),
+            "1.2.3.4.".into(),
+            ".1.2.3.4".into(),
+            " 1.2.3.4".into(),
+        ];
+        for place in 0..4 {
+            for number in numbers {
+                let mut parts = ["192", "0", "2", "9"];
+                parts[place] = number;
+                texts.push(parts.join("."));
+            }
+        }
+        for text in texts {
+            assert_eq!(dotted(text.as_bytes()), text.parse().ok(), "{text}");
+        }
     }
 
     #[test]

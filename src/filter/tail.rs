@@ -12,7 +12,7 @@ use super::tags::HOST_GROUP;
 
 /// A set of byte values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Bytes(Box<[bool; 256]>);
+pub(super) struct Bytes(Box<[bool; 256]>);
 
 impl Bytes {
     fn none() -> Self {
@@ -57,7 +57,7 @@ impl Bytes {
 
 /// One piece of the tail; pieces are kept in the order in which they are read, last first.
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Literal(Box<[u8]>),
     Run { set: Bytes, min: usize, max: usize },
     Optional(Vec<Step>),
@@ -97,19 +97,24 @@ impl Tail {
 
     /// Where the host is, in a message that the pattern matches.
     pub(super) fn host<'m>(&self, message: &'m [u8]) -> Option<&'m [u8]> {
+        self.split(message).map(|(_, host)| host)
+    }
+
+    /// The host in a message that ends as the pattern does, and all that is before it. Whoever matches ends so.
+    pub(super) fn split<'m>(&self, message: &'m [u8]) -> Option<(&'m [u8], &'m [u8])> {
         let rest = read(&self.steps, message)?;
         let length = rest.iter().rev().take_while(|byte| self.host.has(**byte)).count();
-        let (_, host) = rest.split_at_checked(rest.len().checked_sub(length)?)?;
-        (!host.is_empty()).then_some(host)
+        let (before, host) = rest.split_at_checked(rest.len().checked_sub(length)?)?;
+        (!host.is_empty()).then_some((before, host))
     }
 }
 
-fn is_host(item: &Hir) -> bool {
+pub(super) fn is_host(item: &Hir) -> bool {
     matches!(item.kind(), HirKind::Capture(group) if group.name.as_deref() == Some(HOST_GROUP))
 }
 
 /// Reads `steps` from the end of `text`; what stands before them.
-fn read<'m>(steps: &[Step], mut text: &'m [u8]) -> Option<&'m [u8]> {
+pub(super) fn read<'m>(steps: &[Step], mut text: &'m [u8]) -> Option<&'m [u8]> {
     for step in steps {
         text = match step {
             Step::Literal(literal) => text.strip_suffix(&**literal)?,
@@ -130,7 +135,7 @@ fn read<'m>(steps: &[Step], mut text: &'m [u8]) -> Option<&'m [u8]> {
 }
 
 /// Appends the steps that read `item` backwards.
-fn backwards(item: &Hir, steps: &mut Vec<Step>) -> Option<()> {
+pub(super) fn backwards(item: &Hir, steps: &mut Vec<Step>) -> Option<()> {
     match item.kind() {
         HirKind::Empty => {}
         HirKind::Literal(literal) => steps.push(Step::Literal(literal.0.clone())),

@@ -408,3 +408,29 @@ fn all_patterns_are_tried_when_asked() {
     assert_eq!((first.pattern, others.len()), (2, 0));
     assert_eq!(first.fields.get("user").and_then(Field::text), Some("u"));
 }
+
+/// Messages around the shape of a first pattern that is known by its two ends.
+#[test]
+fn a_first_pattern_known_by_its_ends_is_judged_as_by_captures() {
+    let filters = [filter(
+        "description='x'\nnames=true\nfailregex=['^(?:Failed \\w+|No [ab]{2}) for (?:a )?<F-USER>.*</F-USER> from <HOST> port \\d+$', '^No \\w+ for .* from <HOST>(?: x)?$']",
+    )];
+    let heads =
+        ["Failed pw for ", "Failed pw for", "No ab for a ", "No abb for ", "Failed  for ", "failed pw for "];
+    let names = ["", "b", "b from ", "x from 192.0.2.1 port 9", " from"];
+    let links = [" from ", "from ", " from", " from ["];
+    let hosts = ["192.0.2.7", "2001:db8::1", "192.0.2.300", "host.example", "", "192.0.2.7]", "192.0.2.7."];
+    let ends = ["", " port 22", " port", " port 22 ", " port x", " x"];
+    let mut block = String::new();
+    for head in heads {
+        for (name, link) in names.iter().flat_map(|name| links.map(|link| (name, link))) {
+            for (host, end) in hosts.iter().flat_map(|host| ends.map(|end| (host, end))) {
+                block += &format!("Nov 21 06:50:25 gw sshd[1]: {head}{name}{link}{host}{end}\n");
+            }
+        }
+    }
+    let found = scanned(&filters, block.as_bytes());
+    assert_eq!(found, line_by_line(&filters, block.as_bytes()));
+    let firsts = found.iter().filter(|(_, failure, _)| failure.pattern == 0).count();
+    assert!(firsts > 50 && found.len() > firsts, "{firsts} of {}", found.len());
+}

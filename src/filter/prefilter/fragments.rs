@@ -1,7 +1,7 @@
 //! Few short texts in place of many literals.
 //!
 //! Teddy compares the first four bytes of all its literals at once, half a byte at a time. With two literals a bucket
-//! (16 in all) it hardly ever stops in vain; with eight it stops everywhere. So where filters together have
+//! (16 in all) it hardly ever stops in vain, with three seldom; with eight it stops everywhere. So where filters together have
 //! hundreds of literals, texts are searched for that several of them share and that healthy logs hold rarely
 //! (`uthenti`), and where one stands the literals are compared.
 
