@@ -92,6 +92,7 @@ impl Pipeline {
         }
         self.zone = TimeZone::system();
         self.feeds.clear();
+        let files = readers.len();
         let mut sources = Vec::new();
         for (path, jails) in readers {
             let window = jails.iter().map(|(_, jail)| jail.findtime).max().unwrap_or_default();
@@ -101,7 +102,7 @@ impl Pipeline {
             let input = Input::File { path: path.clone(), resume: trail.resume() };
             sources.push(SourceConfig { id: SourceId(self.feeds.len()), input });
             let filters: Vec<Arc<Filter>> = jails.iter().map(|(_, jail)| Arc::clone(&jail.filter)).collect();
-            let mut scanner = Scanner::new(&filters);
+            let mut scanner = Scanner::one_of(files, &filters);
             let asks = |(id, jail): &(JailId, &JailPlan)| (*id, (Arc::clone(&jail.name), jail.usedns));
             let asking: BTreeMap<_, _> =
                 jails.iter().filter(|(_, jail)| jail.usedns != UseDns::No).map(asks).collect();

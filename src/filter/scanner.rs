@@ -29,8 +29,8 @@ use super::{Clock, Failure, LONGEST_LINE, Named};
 
 /// How many failures of names are kept until somebody takes them.
 const MOST_NAMED: usize = 1000;
-/// What the lazy DFAs of one scanner may take together, in bytes.
-const CACHE_BUDGET: usize = 16 << 20;
+/// What the lazy DFAs of all scanners of a program may take together, in bytes: their size is up to whoever writes the logs.
+pub(super) const CACHE_BUDGET: usize = 16 << 20;
 
 /// What a scanner has seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,7 +95,13 @@ impl Scanner {
     /// A scanner for the filters; their place in the list is the index that failures are reported with.
     #[must_use]
     pub fn new(filters: &[Arc<Filter>]) -> Self {
-        let share = CACHE_BUDGET / filters.len().max(1);
+        Self::one_of(1, filters)
+    }
+
+    /// As [`Scanner::new`], one of so many `scanners` that share the memory for lazy DFAs.
+    #[must_use]
+    pub fn one_of(scanners: usize, filters: &[Arc<Filter>]) -> Self {
+        let share = CACHE_BUDGET / scanners.max(1) / filters.len().max(1);
         Self {
             filters: filters.iter().map(|filter| Armed::new(filter, share)).collect(),
             prefilter: Prefilter::new(

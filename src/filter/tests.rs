@@ -269,6 +269,29 @@ fn counters_and_times() {
     assert_eq!(scanner.counters(), Counters { lines_looked_at: 3, ignored: 0, named: 0, undated: 1 });
 }
 
+#[test]
+fn hostile_lines_do_not_fill_more_than_the_share_of_memory() {
+    let filters: Vec<_> = ["sshd[mode=aggressive]", "postfix", "dovecot", "asterisk"]
+        .map(|name| Arc::new(Filter::load(name, &[]).unwrap()))
+        .into();
+    let mut scanner = Scanner::one_of(8, &filters);
+    let mut seed = 7_u32;
+    for _ in 0..2_000 {
+        let mut block = b"Nov 21 06:50:25 gw sshd[1]: Failed password for invalid user ".to_vec();
+        for _ in 0..400 {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            block.push(match (seed >> 24) as u8 {
+                b'\n' => b' ',
+                byte => byte,
+            });
+        }
+        block.extend(b" from 192.0.2.1 port 22 ssh2\n");
+        scanner.scan(&block, &clock(), &mut |_, _, _| {});
+    }
+    let share = super::scanner::CACHE_BUDGET / 8;
+    assert!(scanner.cache_bytes() <= share, "{} of {share} bytes", scanner.cache_bytes());
+}
+
 /// What each pattern is for, an example says.
 #[test]
 fn every_pattern_of_the_catalogue_is_hit_by_an_example() {
