@@ -1,5 +1,6 @@
 # make demo      install what is missing, build, and show the main job in throw-away namespaces
 # make test      install what the tests need, and pass them
+# make test-kernels   the tests that talk to the kernel, on the kernels of Debian 11, 12 and 13 in qemu
 # make check     format, lints, dependencies, docs
 # make install   copies what `make` has built; DESTDIR= for packagers
 
@@ -8,7 +9,7 @@ DESTDIR ?=
 CARGO   ?= cargo
 BUILT    = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: all demo test check bench install clean
+.PHONY: all demo test test-kernels check bench install clean
 
 all:
 	$(CARGO) build --release --locked
@@ -28,6 +29,10 @@ else
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --test it --config 'target."cfg(all())".runner = ["sudo", "-E"]'
 endif
+
+test-kernels:
+	scripts/install-tools test-kernels
+	CARGO="$(CARGO)" scripts/test-kernels
 
 check:
 	scripts/install-tools check

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::exit::{Exit, Failure};
 use super::{Shared, output, unexpected};
+use crate::config::network::folded;
 use crate::control::protocol::{Answer, Request};
 use crate::firewall::{Change, Element, Firewall, Set};
 
@@ -70,10 +71,10 @@ fn from_kernel(within: IpNet) -> Result<usize, Failure> {
     }
 }
 
-/// An address or a prefix, without the bits behind its length.
+/// An address or a prefix, without the bits behind its length; IPv4 in IPv6's clothes is IPv4.
 pub(super) fn prefix(text: &str) -> Result<IpNet, Failure> {
-    let address = text.parse().map(|address| IpNet::from(crate::jail::target::folded(address)));
-    address.or_else(|_| text.parse::<IpNet>().map(|prefix| prefix.trunc())).map_err(|_| {
+    let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
+    address.or_else(|_| text.parse::<IpNet>()).map(|prefix| folded(prefix.trunc())).map_err(|_| {
         let text = output::harmless(text);
         Failure::new(
             Exit::Usage,

@@ -123,6 +123,18 @@ pub enum FirewallError {
         /// What the kernel said.
         errno: Errno,
     },
+    /// The kernel cannot list or end connections: `EOPNOTSUPP` without `CONFIG_INET_DIAG_DESTROY`, `ENOENT` without
+    /// `CONFIG_INET_TCP_DIAG`.
+    #[error(
+        "{} failed: this kernel cannot do it ({}), though their packets are dropped; load the module tcp_diag, use \
+         a kernel with CONFIG_INET_DIAG_DESTROY, or set [firewall] cut_connections = false",
+        Attempt::Cut,
+        .errno.desc()
+    )]
+    CannotCut {
+        /// What the kernel said.
+        errno: Errno,
+    },
     /// `ERANGE`: the kernel cannot count that far.
     #[error("{attempt} failed: a ban is longer than the kernel can count (584 years); make it permanent")]
     TooLong {
@@ -181,7 +193,8 @@ impl FirewallError {
             Self::Permission { .. }
             | Self::Owned { .. }
             | Self::Missing { .. }
-            | Self::Unsupported { .. } => true,
+            | Self::Unsupported { .. }
+            | Self::CannotCut { .. } => true,
             Self::Full { .. } | Self::TooLong { .. } | Self::NoSet { .. } | Self::Refused { .. } => false,
             // Fewer changes at a time need smaller buffers.
             Self::Carrier { reason, .. } => {
@@ -193,6 +206,11 @@ impl FirewallError {
     /// Turns what the socket says into a sentence.
     pub(crate) fn of(attempt: Attempt, reason: NetlinkError) -> Self {
         match reason.errno() {
+            Some(errno @ (Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::ENOENT))
+                if attempt == Attempt::Cut =>
+            {
+                Self::CannotCut { errno }
+            }
             Some(Errno::EPERM | Errno::EACCES) => Self::Permission { attempt },
             Some(Errno::ENOENT) => Self::Missing { attempt },
             Some(Errno::ERANGE) => Self::TooLong { attempt },
@@ -223,6 +241,9 @@ mod tests {
         let full = FirewallError::Full { set: Set::Host4, size: 10, attempt: Attempt::Open };
         let change = Attempt::Change { first: 901, last: 1_800, of: 2_500 };
         let lost = FirewallError::of(change, NetlinkError::Silent);
+        let cannot =
+            |errno| FirewallError::of(Attempt::Cut, NetlinkError::Refused { errno, text: None, sequence: 1 });
+        assert_eq!(cannot(Errno::ENOENT), FirewallError::CannotCut { errno: Errno::ENOENT });
         let sentences: Vec<String> =
             [Errno::EPERM, Errno::ENOENT, Errno::EOPNOTSUPP, Errno::ERANGE, Errno::EINVAL]
                 .into_iter()
@@ -231,6 +252,10 @@ mod tests {
                     full,
                     FirewallError::NoSet { target: "0.0.0.0/0".parse::<ipnet::IpNet>().unwrap().into() },
                     lost,
+                    cannot(Errno::EOPNOTSUPP),
+                    FirewallError::of(Attempt::Read, NetlinkError::Overrun),
+                    FirewallError::of(Attempt::Read, NetlinkError::Malformed),
+                    FirewallError::of(Attempt::Read, NetlinkError::Truncated { room: 65_536 }),
                 ])
                 .map(|error| error.to_string())
                 .collect();

@@ -7,9 +7,10 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::engine::{Engine, New};
-use super::target::{folded, unbannable};
+use super::target::unbannable;
 use super::{MANUAL, Verdict};
 use crate::config::duration::BanTime;
+use crate::config::network::folded;
 
 /// Wider networks are not banned by hand: a slip of the pen would cut off half the world.
 const WIDEST: u8 = 8;
@@ -55,13 +56,10 @@ pub struct ByHand<'a> {
 }
 
 impl ByHand<'_> {
-    /// The prefix as it is banned: IPv4-mapped addresses folded to IPv4.
+    /// The prefix as it is banned: without the bits behind its length, IPv4-mapped ones folded to IPv4.
     #[must_use]
     pub fn folded(&self) -> IpNet {
-        if self.prefix.prefix_len() == self.prefix.max_prefix_len() {
-            return IpNet::from(folded(self.prefix.addr()));
-        }
-        self.prefix.trunc()
+        folded(self.prefix.trunc())
     }
 }
 

@@ -23,6 +23,8 @@ fn every_kind_of_no_has_its_sentence_and_its_code() {
     let _daemon = machine.start(machine.kband());
     refused(&machine, &["ban", "300.1.1.1"], 2, "'300.1.1.1' is neither an address nor a prefix");
     refused(&machine, &["ban", "0.0.0.0/0"], 5, "not the address of one remote host");
+    refused(&machine, &["ban", "::ffff:0.0.0.0/96"], 5, "0.0.0.0 is not the address of one remote host");
+    refused(&machine, &["ban", "fe80::1%eth0"], 2, "neither an address nor a prefix: write 203.0.113.9");
     refused(&machine, &["ban", "203.0.0.0/7"], 5, "not the address of one remote host");
     refused(&machine, &["ban", "192.0.0.0/16"], 5, "192.0.2.0/24");
     refused(&machine, &["ban", "198.51.100.0/24"], 5, "address of this machine");

@@ -110,6 +110,7 @@ fn networks_of_any_length_are_banned_by_hand() {
     }
     // Host bits are cleared, and an IPv4 network in IPv6's clothes is IPv4.
     assert!(machine.banctl(&["ban", "192.0.2.77/25", "--for", "permanent"]).status.success());
+    assert!(machine.banctl(&["ban", "::ffff:192.0.2.5/121", "--for", "permanent"]).status.success());
     let listed = machine.listed();
     assert_eq!(listed, ["192.0.2.0/25", "198.18.0.0/15", "198.18.4.0/22", "203.0.113.0/24", "2001:db8::/32"]);
     let bans = machine.banctl_json(&["list"])["bans"].clone();

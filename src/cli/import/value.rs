@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
+
+use crate::config::network::folded;
 
 /// Units by the words for them, in seconds; a year has 365.25 days and a month is the twelfth part of it.
 const UNITS: [(&[&str], i64); 7] = [
@@ -75,11 +77,4 @@ pub(super) fn network(word: &str) -> Result<IpNet, (String, &'static str)> {
 
 fn mask(typed: &str) -> Option<u8> {
     ipnet::ipv4_mask_to_prefix(typed.parse::<Ipv4Addr>().ok()?).ok()
-}
-
-/// `::ffff:192.0.2.0/120` is `192.0.2.0/24`.
-fn folded(net: IpNet) -> IpNet {
-    let IpNet::V6(v6) = net else { return net };
-    let inner = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
-    inner.and_then(|(address, bits)| Ipv4Net::new(address, bits).ok()).map_or(net, IpNet::V4)
 }

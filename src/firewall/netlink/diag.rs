@@ -1,11 +1,13 @@
 //! The kernel's sockets, listed and destroyed (`sock_diag(7)`, `linux/inet_diag.h`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsRawFd;
 
 use neli::consts::socket::{Msg, NlFamily};
 use neli::socket::NlSocket;
 use neli::utils::Groups;
 use nix::errno::Errno;
+use nix::sys::socket::{NetlinkAddr, connect};
 
 use super::constants::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR};
 use super::message::{Message, Messages};
@@ -50,6 +52,9 @@ impl Diag {
     pub(crate) fn open() -> Result<Self, NetlinkError> {
         let socket = NlSocket::connect(NlFamily::SockOrInetDiag, None, Groups::empty())
             .map_err(|error| NetlinkError::io(Step::Open, &error))?;
+        // A connected socket takes nothing from anybody but the kernel.
+        connect(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))
+            .map_err(|errno| NetlinkError::Io { step: Step::Open, errno })?;
         Ok(Self { socket, sequence: 0, buffer: vec![0; REPLY_ROOM] })
     }
 

@@ -23,6 +23,9 @@ use super::constants::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLM
 use super::message::{Batch, Message, Messages, Request};
 use super::{NetlinkError, Step};
 
+#[cfg(test)]
+mod tests;
+
 /// What the send buffer should hold, in bytes: a transaction of about 50,000 elements. It is a
 /// limit, not an allocation. The kernel doubles it (`socket(7)`, `SO_SNDBUF`).
 const SEND_BUFFER: usize = 4 << 20;

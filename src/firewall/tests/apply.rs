@@ -1,5 +1,8 @@
 //! Changes: that each ends as it should, whatever was there before.
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::SndBuf;
+
 use super::*;
 use crate::firewall::{Attempt, FirewallError};
 use crate::namespace::in_namespace;
@@ -130,6 +133,36 @@ fn a_small_send_buffer_makes_smaller_transactions() {
         let host4 = shown(Set::Host4);
         assert_eq!(host4.len(), 5_000);
         assert!(host4.values().all(|times| times.unwrap().0 == 7_200));
+    });
+}
+
+#[test]
+fn the_bits_behind_a_prefix_make_no_difference() {
+    in_namespace("firewall::tests::apply::the_bits_behind_a_prefix_make_no_difference", || {
+        let mut firewall = ready();
+        apply(&mut firewall, &[ban("203.0.113.77/24", HOUR), ban("2001:db8::1:2:3:4/64", HOUR)]);
+        apply(&mut firewall, &[ban("203.0.113.78/24", 2 * HOUR)]);
+        assert_eq!(shown(Set::Net4x24).into_keys().collect::<Vec<_>>(), ["203.0.113.0"]);
+        assert_eq!(shown(Set::Net6x64).into_keys().collect::<Vec<_>>(), ["2001:db8::"]);
+        assert_left(firewall.contains(net("203.0.113.79/24").into()).unwrap(), 2 * HOUR);
+        apply(&mut firewall, &[lift("203.0.113.80/24"), lift("2001:db8::5/64")]);
+        assert_eq!(firewall.elements().unwrap(), []);
+    });
+}
+
+#[test]
+fn what_the_kernel_grants_by_default_is_enough() {
+    in_namespace("firewall::tests::apply::what_the_kernel_grants_by_default_is_enough", || {
+        let mut firewall = ready();
+        // `net.core.wmem_max` as the kernel has it, which nobody exceeds from a user namespace.
+        setsockopt(&firewall.socket, SndBuf, &(212_992 / 2)).unwrap();
+        firewall.socket.limit_sending(212_992 - 32);
+        let room = firewall.changes_per_batch();
+        let bans = u32::try_from(2 * room + 1).unwrap();
+        let before = firewall.socket.commits();
+        apply(&mut firewall, &bans_of(0..bans, HOUR));
+        assert_eq!(firewall.socket.commits() - before, 3);
+        assert_eq!(shown(Set::Host4).len(), 2 * room + 1);
     });
 }
 

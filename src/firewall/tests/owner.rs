@@ -1,5 +1,6 @@
-//! Whose the table is. These need a kernel that keeps owned tables (Linux 6.9), as the one has that they were
-//! written on; where it does not, they fail and say so.
+//! Whose the table is. Those that begin with [`owned`] need a kernel that keeps owned tables (Linux 6.9); where it does
+//! not, they fail and say so, and `scripts/test-kernels` names them. What is true of every kernel is
+//! `what_is_probed_is_what_the_kernel_does`.
 
 use std::os::fd::IntoRawFd;
 use std::process::Command;
@@ -25,6 +26,28 @@ fn refused(command: &str) -> Option<String> {
 
 fn held(firewall: &mut Firewall) -> usize {
     firewall.elements().unwrap().len()
+}
+
+#[test]
+fn what_is_probed_is_what_the_kernel_does() {
+    in_namespace("firewall::tests::owner::what_is_probed_is_what_the_kernel_does", || {
+        let mut firewall = Firewall::open(Options::sized(65_536)).unwrap();
+        let can = firewall.can_own().unwrap();
+        assert_eq!(nft("list ruleset"), "", "trying leaves nothing behind");
+        firewall.set_owned(true);
+        let made = firewall.set_up(&[]);
+        drop(firewall);
+        assert_eq!(made.is_ok(), can, "{made:?}");
+        assert_eq!(
+            nft("list tables").contains("table inet kban"),
+            can,
+            "it outlives its owner or is not made"
+        );
+        // Plain works wherever owned does not.
+        let mut plain = ready();
+        apply(&mut plain, &[ban("203.0.113.9", HOUR)]);
+        assert_eq!(shown_flags(), None);
+    });
 }
 
 #[test]

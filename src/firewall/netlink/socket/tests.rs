@@ -1,0 +1,63 @@
+//! Answers that are lost or cut, and what was read too long ago: each is told, and the
+//! next request is answered all the same.
+
+use super::*;
+use crate::firewall::netlink::constants::{
+    NFT_MSG_DELTABLE, NFT_MSG_GETTABLE, NFT_MSG_NEWTABLE, NFTA_TABLE_NAME, NLM_F_CREATE,
+};
+use crate::namespace::{in_namespace, nft};
+
+fn named(attrs: &mut AttrWriter) -> Result<(), NetlinkError> {
+    attrs.name(NFTA_TABLE_NAME, "t")
+}
+
+/// Whether table t is there.
+fn asks(socket: &mut Socket) -> Result<bool, NetlinkError> {
+    Ok(socket.get(NFT_MSG_GETTABLE, named, |attrs| Ok(!attrs.is_empty()))?.is_some())
+}
+
+#[test]
+fn answers_that_overrun_the_queue_are_told() {
+    in_namespace("firewall::netlink::socket::tests::answers_that_overrun_the_queue_are_told", || {
+        let mut socket = Socket::open().unwrap();
+        setsockopt(&socket.carrier, RcvBuf, &1).unwrap();
+        let mut batch = socket.batch(None).unwrap();
+        // Each of these is refused by itself.
+        for _ in 0..500 {
+            batch.push(NFT_MSG_DELTABLE, 0, named).unwrap();
+        }
+        assert_eq!(socket.commit(batch), Err(NetlinkError::Overrun));
+        nft("add table inet t");
+        assert_eq!(asks(&mut socket), Ok(true));
+        assert_eq!(socket.commits(), 0);
+    });
+}
+
+#[test]
+fn an_answer_that_is_cut_is_told() {
+    in_namespace("firewall::netlink::socket::tests::an_answer_that_is_cut_is_told", || {
+        nft("add table inet t");
+        let mut socket = Socket::open().unwrap();
+        let whole = std::mem::replace(&mut socket.buffer, vec![0; 30]);
+        assert_eq!(asks(&mut socket), Err(NetlinkError::Truncated { room: 30 }));
+        socket.buffer = whole;
+        assert_eq!(asks(&mut socket), Ok(true));
+    });
+}
+
+#[test]
+fn what_was_read_before_others_committed_is_not_written() {
+    in_namespace(
+        "firewall::netlink::socket::tests::what_was_read_before_others_committed_is_not_written",
+        || {
+            let mut socket = Socket::open().unwrap();
+            let generation = crate::firewall::ruleset::generation(&mut socket).unwrap();
+            nft("add table inet other");
+            let mut batch = socket.batch(generation).unwrap();
+            batch.push(NFT_MSG_NEWTABLE, NLM_F_CREATE, named).unwrap();
+            let refused = socket.commit(batch).unwrap_err();
+            assert_eq!(refused.errno(), Some(Errno::ERESTART));
+            assert_eq!(asks(&mut socket), Ok(false));
+        },
+    );
+}
