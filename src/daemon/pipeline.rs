@@ -18,7 +18,7 @@ use crate::filter::{Clock, Failure, Filter, Named, Scanner};
 use crate::firewall::{FirewallError, Target};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::{Engine, JailId, Judgement};
-use crate::jail::{ADOPTED, Ban, Ending, FEED, Verdict, shown};
+use crate::jail::{Ban, Ending, FEED, Verdict, shown};
 use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus};
 use crate::store::Store;
 
@@ -209,14 +209,6 @@ impl Pipeline {
         self.effect.doubt(verdicts.iter().flat_map(|verdict| intent::targets(verdict.ban())));
         self.settle(now);
         self.tell(verdicts);
-    }
-
-    /// Keeps what was found in the kernel: whoever takes the table away, or a reboot, must not free them.
-    pub(super) fn keep_adopted(&mut self) {
-        let adopted = self.engine.bans().iter().filter(|ban| &*ban.jail == ADOPTED);
-        let adopted: Vec<Verdict> = adopted.cloned().map(Verdict::Ban).collect();
-        self.store.note_verdicts(&adopted);
-        self.store.commit();
     }
 
     fn tell(&mut self, verdicts: &[Verdict]) {

@@ -111,7 +111,6 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     effect.doubt(found.unlisted);
     let mut pipeline = Pipeline::new(engine, effect, store, memory.readings);
     pipeline.take(&found.ended, now);
-    pipeline.keep_adopted();
     kept.settled();
     // Not before: a listener doubles what it costs to restore many bans. What it has missed is looked for soon.
     let guard = Guard::new(pipeline.effect.firewall.port())?;

@@ -184,6 +184,12 @@ fn killed_and_started_again_it_owns_what_it_left() {
     let machine = machine("owned");
     let daemon = machine.start(machine.kband());
     ban_many(&machine);
+    // The store follows the kernel; who bans them is to be remembered.
+    eventually("the store has them", || {
+        let database = rusqlite::Connection::open(machine.path("state/kban.sqlite3")).unwrap();
+        let rows = database.query_row("SELECT count(*) FROM bans", [], |row| row.get::<_, u32>(0));
+        rows.is_ok_and(|rows| rows == BANS)
+    });
     daemon.kill();
     assert!(whole(&machine), "a crash loses nothing");
     let daemon = machine.start(machine.kband());
