@@ -100,7 +100,7 @@ fn not_banned(bans: &Bans, within: &IpNet, jail: Option<&str>) -> String {
     if let (Some(jail), Some(other)) = (jail, bans.of(within).first()) {
         return format!("{address} is not banned by {jail}, but by {}", other.jail);
     }
-    match bans.prefixes().find(|prefix| prefix != &within && prefix.contains(within)) {
+    match bans.prefixes().find(|prefix| prefix != within && prefix.contains(within)) {
         Some(wider) => format!("{address} is banned as part of {wider}: lift that"),
         None => format!("{address} is not banned"),
     }
@@ -139,19 +139,19 @@ fn list(
             more = true;
             break;
         }
-        if wanted(ban) {
+        if wanted(&ban) {
             let held =
-                intent::targets(ban).map(|target| firewall.contains(target).map(|held| held.is_some()));
+                intent::targets(&ban).map(|target| firewall.contains(target).map(|held| held.is_some()));
             let in_kernel = match held.collect::<Result<Vec<bool>, _>>() {
                 Ok(held) => held.into_iter().all(|held| held),
                 Err(error) if error.is_missing() => false,
                 Err(error) => return Err(Refused::new(Kind::Kernel, error)),
             };
-            bans.push(BanRow::new(ban, now, in_kernel));
+            bans.push(BanRow::new(&ban, now, in_kernel));
         }
-        last = Some(ban);
+        last = Some((ban.prefix, ban.jail));
     }
-    let next = last.filter(|_| more).map(|ban| Cursor { prefix: ban.prefix, jail: ban.jail.to_string() });
+    let next = last.filter(|_| more).map(|(prefix, jail)| Cursor { prefix, jail: jail.to_string() });
     Ok(Answer::Page { bans, next })
 }
 

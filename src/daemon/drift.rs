@@ -7,12 +7,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::effect::{Effect, differs};
 use super::intent;
 use crate::firewall::{Firewall, FirewallError, Target};
-use crate::jail::Ban;
 use crate::jail::engine::{Engine, Remaining};
 
 /// How many bans are looked up in the kernel in one go: some 3 ms.
@@ -40,9 +40,11 @@ impl Effect {
             return Ok(());
         }
         let Some(ruled) = self.firewall.ruled()? else { return self.make_again(engine, now) };
-        let some: Vec<&Ban> = engine.bans().iter().skip(self.drift.next).take(COMPARED).collect();
+        let bans = engine.bans();
+        let some: Vec<IpNet> = bans.prefixes().skip(self.drift.next).take(COMPARED).collect();
         self.drift.next = if some.len() < COMPARED { 0 } else { self.drift.next + COMPARED };
-        let some: BTreeSet<Target> = some.into_iter().flat_map(intent::targets).collect();
+        let some: BTreeSet<Target> =
+            some.iter().flat_map(|prefix| intent::targets_of(engine, prefix)).collect();
         let mut wrong = Vec::new();
         for target in some {
             let wanted = intent::remaining(engine, &target, now);
@@ -73,8 +75,7 @@ impl Effect {
             tracing::info!(
                 "the clock has moved by {moved:#}: the kernel is told again how long every ban has left"
             );
-            self.doubt(intent::all(engine));
-            self.settle(engine, now);
+            self.tell(engine, now);
         }
     }
 
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
     use crate::config::plan::Plan;
     use crate::firewall::Options;
-    use crate::jail::MANUAL;
+    use crate::jail::{Ban, MANUAL};
     use crate::namespace::{in_namespace, nft};
 
     fn prefix(number: u32) -> ipnet::IpNet {
@@ -153,8 +154,7 @@ mod tests {
         let mut firewall = Firewall::open(Options::sized(65_536)).unwrap();
         firewall.set_up(&[]).unwrap();
         let mut effect = Effect::new(firewall);
-        effect.doubt(intent::all(&engine));
-        effect.settle(&engine, now);
+        effect.tell(&engine, now);
         effect.look_for_drift(&engine, now).unwrap();
         assert_eq!((effect.drift.repaired, effect.drift.restored, effect.drift.next), (0, 0, step(bans)));
         effect.drift.next = 0;

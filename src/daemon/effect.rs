@@ -3,14 +3,15 @@
 //! What to write is computed from the intent when it is written, never remembered: so several verdicts about
 //! one address are one change, and trying again later is always right.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::drift::Drift;
 use super::intent;
-use crate::firewall::{Change, Element, Firewall, FirewallError, Rejected, Set, Target};
+use super::sweep::{Sweep, Way};
+use crate::firewall::{Change, Element, Firewall, FirewallError, Found, Rejected, Set, Target};
 use crate::jail::Ban;
 use crate::jail::engine::{Engine, Remaining};
 
@@ -19,6 +20,8 @@ const RETRY: Duration = Duration::from_secs(2);
 /// How far the kernel's end of a ban may lie from ours without being sent again.
 const TOLERANCE: Duration = Duration::from_secs(2);
 
+/// How many bans a table begins with that is made anew: some 50 ms.
+const AT_ONCE: usize = 50_000;
 /// How many refused changes are tried again in one go.
 const AGAIN_AT_ONCE: usize = 1000;
 
@@ -27,6 +30,8 @@ pub(super) struct Effect {
     pub(super) firewall: Firewall,
     /// Targets whose state in the kernel may differ from the intent.
     dirty: BTreeSet<Target>,
+    /// All bans, on their way to the kernel.
+    pub(super) sweep: Option<Sweep>,
     trouble: Option<Trouble>,
     /// How far the kernel has been compared with the intent, and what came of it.
     pub(super) drift: Drift,
@@ -45,7 +50,7 @@ struct Trouble {
 
 impl Effect {
     pub(super) fn new(firewall: Firewall) -> Self {
-        Self { firewall, dirty: BTreeSet::new(), trouble: None, drift: Drift::default() }
+        Self { firewall, dirty: BTreeSet::new(), sweep: None, trouble: None, drift: Drift::default() }
     }
 
     /// Notes targets whose state in the kernel may differ from the intent.
@@ -55,11 +60,12 @@ impl Effect {
 
     /// Makes the table as the firewall's options and its owner are now, keeping what is in it.
     pub(super) fn rebuild(&mut self, engine: &Engine, now: Timestamp) -> Result<(), FirewallError> {
-        let held = self.firewall.set_up(&engine.allowed())?;
+        let found = self.firewall.set_up_known(&engine.allowed(), |set| intent::count_in(engine, set))?;
         // What waited for room has it now.
         self.trouble = None;
-        self.compare(engine, &held, now);
+        self.compare(&found);
         self.settle(engine, now);
+        self.sweep(engine, now);
         Ok(())
     }
 
@@ -80,17 +86,12 @@ impl Effect {
         }
     }
 
-    /// At start: whatever the kernel holds otherwise than intended is doubted.
-    pub(super) fn compare(&mut self, engine: &Engine, kernel: &[Element], now: Timestamp) {
-        let held: BTreeMap<Target, Option<Duration>> =
-            kernel.iter().map(|element| (element.target, element.left)).collect();
-        let wrong =
-            |target: &Target| differs(held.get(target).copied(), intent::remaining(engine, target, now));
-        let intended = intent::all(engine);
-        let stray =
-            held.keys().filter(|target| intent::is_range(target) && !intended.contains(target)).copied();
-        let doubted: Vec<Target> = intended.iter().copied().filter(wrong).chain(stray).collect();
-        self.doubt(doubted);
+    /// After the table was set up: whatever the kernel holds otherwise than intended will be put right.
+    pub(super) fn compare(&mut self, found: &Found) {
+        // Ranges are written all at once: one that is not intended is enough.
+        self.doubt(found.elements.iter().map(|element| element.target).filter(intent::is_range));
+        let nothing_there = !found.kept && found.elements.is_empty();
+        self.sweep = Some(Sweep::new(if nothing_there { Way::Add } else { Way::Compare }));
     }
 
     /// Makes true whatever is doubted. What the kernel does not take is tried again later.
@@ -161,7 +162,8 @@ impl Effect {
 
     /// How many targets wait for the kernel.
     pub(super) fn pending(&self) -> usize {
-        self.dirty.len() + self.trouble.as_ref().map_or(0, |trouble| trouble.waiting.len())
+        let swept = self.sweep.as_ref().map_or(0, Sweep::left);
+        swept + self.dirty.len() + self.trouble.as_ref().map_or(0, |trouble| trouble.waiting.len())
     }
 
     /// If it is time to ask the kernel again, doubts what waits: so many at once that others get their turn.
@@ -182,7 +184,7 @@ impl Effect {
     }
 
     /// Keeps what was rejected until it is asked again.
-    fn wait_for(&mut self, rejected: Vec<Rejected>, again: bool) {
+    pub(super) fn wait_for(&mut self, rejected: Vec<Rejected>, again: bool) {
         let targets = rejected.iter().map(|rejected| rejected.change.target()).collect();
         if let Some(first) = rejected.into_iter().next() {
             self.wait(targets, &first.error, again);
@@ -190,7 +192,7 @@ impl Effect {
     }
 
     /// Keeps what was refused until it is asked `again`; said once for as long as it lasts.
-    fn wait(&mut self, mut refused: BTreeSet<Target>, error: &FirewallError, again: bool) {
+    pub(super) fn wait(&mut self, mut refused: BTreeSet<Target>, error: &FirewallError, again: bool) {
         let mut next = Instant::now() + RETRY;
         match self.trouble.take() {
             Some(mut before) => {
@@ -257,12 +259,13 @@ impl Effect {
         self.make_anew(engine, now).map(drop)
     }
 
-    /// Makes the table anew, with every ban in force that does not wait for room; says how many.
+    /// Makes the table anew, with the ranges and as many of the other bans in force as one transaction holds; those
+    /// left follow in slices. Says how many are in.
     pub(super) fn make_anew(&mut self, engine: &Engine, now: Timestamp) -> Result<usize, FirewallError> {
-        let wanted = intent::all(engine);
-        let wanted = wanted.into_iter().filter(|target| !intent::is_range(target) && !self.waits(target));
-        let elements: Vec<Element> = wanted
-            .filter_map(|target| match intent::change(engine, target, now) {
+        let mut sweep = Sweep::new(Way::Add);
+        let elements: Vec<Element> = self
+            .changes(engine, &sweep.next(engine, AT_ONCE), now)
+            .filter_map(|change| match change {
                 Change::Ban { target, left } => Some(Element { target, left }),
                 Change::Lift { .. } => None,
             })
@@ -272,6 +275,7 @@ impl Effect {
         self.drift.restored += 1;
         let restored = elements.len() + ranges.len() - rejected.len();
         self.wait_for(rejected, false);
+        self.sweep = (!sweep.is_over()).then_some(sweep);
         Ok(restored)
     }
 }

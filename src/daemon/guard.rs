@@ -28,6 +28,8 @@ pub(super) struct Guard {
     monitor: Monitor,
     readiness: AsyncFd<OwnedFd>,
     pace: Pace,
+    /// It does not listen while very many bans are written.
+    deaf: bool,
     /// The table could not be put right and is not whole.
     broken: bool,
     /// How many times others have changed the table.
@@ -40,7 +42,7 @@ impl Guard {
         let mut monitor = Monitor::open()?;
         monitor.ignore(own)?;
         let readiness = monitor.readiness()?;
-        Ok(Self { monitor, readiness, pace: Pace::default(), broken: false, intrusions: 0 })
+        Ok(Self { monitor, readiness, pace: Pace::default(), deaf: false, broken: false, intrusions: 0 })
     }
 
     /// Waits until there may be something to repair. To be dropped and called again at any time.
@@ -57,6 +59,27 @@ impl Guard {
             // The runtime ends.
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Stops listening while very many bans are written, since that doubles what they cost; what others did meanwhile is
+    /// looked for afterwards.
+    pub(super) fn listen_unless(
+        &mut self,
+        many: bool,
+        effect: &mut Effect,
+        engine: &Engine,
+        now: Timestamp,
+    ) -> Result<(), FirewallError> {
+        if many == self.deaf {
+            return Ok(());
+        }
+        self.deaf = many;
+        if many {
+            effect.firewall.others_committed()?;
+            return self.monitor.pause();
+        }
+        self.monitor.resume()?;
+        effect.look_for_drift(engine, now)
     }
 
     /// Puts right what others have done.

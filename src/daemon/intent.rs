@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use crate::firewall::{Change, Firewall, Target};
+use crate::firewall::{Change, Firewall, Set, Target};
 use crate::jail::Ban;
 use crate::jail::engine::{Engine, Remaining};
 
@@ -15,9 +15,20 @@ pub(super) fn targets(ban: &Ban) -> impl Iterator<Item = Target> + '_ {
     ban.closes().map(|service| Target { prefix: ban.prefix, service })
 }
 
-/// What the kernel should have an element for.
-pub(super) fn all(engine: &Engine) -> BTreeSet<Target> {
-    engine.bans().iter().flat_map(targets).collect()
+/// What the kernel should have an element for because of anybody's ban of `prefix`.
+pub(super) fn targets_of(engine: &Engine, prefix: &IpNet) -> BTreeSet<Target> {
+    engine.bans().of(prefix).iter().flat_map(targets).collect()
+}
+
+/// For how many targets the kernel should have an element in `set`.
+pub(super) fn count_in(engine: &Engine, set: Set) -> usize {
+    let held = |prefix: &IpNet| {
+        targets_of(engine, prefix)
+            .into_iter()
+            .filter(|target| Firewall::set_for(*target).is_ok_and(|of| of == set))
+            .count()
+    };
+    engine.bans().prefixes().map(|prefix| held(&prefix)).sum()
 }
 
 /// How long the kernel is to drop `target`.
@@ -41,7 +52,7 @@ pub(super) fn is_range(target: &Target) -> bool {
 
 /// All ranges that should be dropped.
 pub(super) fn ranges(engine: &Engine, now: Timestamp) -> Vec<(IpNet, Option<Duration>)> {
-    let ranges = engine.bans().prefixes().map(|prefix| Target::from(*prefix)).filter(is_range);
+    let ranges = engine.bans().prefixes().map(Target::from).filter(is_range);
     let left = |target: Target| match remaining(engine, &target, now) {
         Remaining::Nothing => None,
         Remaining::For(left) => Some((target.prefix, Some(left))),

@@ -4,6 +4,7 @@
 //! `guard` and `drift` see to it that the kernel holds what is intended; `ownership` is whose the table is;
 //! `answer` is what happens to one request of `banctl`, `feeds` what happens to a list.
 
+mod adoption;
 mod answer;
 mod drift;
 mod effect;
@@ -19,6 +20,7 @@ mod resolver;
 mod restore;
 mod run;
 mod start;
+mod sweep;
 mod trail;
 
 pub use start::main;

@@ -1,13 +1,15 @@
 //! One block's way: lines to failures, failures to verdicts, verdicts to the kernel and the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::adoption::Adoption;
 use super::effect::Effect;
 use super::intent;
 use super::resolver::{Answer, Question, Resolver};
@@ -15,7 +17,7 @@ use super::trail::Trail;
 use crate::config::choices::UseDns;
 use crate::config::plan::{JailPlan, Plan};
 use crate::filter::{Clock, Failure, Filter, Named, Scanner};
-use crate::firewall::{FirewallError, Target};
+use crate::firewall::{FirewallError, Set, Target};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::{Engine, JailId, Judgement};
 use crate::jail::{Ban, Ending, FEED, Verdict, shown};
@@ -35,6 +37,7 @@ pub(super) struct Pipeline {
     pub(super) store: Store,
     /// Started when the first jail asks for it.
     resolver: Option<Resolver>,
+    adoption: Adoption,
     feeds: Vec<Feed>,
     /// How far each file has been dealt with: of those that are followed, and of those that once were.
     trails: BTreeMap<PathBuf, Trail>,
@@ -75,6 +78,7 @@ impl Pipeline {
             effect,
             store,
             resolver: None,
+            adoption: Adoption::default(),
             feeds: Vec::new(),
             trails: BTreeMap::new(),
             stored,
@@ -142,7 +146,7 @@ impl Pipeline {
             }
         });
         let heard: Vec<Target> =
-            heard.iter().flat_map(|prefix| self.engine.bans().of(prefix)).flat_map(intent::targets).collect();
+            heard.iter().flat_map(|prefix| intent::targets_of(&self.engine, prefix)).collect();
         self.effect.doubt(heard);
         self.store.note_reading(&feed.path, trail.advance(block, now));
         for (filter, named) in feed.scanner.take_named() {
@@ -220,7 +224,7 @@ impl Pipeline {
 
     /// Bans by hand: in the kernel when this returns, or everything is as it was.
     pub(super) fn ban_by_hand(&mut self, wanted: &ByHand<'_>, now: Timestamp) -> Result<Ban, NotBanned> {
-        let before = self.engine.bans().of(&wanted.folded()).to_vec();
+        let before = self.engine.bans().of(&wanted.folded());
         let verdict = self.engine.ban(wanted, now).map_err(NotBanned::Refused)?;
         let ban = verdict.ban().clone();
         // A ban that this one replaces may have closed other ports.
@@ -258,6 +262,28 @@ impl Pipeline {
     /// Brings the kernel to the intent, wherever they may differ.
     pub(super) fn settle(&mut self, now: Timestamp) {
         self.effect.settle(&self.engine, now);
+    }
+
+    /// Whether there is work that waits for nobody.
+    pub(super) fn has_work(&self) -> bool {
+        self.effect.sweep.is_some()
+    }
+
+    /// What is in these sets of the kernel was not listed: whatever of it nobody knows is found out in time. Feeds have
+    /// left there what is `gone` from their lists.
+    pub(super) fn adopt_later(&mut self, unlisted: BTreeSet<Set>, gone: Vec<IpNet>) {
+        self.adoption = Adoption::new(unlisted, gone);
+    }
+
+    /// Takes the rules of unused sets away, puts right what has drifted, and adopts what nobody knows.
+    pub(super) fn tidy(&mut self, now: Timestamp) {
+        self.effect.tidy(&self.engine, now);
+        self.adoption.go_on(&mut self.engine, &mut self.effect, now);
+    }
+
+    /// Does some of it.
+    pub(super) fn work(&mut self, now: Timestamp) {
+        self.effect.sweep(&self.engine, now);
     }
 
     /// Ends bans whose time is over: so many at once that others get their turn.

@@ -12,50 +12,67 @@ use crate::jail::allow::Allow;
 use crate::jail::engine::Engine;
 use crate::jail::{ADOPTED, Ban, Ending, Verdict};
 
-/// What was found at start.
+/// What became of the bans of the store.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
-    /// Bans of the store that go on.
-    pub(super) remembered: usize,
-    /// Elements of the kernel of which the store knows nothing.
-    pub(super) adopted: usize,
-    /// Bans of the store that do not go on: they are over, their jail is gone, or they are allowed now.
+pub(super) struct Remembered {
+    /// How many go on.
+    pub(super) bans: usize,
+    /// Those that do not go on: they are over, their jail is gone, or they are allowed now.
     pub(super) ended: Vec<Verdict>,
-    /// Elements of the kernel that a feed left there and that no list has any more.
+}
+
+/// Takes in the bans that `memory` remembers and that go on; there are no others yet.
+pub(super) fn remember(engine: &mut Engine, mut memory: Vec<Ban>, now: Timestamp) -> Remembered {
+    let ending = |ban: &Ban| {
+        if ban.until.is_some_and(|until| until <= now) {
+            Some(Ending::Expired)
+        } else if !engine.knows(&ban.jail) {
+            Some(Ending::JailGone)
+        } else {
+            engine.spares(&ban.prefix).then_some(Ending::Allowed)
+        }
+    };
+    let mut ended = Vec::new();
+    memory.retain(|ban| match ending(ban) {
+        Some(ending) => {
+            ended.push(Verdict::Unban(ban.clone(), ending));
+            false
+        }
+        None => true,
+    });
+    let bans = memory.len();
+    engine.restore_all(memory);
+    Remembered { bans, ended }
+}
+
+/// What became of the kernel's elements.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Adopted {
+    /// How many nobody knew of that are bans now.
+    pub(super) bans: usize,
+    /// Those that a feed left there and that no list has any more.
     pub(super) unlisted: Vec<Target>,
 }
 
-/// Takes in the bans that `memory` remembers and that go on, and adopts what else the kernel holds, unless it was
-/// `listed` by a feed. The lists that go on are in the engine already.
-pub(super) fn restore(
+/// Adopts what the kernel holds and nobody knows, but for bans that have `ended`, and unless it was `listed` by a feed.
+/// The bans that go on are in the engine already.
+pub(super) fn adopt(
     engine: &mut Engine,
-    memory: Vec<Ban>,
-    listed: &[IpNet],
     kernel: &[Element],
+    ended: &[Verdict],
+    listed: &[IpNet],
     now: Timestamp,
-) -> Found {
-    let mut found = Found::default();
-    for ban in memory {
-        if ban.until.is_some_and(|until| until <= now) {
-            found.ended.push(Verdict::Unban(ban, Ending::Expired));
-        } else if !engine.knows(&ban.jail) {
-            found.ended.push(Verdict::Unban(ban, Ending::JailGone));
-        } else if engine.spares(&ban.prefix) {
-            found.ended.push(Verdict::Unban(ban, Ending::Allowed));
-        } else {
-            engine.restore(ban);
-            found.remembered += 1;
-        }
-    }
+) -> Adopted {
+    let mut adopted = Adopted::default();
     // The kernel cuts ranges that overlap and joins those that touch: what counts is that all of it is known.
     let ranges: Vec<IpNet> =
-        engine.bans().prefixes().copied().filter(|prefix| intent::is_range(&Target::from(*prefix))).collect();
+        engine.bans().prefixes().filter(|prefix| intent::is_range(&Target::from(*prefix))).collect();
     let known = Allow::new(ranges.iter().copied());
     let left_over = Allow::new(ranges.into_iter().chain(listed.iter().copied()));
     let listed: BTreeSet<&IpNet> = listed.iter().collect();
-    let ended: BTreeSet<_> = found.ended.iter().map(|verdict| verdict.ban().prefix).collect();
+    let ended: BTreeSet<_> = ended.iter().map(|verdict| verdict.ban().prefix).collect();
     let (jail, source): (Arc<str>, Arc<str>) = (ADOPTED.into(), "kernel".into());
-    let reason: Arc<str> = "found in the kernel at start".into();
+    let reason: Arc<str> = "found in the kernel".into();
     for element in kernel {
         let Target { prefix, service } = element.target;
         let is_range = intent::is_range(&element.target);
@@ -64,7 +81,7 @@ pub(super) fn restore(
             continue;
         }
         if service.is_none() && (listed.contains(&prefix) || (is_range && left_over.covers(&prefix))) {
-            found.unlisted.push(element.target);
+            adopted.unlisted.push(element.target);
             continue;
         }
         engine.restore(Ban {
@@ -77,9 +94,9 @@ pub(super) fn restore(
             reason: Arc::clone(&reason),
             services: service.map(|service| [service].into()),
         });
-        found.adopted += 1;
+        adopted.bans += 1;
     }
-    found
+    adopted
 }
 
 #[cfg(test)]
@@ -121,9 +138,10 @@ mod tests {
             left: Some(Duration::from_secs(30)),
         });
         let listed = ["192.0.2.1/32", "192.0.2.6/32"].map(|prefix| prefix.parse().unwrap());
-        let found = restore(&mut engine, memory, &listed, &kernel, at(10));
-        assert_eq!(found.unlisted, [Target::from(listed[1])]);
-        assert_eq!((found.remembered, found.adopted), (1, 1));
+        let found = remember(&mut engine, memory, at(10));
+        let adopted = adopt(&mut engine, &kernel, &found.ended, &listed, at(10));
+        assert_eq!(adopted.unlisted, [Target::from(listed[1])]);
+        assert_eq!((found.bans, adopted.bans), (1, 1));
         let ended: Vec<_> = found.ended.iter().map(|verdict| verdict.ban().prefix.to_string()).collect();
         assert_eq!(ended, ["192.0.2.2/32", "192.0.2.4/32", "192.0.2.5/32"]);
         let rows: Vec<_> = engine

@@ -102,6 +102,7 @@ impl Daemon {
                     self.pipeline.settle(now);
                 }
                 answer = self.pipeline.resolved() => self.pipeline.count_resolved(&answer, Timestamp::now()),
+                () = tokio::task::yield_now(), if self.pipeline.has_work() => self.pipeline.work(Timestamp::now()),
                 () = self.guard.heard() => {
                     let pipeline = &mut self.pipeline;
                     self.guard.repair(&mut pipeline.effect, &pipeline.engine, Timestamp::now());
@@ -110,6 +111,12 @@ impl Daemon {
             }
             let pipeline = &mut self.pipeline;
             pipeline.effect.follow_clocks(&pipeline.engine, Timestamp::now(), Instant::now());
+            let writing = pipeline.effect.is_writing_many();
+            let listens =
+                self.guard.listen_unless(writing, &mut pipeline.effect, &pipeline.engine, Timestamp::now());
+            if let Err(error) = listens {
+                tracing::warn!("{error}");
+            }
         }
     }
 
@@ -166,8 +173,7 @@ impl Daemon {
             self.pipeline.take(&lifted, now);
             self.allow();
         }
-        let pipeline = &mut self.pipeline;
-        pipeline.effect.tidy(&pipeline.engine, now);
+        self.pipeline.tidy(now);
     }
 
     /// Makes the table what the plan says of it.

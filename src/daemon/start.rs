@@ -9,11 +9,12 @@ use tokio::sync::mpsc;
 
 use super::effect::Effect;
 use super::guard::Guard;
+use super::intent;
 use super::log;
 use super::options::Options;
 use super::ownership;
 use super::pipeline::Pipeline;
-use super::restore::restore;
+use super::restore::{adopt, remember};
 use super::run::{Daemon, Signals, engine, options};
 use crate::config::{self, plan::Plan};
 use crate::control::server::{Server, ServerError};
@@ -88,29 +89,32 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     let (store, memory) = open_store(typed);
     let mut engine = engine(&plan);
     let now = Timestamp::now();
+    let remembered = remember(&mut engine, memory.bans, now);
     let kept = Kept::load(&typed.state_dir, &plan.feeds, now);
     for (feed, entries, until) in &kept.lists {
         engine.take_feed(feed, entries.clone(), *until, now);
     }
     let mut firewall = ownership::open(options(&plan.firewall))?;
     ownership::decide(&mut firewall, plan.firewall.ownership)?;
-    let kernel = firewall.set_up(&engine.allowed())?;
+    let found = firewall.set_up_known(&engine.allowed(), |set| intent::count_in(&engine, set))?;
 
     ownership::hand_over(&firewall);
 
-    let found = restore(&mut engine, memory.bans, &kept.gone, &kernel, now);
+    let adopted = adopt(&mut engine, &found.elements, &remembered.ended, &kept.gone, now);
     tracing::info!(
         "kband {} protects {} jails; {} bans remembered, {} adopted from the kernel",
         env!("CARGO_PKG_VERSION"),
         plan.jails.len(),
-        found.remembered,
-        found.adopted
+        remembered.bans,
+        adopted.bans
     );
     let mut effect = Effect::new(firewall);
-    effect.compare(&engine, &kernel, now);
-    effect.doubt(found.unlisted);
+    effect.compare(&found);
+    effect.doubt(adopted.unlisted);
     let mut pipeline = Pipeline::new(engine, effect, store, memory.readings);
-    pipeline.take(&found.ended, now);
+    pipeline.take(&remembered.ended, now);
+    pipeline.work(now);
+    pipeline.adopt_later(found.unlisted, kept.gone.clone());
     kept.settled();
     // Not before: a listener doubles what it costs to restore many bans. What it has missed is looked for soon.
     let guard = Guard::new(pipeline.effect.firewall.port())?;

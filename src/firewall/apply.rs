@@ -44,6 +44,8 @@ pub struct Rejected {
 struct Planned {
     change: Change,
     set: Set,
+    /// The element is not there, or is there as it should be.
+    new: bool,
     place: usize,
     of: usize,
 }
@@ -62,8 +64,21 @@ impl Firewall {
     /// comes after it, is not done; transactions before it are. Applying the same changes again
     /// is always right.
     pub fn apply(&mut self, changes: &[Change]) -> Result<Vec<Rejected>, FirewallError> {
+        self.apply_as(changes, false)
+    }
+
+    /// As [`Firewall::apply`], for bans of targets that are either not in the kernel, or there with exactly this
+    /// time left: they are only added, which takes a third of the time.
+    ///
+    /// # Errors
+    /// As [`Firewall::apply`].
+    pub fn add(&mut self, bans: &[Change]) -> Result<Vec<Rejected>, FirewallError> {
+        self.apply_as(bans, true)
+    }
+
+    fn apply_as(&mut self, changes: &[Change], new: bool) -> Result<Vec<Rejected>, FirewallError> {
         let mut rejected = Vec::new();
-        let planned = plan(changes, &mut rejected);
+        let planned = plan(changes, new, &mut rejected);
         let room = self.changes_per_batch();
         for planned in planned.chunks(room) {
             self.settle(planned, &mut rejected)?;
@@ -71,9 +86,9 @@ impl Firewall {
         Ok(rejected)
     }
 
-    /// Applies changes of which none may be refused.
-    pub(super) fn apply_all(&mut self, changes: &[Change]) -> Result<(), FirewallError> {
-        match self.apply(changes)?.into_iter().next() {
+    /// Adds bans of which none may be refused.
+    pub(super) fn add_all(&mut self, bans: &[Change]) -> Result<(), FirewallError> {
+        match self.add(bans)?.into_iter().next() {
             None => Ok(()),
             Some(Rejected { error, .. }) => Err(error),
         }
@@ -214,7 +229,9 @@ impl Firewall {
         for planned in planned {
             match planned.change {
                 Change::Ban { target, left } => {
-                    entries.entry(planned.set).or_default().bans.push((target, left));
+                    let entries = entries.entry(planned.set).or_default();
+                    let bans = if planned.new { &mut entries.new } else { &mut entries.bans };
+                    bans.push((target, left));
                 }
                 // What is not in a set that does not exist is lifted already.
                 Change::Lift { .. } if !table.sizes.contains_key(&planned.set) => {}
@@ -224,7 +241,7 @@ impl Firewall {
             }
         }
         let banned: BTreeSet<Set> =
-            entries.iter().filter(|(_, entries)| !entries.bans.is_empty()).map(|(set, _)| *set).collect();
+            entries.iter().filter(|(_, entries)| entries.ban()).map(|(set, _)| *set).collect();
         if banned.is_subset(&table.used) {
             return Ok((entries, None));
         }
@@ -273,6 +290,8 @@ impl Firewall {
 struct Entries {
     lifts: Vec<Entry>,
     bans: Vec<Entry>,
+    /// Bans that only have to be added.
+    new: Vec<Entry>,
 }
 
 /// What comes into use with a transaction.
@@ -288,20 +307,26 @@ struct Opening {
 
 impl Entries {
     /// The messages that bring these changes about; lifts first, since they make room.
-    fn actions(&self) -> [(Action, &[Entry]); 5] {
-        let Self { lifts, bans } = self;
+    fn actions(&self) -> [(Action, &[Entry]); 6] {
+        let Self { lifts, bans, new } = self;
         [
             (Action::Add, lifts),
             (Action::Delete, lifts),
             (Action::Add, bans),
             (Action::Delete, bans),
             (Action::Add, bans),
+            (Action::Add, new),
         ]
+    }
+
+    /// Whether somebody is banned by them.
+    fn ban(&self) -> bool {
+        !self.bans.is_empty() || !self.new.is_empty()
     }
 }
 
 /// Finds the set of each change and keeps the last change of each target, in order.
-fn plan(changes: &[Change], rejected: &mut Vec<Rejected>) -> Vec<Planned> {
+fn plan(changes: &[Change], new: bool, rejected: &mut Vec<Rejected>) -> Vec<Planned> {
     let mut planned = Vec::with_capacity(changes.len());
     let mut seen = HashSet::with_capacity(changes.len());
     for change in changes.iter().rev() {
@@ -311,7 +336,7 @@ fn plan(changes: &[Change], rejected: &mut Vec<Rejected>) -> Vec<Planned> {
         }
         let set = Set::for_ban(target).filter(|set| !set.is_interval());
         match set.ok_or(FirewallError::NoSet { target }) {
-            Ok(set) => planned.push(Planned { change: *change, set, place: 0, of: 0 }),
+            Ok(set) => planned.push(Planned { change: *change, set, new, place: 0, of: 0 }),
             Err(error) => rejected.push(Rejected { change: *change, error }),
         }
     }

@@ -51,6 +51,7 @@ pub use netlink::{NetlinkError, Step};
 pub use options::{Log, Options, Reply};
 pub use owner::nft_reads_owned_tables;
 pub use set::Set;
+pub use setup::Found;
 pub use target::Target;
 
 use allow::AllowLists;
@@ -178,8 +179,19 @@ impl Firewall {
     /// # Errors
     /// [`FirewallError::is_missing`] if there is no table.
     pub fn elements(&mut self) -> Result<Vec<Element>, FirewallError> {
+        self.elements_of(Set::BANS)
+    }
+
+    /// As [`Firewall::elements`], of some sets of bans.
+    ///
+    /// # Errors
+    /// As [`Firewall::elements`].
+    pub fn elements_of(
+        &mut self,
+        sets: impl IntoIterator<Item = Set>,
+    ) -> Result<Vec<Element>, FirewallError> {
         self.check_there(Attempt::Read)?;
-        self.list(Set::BANS)
+        self.list(sets)
     }
 
     /// The kernel's element of exactly `target`, if there is one; of a network of an unusual length, any part of it.

@@ -20,8 +20,9 @@ use super::netlink::constants::{
     NFT_MSG_GETCHAIN, NFT_MSG_GETGEN, NFT_MSG_GETRULE, NFT_MSG_GETSET, NFT_MSG_GETTABLE, NFT_MSG_NEWCHAIN,
     NFT_MSG_NEWSET, NFT_MSG_NEWTABLE, NFT_SET_INTERVAL, NFT_SET_TIMEOUT, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME,
     NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE, NFTA_GEN_ID, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
-    NFTA_SET_DESC, NFTA_SET_DESC_SIZE, NFTA_SET_FLAGS, NFTA_SET_ID, NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE,
-    NFTA_SET_NAME, NFTA_SET_TABLE, NFTA_TABLE_FLAGS, NFTA_TABLE_NAME, NFTA_TABLE_OWNER, NLM_F_CREATE,
+    NFTA_SET_COUNT, NFTA_SET_DESC, NFTA_SET_DESC_SIZE, NFTA_SET_FLAGS, NFTA_SET_ID, NFTA_SET_KEY_LEN,
+    NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_TABLE, NFTA_TABLE_FLAGS, NFTA_TABLE_NAME, NFTA_TABLE_OWNER,
+    NLM_F_CREATE,
 };
 use super::netlink::message::Batch;
 use super::netlink::socket::{Dump, Socket};
@@ -223,6 +224,17 @@ pub(crate) fn read(socket: &mut Socket) -> Result<Option<Table>, NetlinkError> {
         counter = rule.counter.unwrap_or(counter);
     }
     Ok(Some(Table { sizes, used, counter, has_source, flags, owner, compatible }))
+}
+
+/// How many elements the kernel says a set has, those included that have just ended; `None` if it does not say, or
+/// there is no such set.
+pub(crate) fn count(socket: &mut Socket, set: Set) -> Result<Option<u32>, NetlinkError> {
+    let count = socket.get(
+        NFT_MSG_GETSET,
+        |attrs| name_set(attrs, set),
+        |attrs| Attrs::new(attrs).be32(NFTA_SET_COUNT),
+    )?;
+    Ok(count.flatten())
 }
 
 /// Reads the rules of a chain; none if it is not there.

@@ -19,6 +19,24 @@ use super::{Attempt, Change, Element, Firewall, FirewallError, Rejected, Set, ru
 /// last attempt does not ask.
 const SET_UP_ATTEMPTS: u32 = 8;
 
+/// Sets of so many elements are listed in any case: that takes some 5 ms.
+const LISTED_IN_ANY_CASE: u32 = 10_000;
+
+fn is_at_most(count: u32, known: usize) -> bool {
+    usize::try_from(count).is_ok_and(|count| count <= known)
+}
+
+/// What [`Firewall::set_up_known`] found.
+#[derive(Debug)]
+pub struct Found {
+    /// The bans that are in the table, but for those in the sets that were not listed.
+    pub elements: Vec<Element>,
+    /// The sets that were not listed.
+    pub unlisted: BTreeSet<Set>,
+    /// Whether the table stayed; if not, there is nothing in its unlisted sets.
+    pub kept: bool,
+}
+
 impl Firewall {
     /// Makes the table what it should be, whatever is there of it, in one transaction, and returns
     /// the bans that are in it (adoption). `allow` is never dropped; see [`Firewall::set_allow`].
@@ -34,6 +52,20 @@ impl Firewall {
     /// # Errors
     /// Any of [`FirewallError`]; the table is then as it was.
     pub fn set_up(&mut self, allow: &[IpNet]) -> Result<Vec<Element>, FirewallError> {
+        self.set_up_known(allow, |_| 0).map(|found| found.elements)
+    }
+
+    /// As [`Firewall::set_up`], where `known` says how many bans of a set the caller knows of. To list a set takes a
+    /// time that grows with the square of its size, so one of more than some thousand elements is not listed if those
+    /// that are known explain its [`Firewall::count`].
+    ///
+    /// # Errors
+    /// As [`Firewall::set_up`].
+    pub fn set_up_known(
+        &mut self,
+        allow: &[IpNet],
+        known: impl Fn(Set) -> usize,
+    ) -> Result<Found, FirewallError> {
         let allow = AllowLists::new(allow);
         let failed = |reason| FirewallError::of(Attempt::SetUp, reason);
         let mut attempt = 1;
@@ -46,20 +78,35 @@ impl Firewall {
             if let Some(table) = &found {
                 self.check_owner(Attempt::SetUp, table)?;
             }
-            let elements = match &found {
-                Some(table) => self.list(table.sizes.keys().copied().filter(|set| set.is_ban()))?,
-                None => Vec::new(),
-            };
-            match self.write_table(generation, found.as_ref(), &elements, &allow) {
+            let (mut listed, mut unlisted) = (Vec::new(), BTreeMap::new());
+            for set in found.iter().flat_map(|table| table.sizes.keys().copied()).filter(|set| set.is_ban()) {
+                match self.count(set)? {
+                    Some(count) if count > LISTED_IN_ANY_CASE && is_at_most(count, known(set)) => {
+                        unlisted.insert(set, count);
+                    }
+                    _ => listed.push(set),
+                }
+            }
+            let elements = self.list(listed)?;
+            match self.write_table(generation, found.as_ref(), &elements, &unlisted, &allow) {
                 // Somebody changed the ruleset since it was read: what was read may not be all.
                 Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => attempt += 1,
                 Err(reason) => return Err(failed(reason)),
-                Ok(rest) => {
-                    self.apply_all(&rest)?;
-                    return Ok(elements);
+                Ok((rest, kept)) => {
+                    self.add_all(&rest)?;
+                    return Ok(Found { elements, unlisted: unlisted.into_keys().collect(), kept });
                 }
             }
         }
+    }
+
+    /// How many elements the kernel says `set` has, those included that ended in the last seconds. `None` if it does
+    /// not say (before Linux 6.16), or there is no such set.
+    ///
+    /// # Errors
+    /// Any but a missing table.
+    pub fn count(&mut self, set: Set) -> Result<Option<u32>, FirewallError> {
+        ruleset::count(&mut self.socket, set).map_err(|reason| FirewallError::of(Attempt::List(set), reason))
     }
 
     /// Makes the table anew with `bans`, whatever is there of it: what should be in it is known, so nothing has to be
@@ -80,8 +127,8 @@ impl Firewall {
             self.check_owner(Attempt::SetUp, table)?;
             table.compatible = false;
         }
-        let written = self.write_table(None, found.as_ref(), bans, &AllowLists::new(allow));
-        let rest = written.map_err(|reason| self.failure(Attempt::SetUp, reason))?;
+        let written = self.write_table(None, found.as_ref(), bans, &BTreeMap::new(), &AllowLists::new(allow));
+        let (rest, _) = written.map_err(|reason| self.failure(Attempt::SetUp, reason))?;
         let held = self
             .table
             .as_ref()
@@ -89,18 +136,20 @@ impl Firewall {
         if held || !ranges.is_empty() {
             self.replace_ranges(ranges)?;
         }
-        self.apply(&rest)
+        self.add(&rest)
     }
 
     /// Writes the whole table, and returns the changes for which there was no room in one
-    /// transaction: those of a table that had to be made anew.
+    /// transaction: those of a table that had to be made anew; and whether the table that was there was kept.
+    /// `elements` are all that is in its sets, but for the `unlisted` ones, which are used as well.
     fn write_table(
         &mut self,
         generation: Option<u32>,
         found: Option<&Table>,
         elements: &[Element],
+        unlisted: &BTreeMap<Set, u32>,
         allow: &AllowLists,
-    ) -> Result<Vec<Change>, NetlinkError> {
+    ) -> Result<(Vec<Change>, bool), NetlinkError> {
         let mut bans: BTreeMap<Set, Vec<Entry>> =
             BTreeMap::from([(Set::Host4, Vec::new()), (Set::Host6, Vec::new())]);
         for element in elements {
@@ -115,6 +164,7 @@ impl Firewall {
             .flat_map(|table| &table.sizes)
             .filter(|(set, _)| set.is_ban() && set.is_interval());
         sizes.extend(ranges.map(|(set, size)| (*set, *size)));
+        sizes.extend(unlisted.iter().map(|(set, count)| (*set, self.options.set_size.max(*count))));
         for (set, entries) in &bans {
             sizes.insert(*set, self.options.set_size.max(u32::try_from(entries.len()).unwrap_or(u32::MAX)));
         }
@@ -129,7 +179,8 @@ impl Firewall {
             .iter()
             .filter_map(|element| Set::for_ban(element.target))
             .filter(|set| set.is_interval());
-        let used: BTreeSet<Set> = banned.chain(ranges).chain(allow.used()).collect();
+        let used: BTreeSet<Set> =
+            banned.chain(ranges).chain(unlisted.keys().copied()).chain(allow.used()).collect();
         let counter = found.map(|table| table.counter).unwrap_or_default();
         let mut rest = Vec::new();
 
@@ -168,6 +219,6 @@ impl Firewall {
             owner: self.owned.then(|| self.socket.port()),
             compatible: true,
         });
-        Ok(rest)
+        Ok((rest, fits))
     }
 }

@@ -158,8 +158,7 @@ impl Engine {
 
     /// Ends the bans of whoever may not be banned (any more).
     fn spare(&mut self) -> Vec<Verdict> {
-        let hit: BTreeSet<IpNet> =
-            self.bans.prefixes().copied().filter(|prefix| self.spares(prefix)).collect();
+        let hit: BTreeSet<IpNet> = self.bans.prefixes().filter(|prefix| self.spares(prefix)).collect();
         if hit.is_empty() {
             Vec::new()
         } else {
@@ -209,9 +208,9 @@ impl Engine {
             jail.tally.ignored += 1;
             return Judgement::Nothing;
         };
-        if let Some(ban) = self.bans.get(&prefix, &jail.name) {
+        if let Some(since) = self.bans.since(&prefix, &jail.name) {
             jail.tally.already_banned += 1;
-            let late = failure.time.duration_since(ban.since) > LATE;
+            let late = failure.time.duration_since(since) > LATE;
             return if late { Judgement::StillHeard(prefix) } else { Judgement::Nothing };
         }
         match jail.window.count(prefix, failure.time, failure.attempts, now) {
@@ -243,7 +242,7 @@ impl Engine {
     pub fn recall(&mut self, id: JailId, failure: &Failure, now: Timestamp) {
         let Some(prefix) = self.offender(id, failure.address) else { return };
         let Some(jail) = self.jails.get_mut(id.0) else { return };
-        if self.bans.get(&prefix, &jail.name).is_none() {
+        if self.bans.since(&prefix, &jail.name).is_none() {
             jail.window.count(prefix, failure.time, failure.attempts, now);
         }
     }
@@ -278,13 +277,18 @@ impl Engine {
     }
 
     /// Takes back what was done to the bans of `prefix`: `rows` are in force again.
-    pub fn put_back(&mut self, prefix: &IpNet, rows: Vec<Ban>) {
+    pub fn put_back(&mut self, prefix: &IpNet, rows: impl IntoIterator<Item = Ban>) {
         self.bans.put_back(prefix, rows);
     }
 
     /// Takes in a ban that was in force before: from the store, or found in the kernel.
     pub fn restore(&mut self, ban: Ban) {
         self.bans.insert(ban);
+    }
+
+    /// Takes in all bans that were in force before; there are none yet.
+    pub fn restore_all(&mut self, bans: Vec<Ban>) {
+        self.bans = Bans::of_rows(bans);
     }
 
     /// Ends the next ban whose time is over at `now`; `None` once there is none left.

@@ -227,8 +227,8 @@ fn what_was_found_in_the_kernel_is_replaced_once_it_has_a_reason() {
     engine.restore(adopted("203.0.113.10/32", None));
     fail(&mut engine, "203.0.113.9", 0);
     fail(&mut engine, "203.0.113.10", 0);
-    let rows: Vec<_> = engine.bans().iter().map(|ban| (shown(&ban.prefix), &*ban.jail)).collect();
-    let row = |address: &str, jail| (address.to_owned(), jail);
+    let rows: Vec<_> = engine.bans().iter().map(|ban| (shown(&ban.prefix), ban.jail.to_string())).collect();
+    let row = |address: &str, jail: &str| (address.to_owned(), jail.to_owned());
     assert_eq!(rows, [row("203.0.113.9", "sshd"), row("203.0.113.10", ADOPTED), row("203.0.113.10", "sshd")]);
 }
 

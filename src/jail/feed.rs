@@ -182,13 +182,13 @@ impl Engine {
             if (prefix.prefix_len() == prefix.max_prefix_len()) != (which == Which::Addresses) {
                 continue;
             }
-            let before = self.bans.get(&prefix, &jail);
+            let before = self.bans.get(&prefix, &jail).map(|ban| (ban.since, ban.until));
             if self.spares(&prefix) {
                 swap.tally.spared += 1;
                 swap.tally.first_spared.get_or_insert(prefix);
                 continue;
             }
-            if before.is_some_and(|ban| ban.until == swap.until) {
+            if before.is_some_and(|(_, until)| in_microseconds(until) == in_microseconds(swap.until)) {
                 continue;
             }
             if before.is_none() {
@@ -202,7 +202,7 @@ impl Engine {
             let ban = Ban {
                 prefix,
                 jail: Arc::clone(&jail),
-                since: before.map_or(now, |ban| ban.since),
+                since: before.map_or(now, |(since, _)| since),
                 until: swap.until,
                 count: 1,
                 source: Arc::clone(&source),
@@ -256,11 +256,16 @@ impl Engine {
     /// What was only found in the kernel has a reason now.
     pub(super) fn supersede(&mut self, prefix: &IpNet, until: Option<Timestamp>) {
         let known_better =
-            |adopted: &Ban| until.is_none_or(|until| adopted.until.is_some_and(|end| end <= until));
+            |adopted: Ban| until.is_none_or(|until| adopted.until.is_some_and(|end| end <= until));
         if self.bans.get(prefix, ADOPTED).is_some_and(known_better) {
             self.bans.remove(prefix, ADOPTED);
         }
     }
+}
+
+/// Bans keep no more of a time.
+fn in_microseconds(time: Option<Timestamp>) -> Option<i64> {
+    time.map(Timestamp::as_microsecond)
 }
 
 fn jail(feed: &str) -> Arc<str> {

@@ -71,7 +71,7 @@ fn the_bans_of_others_stay() {
     listed(&mut engine, &["192.0.2.1/32", "192.0.2.2/32"]);
     let (said, _) = swapped(&mut engine, Swap::end("x"));
     assert_eq!(said, ["-192.0.2.1/32 its jail is gone", "-192.0.2.2/32 its jail is gone"]);
-    assert_eq!(engine.bans().iter().map(|ban| &*ban.jail).collect::<Vec<_>>(), [MANUAL]);
+    assert_eq!(engine.bans().iter().map(|ban| ban.jail).collect::<Vec<_>>(), [MANUAL.into()]);
 }
 
 #[test]

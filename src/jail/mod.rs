@@ -10,6 +10,7 @@ pub mod bans;
 pub mod by_hand;
 pub mod engine;
 pub mod feed;
+mod row;
 pub mod target;
 pub mod window;
 

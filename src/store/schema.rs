@@ -2,6 +2,7 @@
 //!
 //! Readable with `sqlite3`: prefixes as text, times as microseconds since 1970 (UTC).
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::net::IpAddr;
@@ -106,8 +107,9 @@ fn prepare(database: &Connection, found: i64) -> rusqlite::Result<Memory> {
     let mut bans =
         database.prepare("SELECT prefix, jail, since, until, count, source, reason, services FROM bans")?;
     let mut rows = bans.query([])?;
+    let mut names = Names::default();
     while let Some(row) = rows.next()? {
-        memory.bans.extend(readable(row, read_ban(row))?);
+        memory.bans.extend(readable(row, read_ban(row, &mut names))?);
     }
     memory.bans.sort_by(|a, b| (a.prefix, &a.jail).cmp(&(b.prefix, &b.jail)));
     let mut readings = database
@@ -179,24 +181,39 @@ fn write_rows(database: &mut Connection, batch: &Batch) -> rusqlite::Result<()> 
     transaction.commit()
 }
 
-fn read_ban(row: &Row<'_>) -> rusqlite::Result<Ban> {
-    let text = |column: usize| row.get::<_, String>(column);
+/// Texts that many rows share, each once.
+#[derive(Default)]
+struct Names(BTreeSet<Arc<str>>);
+
+impl Names {
+    fn read(&mut self, row: &Row<'_>, column: usize) -> rusqlite::Result<Arc<str>> {
+        let text = row.get_ref(column)?.as_str()?;
+        if let Some(known) = self.0.get(text) {
+            return Ok(Arc::clone(known));
+        }
+        let name: Arc<str> = text.into();
+        self.0.insert(Arc::clone(&name));
+        Ok(name)
+    }
+}
+
+fn read_ban(row: &Row<'_>, names: &mut Names) -> rusqlite::Result<Ban> {
     let bad =
         |column, error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error);
     let time = |column, value| Timestamp::from_microsecond(value).map_err(|error| bad(column, error.into()));
-    let prefix = text(0)?;
+    let prefix = row.get_ref(0)?.as_str()?;
     let prefix: IpNet = prefix
         .parse()
         .or_else(|_| prefix.parse::<IpAddr>().map(IpNet::from))
         .map_err(|error| bad(0, error.into()))?;
     Ok(Ban {
         prefix: prefix.trunc(),
-        jail: text(1)?.into(),
+        jail: names.read(row, 1)?,
         since: time(2, row.get(2)?)?,
         until: row.get::<_, Option<i64>>(3)?.map(|value| time(3, value)).transpose()?,
         count: row.get(4)?,
-        source: text(5)?.into(),
-        reason: text(6)?.into(),
+        source: names.read(row, 5)?,
+        reason: names.read(row, 6)?,
         services: row
             .get::<_, Option<String>>(7)?
             .map(|list| services(&list).ok_or_else(|| unreadable(&list)))

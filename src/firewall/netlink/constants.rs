@@ -99,6 +99,8 @@ pub(crate) const NFTA_SET_FLAGS: u16 = 3;
 pub(crate) const NFTA_SET_KEY_TYPE: u16 = 4;
 pub(crate) const NFTA_SET_KEY_LEN: u16 = 5;
 pub(crate) const NFTA_SET_DESC: u16 = 9;
+/// How many elements there are, those included that are over and not yet collected; since Linux 6.16.
+pub(crate) const NFTA_SET_COUNT: u16 = 20;
 pub(crate) const NFTA_SET_ID: u16 = 10;
 pub(crate) const NFTA_SET_DESC_SIZE: u16 = 1;
 
