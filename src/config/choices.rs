@@ -1,11 +1,6 @@
-//! The choices of `[firewall]`, each checked while it is read.
+//! Values that are one of a few words, and the names that `[firewall]` takes; each checked while it is read.
 
-use std::marker::PhantomData;
-
-use serde::Deserialize;
-use serde::de::Deserializer;
-
-use super::value::{Text, TextVisitor, short};
+use super::value::{Text, deserialize_text, short};
 
 /// What becomes of an offender's packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +20,17 @@ pub enum UseDns {
     Yes,
     /// The same, and the log says it.
     Warn,
+}
+
+/// `[firewall] ownership`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ownership {
+    /// Owned, where the kernel keeps such a table over a crash and this machine's nft can save and load it.
+    Auto,
+    /// Owned, where the kernel keeps such a table over a crash.
+    Owned,
+    /// Not owned: what others change is put right.
+    Plain,
 }
 
 /// Which neighbours are never dropped.
@@ -75,6 +81,22 @@ impl Text for UseDns {
     }
 }
 
+impl Text for Ownership {
+    const EXPECTED: &'static str = "\"auto\", \"owned\" or \"plain\"";
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        match typed {
+            "auto" => Ok(Self::Auto),
+            "owned" => Ok(Self::Owned),
+            "plain" => Ok(Self::Plain),
+            _ => Err((
+                format!("`{}` is no way to own the table", short(typed)),
+                format!("write {}", Self::EXPECTED),
+            )),
+        }
+    }
+}
+
 impl Text for Neighbour {
     const EXPECTED: &'static str = "\"gateway\" or \"resolvers\"";
 
@@ -120,13 +142,4 @@ impl Text for LogPrefix {
     }
 }
 
-macro_rules! deserialize_text {
-    ($($name:ty),+) => {$(
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(TextVisitor(PhantomData))
-            }
-        }
-    )+};
-}
-deserialize_text!(UseDns, FirewallVerdict, Neighbour, Interface, LogPrefix);
+deserialize_text!(UseDns, FirewallVerdict, Ownership, Neighbour, Interface, LogPrefix);

@@ -13,7 +13,7 @@ use super::file::Feed;
 use super::merge::Layers;
 use super::plan::{FeedPlan, FeedSource};
 use super::report::{Problem, Severity};
-use super::value::{At, FeedName, Table, Text, short};
+use super::value::{At, FeedName, Table, Text, deserialize_text, short};
 
 /// How often a list is read if nobody says.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -76,6 +76,8 @@ impl Text for ListUrl {
         Ok(Self { url: typed.to_owned(), safe: scheme == "https" || here })
     }
 }
+
+deserialize_text!(ListPath, ListUrl);
 
 /// A program and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour, UseDns};
+use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour, Ownership, UseDns};
 use super::duration::{BanTime, Period};
 use super::feed::{ListPath, ListUrl, Words};
 use super::network::Networks;
-use super::plan::Ownership;
 use super::ports::{Ports, Protocols};
 use super::value::{At, Count, FeedName, FilterName, GroupName, Ipv6Prefix, JailName, LogPaths, Table};
 

@@ -4,14 +4,13 @@
 //! as a network, and the difference is who can attack unpunished.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-use super::value::{Text, TextVisitor, refusal, short};
+use super::value::{Text, deserialize_text, refusal, short};
 
 /// An address or a prefix, canonical (no host bits), IPv4-mapped folded to IPv4, never everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,11 +62,7 @@ impl Text for Network {
     }
 }
 
-impl<'de> Deserialize<'de> for Network {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor(PhantomData))
-    }
-}
+deserialize_text!(Network);
 
 /// `::ffff:192.0.2.0/120` is `192.0.2.0/24`.
 #[must_use]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::choices::{Neighbour, UseDns};
+use super::choices::{Neighbour, Ownership, UseDns};
 use super::duration::BanTime;
 use super::report::Problem;
 use crate::filter::Filter;
@@ -146,17 +146,6 @@ impl FirewallPlan {
             ownership: Ownership::Auto,
         }
     }
-}
-
-/// `[firewall] ownership`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ownership {
-    /// Owned, where the kernel keeps such a table over a crash and this machine's nft can save and load it.
-    Auto,
-    /// Owned, where the kernel keeps such a table over a crash.
-    Owned,
-    /// Not owned: what others change is put right.
-    Plain,
 }
 
 /// `[control]`.

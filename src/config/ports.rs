@@ -6,10 +6,10 @@ use std::marker::PhantomData;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, Visitor};
 
 use super::suggest;
-use super::value::{Text, TextVisitor, refusal, short};
+use super::value::{OneOrMore, Text, TextVisitor, deserialize_text, refusal, short};
 use crate::filter;
 use crate::service::{Protocol, Service};
 
@@ -198,55 +198,17 @@ impl Text for Protocol {
     }
 }
 
-/// A protocol as it is read from a file, with its own errors.
-struct Typed(Protocol);
-
-impl<'de> Deserialize<'de> for Typed {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor(PhantomData)).map(Typed)
-    }
-}
-
-/// One value or a list of them; never none.
-struct OneOrMore<T>(&'static str, PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMore<T> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, or a list", self.0)
-    }
-
-    fn visit_i64<E: de::Error>(self, typed: i64) -> Result<Vec<T>, E> {
-        T::deserialize(de::value::I64Deserializer::new(typed)).map(|one| vec![one])
-    }
-
-    fn visit_str<E: de::Error>(self, typed: &str) -> Result<Vec<T>, E> {
-        T::deserialize(de::value::StrDeserializer::new(typed)).map(|one| vec![one])
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
-        let mut all = Vec::new();
-        while let Some(one) = list.next_element()? {
-            all.push(one);
-        }
-        if all.is_empty() {
-            return Err(refusal("the list is empty", "name one at least, or leave the key out"));
-        }
-        Ok(all)
-    }
-}
+deserialize_text!(Protocol);
 
 impl<'de> Deserialize<'de> for Ports {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneOrMore(Port::EXPECTED, PhantomData)).map(Ports)
+        deserializer.deserialize_any(OneOrMore::of(Port::EXPECTED)).map(Ports)
     }
 }
 
 impl<'de> Deserialize<'de> for Protocols {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let typed: Vec<Typed> = deserializer.deserialize_any(OneOrMore(Protocol::EXPECTED, PhantomData))?;
-        Ok(Protocols(typed.into_iter().map(|Typed(protocol)| protocol).collect()))
+        deserializer.deserialize_any(OneOrMore::of(Protocol::EXPECTED)).map(Protocols)
     }
 }
 

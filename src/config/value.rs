@@ -13,9 +13,6 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::feed::{ListPath, ListUrl};
-use super::plan::Ownership;
-
 /// A value and where it was typed: bytes in [`super::merge::Layers`], which knows the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct At<T> {
@@ -92,16 +89,19 @@ impl<T: Text> Visitor<'_> for TextVisitor<T> {
     }
 }
 
+/// Reads each of these types as [`Text`].
 macro_rules! deserialize_text {
     ($($name:ty),+) => {$(
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(TextVisitor(PhantomData))
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any($crate::config::value::TextVisitor(std::marker::PhantomData))
             }
         }
     )+};
 }
-deserialize_text!(JailName, FeedName, LogPath, GroupName, FilterName, ListPath, ListUrl, Ownership);
+pub(super) use deserialize_text;
+
+deserialize_text!(JailName, FeedName, LogPath, GroupName, FilterName);
 
 /// NAME in `[feed.NAME]`: 1 to 64 of `A-Z a-z 0-9 . _ -`. Its bans belong to the jail `feed.NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -220,55 +220,59 @@ impl Text for GroupName {
     }
 }
 
-impl Text for Ownership {
-    const EXPECTED: &'static str = "\"auto\", \"owned\" or \"plain\"";
-
-    fn read(typed: &str) -> Result<Self, (String, String)> {
-        match typed {
-            "auto" => Ok(Self::Auto),
-            "owned" => Ok(Self::Owned),
-            "plain" => Ok(Self::Plain),
-            _ => Err((
-                format!("`{}` is no way to own the table", short(typed)),
-                format!("write {}", Self::EXPECTED),
-            )),
-        }
-    }
-}
-
 /// One path, or a list of them; never none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogPaths(pub Vec<LogPath>);
 
 impl<'de> Deserialize<'de> for LogPaths {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMore;
-        impl<'de> Visitor<'de> for OneOrMore {
-            type Value = LogPaths;
+        let expected = LogPath::EXPECTED.to_owned();
+        let empty =
+            ("the list of log files is empty", "name a file, or leave logpath out for the filter's own");
+        deserializer.deserialize_any(OneOrMore { expected, empty, of: PhantomData }).map(LogPaths)
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(LogPath::EXPECTED)
-            }
+/// One value or a list of them; never none.
+pub(super) struct OneOrMore<T> {
+    expected: String,
+    /// What is wrong with a list of nothing, and what to do.
+    empty: (&'static str, &'static str),
+    of: PhantomData<T>,
+}
 
-            fn visit_str<E: de::Error>(self, typed: &str) -> Result<LogPaths, E> {
-                Ok(LogPaths(vec![TextVisitor(PhantomData).visit_str(typed)?]))
-            }
+impl<T> OneOrMore<T> {
+    /// One or more values, of which `one` says what is expected.
+    pub(super) fn of(one: &'static str) -> Self {
+        let empty = ("the list is empty", "name one at least, or leave the key out");
+        Self { expected: format!("{one}, or a list"), empty, of: PhantomData }
+    }
+}
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<LogPaths, A::Error> {
-                let mut paths = Vec::new();
-                while let Some(path) = list.next_element()? {
-                    paths.push(path);
-                }
-                if paths.is_empty() {
-                    return Err(refusal(
-                        "the list of log files is empty",
-                        "name a file, or leave logpath out for the filter's own",
-                    ));
-                }
-                Ok(LogPaths(paths))
-            }
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMore<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.expected)
+    }
+
+    fn visit_i64<E: de::Error>(self, typed: i64) -> Result<Vec<T>, E> {
+        T::deserialize(de::value::I64Deserializer::new(typed)).map(|one| vec![one])
+    }
+
+    fn visit_str<E: de::Error>(self, typed: &str) -> Result<Vec<T>, E> {
+        T::deserialize(de::value::StrDeserializer::new(typed)).map(|one| vec![one])
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut all = Vec::new();
+        while let Some(one) = list.next_element()? {
+            all.push(one);
         }
-        deserializer.deserialize_any(OneOrMore)
+        if all.is_empty() {
+            return Err(refusal(self.empty.0, self.empty.1));
+        }
+        Ok(all)
     }
 }
 

@@ -7,7 +7,7 @@
 
 use sd_notify::NotifyState;
 
-use crate::config::plan::Ownership;
+use crate::config::choices::Ownership;
 use crate::firewall::{Firewall, FirewallError, Options, nft_reads_owned_tables};
 
 /// The name under which the socket is kept.
