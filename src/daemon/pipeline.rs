@@ -38,7 +38,7 @@ pub(super) struct Pipeline {
     /// Started when the first jail asks for it.
     resolver: Option<Resolver>,
     adoption: Adoption,
-    feeds: Vec<Feed>,
+    readers: Vec<Reader>,
     /// How far each file has been dealt with: of those that are followed, and of those that once were.
     trails: BTreeMap<PathBuf, Trail>,
     stored: BTreeMap<PathBuf, Reading>,
@@ -55,7 +55,7 @@ pub(super) enum NotBanned {
 }
 
 /// One file, and the jails that read it.
-struct Feed {
+struct Reader {
     path: PathBuf,
     /// The path, as bans name it.
     name: Arc<str>,
@@ -79,32 +79,32 @@ impl Pipeline {
             store,
             resolver: None,
             adoption: Adoption::default(),
-            feeds: Vec::new(),
+            readers: Vec::new(),
             trails: BTreeMap::new(),
             stored,
             zone: TimeZone::system(),
         }
     }
 
-    /// Builds one feed for each file of the plan; the sources to follow are returned.
-    pub(super) fn set_feeds(&mut self, plan: &Plan) -> Vec<SourceConfig> {
-        let mut readers: BTreeMap<&PathBuf, Vec<(JailId, &JailPlan)>> = BTreeMap::new();
+    /// Builds one reader for each file of the plan; the sources to follow are returned.
+    pub(super) fn set_readers(&mut self, plan: &Plan) -> Vec<SourceConfig> {
+        let mut reading: BTreeMap<&PathBuf, Vec<(JailId, &JailPlan)>> = BTreeMap::new();
         for (id, jail) in plan.jails.iter().enumerate() {
             for path in &jail.logpath {
-                readers.entry(path).or_default().push((JailId(id), jail));
+                reading.entry(path).or_default().push((JailId(id), jail));
             }
         }
         self.zone = TimeZone::system();
-        self.feeds.clear();
-        let files = readers.len();
+        self.readers.clear();
+        let files = reading.len();
         let mut sources = Vec::new();
-        for (path, jails) in readers {
+        for (path, jails) in reading {
             let window = jails.iter().map(|(_, jail)| jail.findtime).max().unwrap_or_default();
             let stored = self.stored.remove(path);
             let trail = self.trails.entry(path.clone()).or_insert_with(|| Trail::new(stored));
             trail.set_window(window);
             let input = Input::File { path: path.clone(), resume: trail.resume() };
-            sources.push(SourceConfig { id: SourceId(self.feeds.len()), input });
+            sources.push(SourceConfig { id: SourceId(self.readers.len()), input });
             let filters: Vec<Arc<Filter>> = jails.iter().map(|(_, jail)| Arc::clone(&jail.filter)).collect();
             let mut scanner = Scanner::one_of(files, &filters);
             let asks = |(id, jail): &(JailId, &JailPlan)| (*id, (Arc::clone(&jail.name), jail.usedns));
@@ -113,7 +113,7 @@ impl Pipeline {
             if !asking.is_empty() {
                 scanner.keep_named();
             }
-            self.feeds.push(Feed {
+            self.readers.push(Reader {
                 path: path.clone(),
                 name: path.to_string_lossy().into(),
                 scanner,
@@ -126,12 +126,12 @@ impl Pipeline {
 
     /// Deals with one block: after this, whoever it convicts is in the kernel's set.
     pub(super) fn block(&mut self, block: &Block, now: Timestamp) {
-        let Some(feed) = self.feeds.get_mut(block.source.0) else { return };
-        let Some(trail) = self.trails.get_mut(&feed.path) else { return };
+        let Some(reader) = self.readers.get_mut(block.source.0) else { return };
+        let Some(trail) = self.trails.get_mut(&reader.path) else { return };
         let clock = Clock { now, zone: self.zone.clone() };
-        let (engine, jails, name) = (&mut self.engine, &feed.jails, &feed.name);
+        let (engine, jails, name) = (&mut self.engine, &reader.jails, &reader.name);
         let (mut verdicts, mut heard) = (Vec::new(), Vec::new());
-        feed.scanner.scan(&block.bytes, &clock, &mut |filter, failure, _line| {
+        reader.scanner.scan(&block.bytes, &clock, &mut |filter, failure, _line| {
             let Some(&jail) = jails.get(filter) else { return };
             if block.again {
                 if trail.counts(failure.time, now) {
@@ -148,16 +148,16 @@ impl Pipeline {
         let heard: Vec<Target> =
             heard.iter().flat_map(|prefix| intent::targets_of(&self.engine, prefix)).collect();
         self.effect.doubt(heard);
-        self.store.note_reading(&feed.path, trail.advance(block, now));
-        for (filter, named) in feed.scanner.take_named() {
+        self.store.note_reading(&reader.path, trail.advance(block, now));
+        for (filter, named) in reader.scanner.take_named() {
             // What is read again was asked for when it was read first.
             let asking =
-                feed.jails.get(filter).and_then(|jail| feed.asking.get(jail)).filter(|_| !block.again);
+                reader.jails.get(filter).and_then(|jail| reader.asking.get(jail)).filter(|_| !block.again);
             if let (Some((jail, usedns)), Some(resolver)) = (asking, resolver(&mut self.resolver)) {
                 if *usedns == UseDns::Warn {
                     tracing::warn!("[{jail}] {} is a name: asking for its addresses", named.name);
                 }
-                let (jail, source) = (Arc::clone(jail), Arc::clone(&feed.name));
+                let (jail, source) = (Arc::clone(jail), Arc::clone(&reader.name));
                 resolver.ask(Question { jail, source, named });
             }
         }
@@ -313,13 +313,13 @@ impl Pipeline {
 
     /// Failures in each source whose hosts are names that no jail asks for.
     pub(super) fn named(&self, source: SourceId) -> u64 {
-        let feed = self.feeds.get(source.0).filter(|feed| feed.asking.is_empty());
-        feed.map_or(0, |feed| feed.scanner.counters().named)
+        let reader = self.readers.get(source.0).filter(|reader| reader.asking.is_empty());
+        reader.map_or(0, |reader| reader.scanner.counters().named)
     }
 
     /// Lines of each source that matched without a readable date.
     pub(super) fn undated(&self, source: SourceId) -> u64 {
-        self.feeds.get(source.0).map_or(0, |feed| feed.scanner.counters().undated)
+        self.readers.get(source.0).map_or(0, |reader| reader.scanner.counters().undated)
     }
 }
 

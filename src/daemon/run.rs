@@ -221,7 +221,7 @@ pub(super) fn engine(plan: &Plan) -> Engine {
 
 fn follow(plan: &Plan, pipeline: &mut Pipeline) -> (Sources, mpsc::Receiver<Block>) {
     let (sender, blocks) = mpsc::channel(BLOCKS);
-    (source::spawn(pipeline.set_feeds(plan), sender), blocks)
+    (source::spawn(pipeline.set_readers(plan), sender), blocks)
 }
 
 /// The signals that the daemon understands. From here on none of them ends it unasked.

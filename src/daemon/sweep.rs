@@ -99,9 +99,6 @@ impl Effect {
 
     /// Has the kernel told how long every ban has left.
     pub(super) fn tell(&mut self, engine: &Engine, now: Timestamp) {
-        if let Some(range) = intent::ranges(engine, now).first() {
-            self.doubt([Target::from(range.0)]);
-        }
         self.sweep = Some(Sweep::new(Way::Tell));
         self.sweep(engine, now);
     }

@@ -142,6 +142,13 @@ pub(crate) fn read_elements(set: Set, attrs: &[u8], found: &mut Vec<Element>) ->
     Ok(())
 }
 
+/// Reads the time that is left to the one element that was asked for.
+pub(crate) fn read_left(attrs: &[u8]) -> Result<Option<Duration>, NetlinkError> {
+    let element = Attrs::new(attrs).nested(NFTA_SET_ELEM_LIST_ELEMENTS)?.next();
+    let (_, left) = read_key(Attrs::new(element.ok_or(NetlinkError::Malformed)??.value))?;
+    Ok(left)
+}
+
 /// One element; none if somebody else put in a protocol that has no ports.
 fn read_element(set: Set, element: Attrs<'_>) -> Result<Option<Element>, NetlinkError> {
     let malformed = || NetlinkError::Malformed;

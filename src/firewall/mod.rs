@@ -55,7 +55,7 @@ pub use setup::Found;
 pub use target::Target;
 
 use allow::AllowLists;
-use elements::{flush, name_element, name_set, read_elements};
+use elements::{flush, name_element, name_set, read_elements, read_left};
 use netlink::constants::{NFT_MSG_GETSETELEM, NFTA_SET_ELEM_LIST_ELEMENTS};
 use netlink::socket::{Dump, Socket};
 use ruleset::Table;
@@ -194,7 +194,8 @@ impl Firewall {
         self.list(sets)
     }
 
-    /// The kernel's element of exactly `target`, if there is one; of a network of an unusual length, any part of it.
+    /// The kernel's element of exactly `target`, if there is one; of a network of an unusual length, what holds its first
+    /// address, since overlapping ones are held in pieces. One question, whatever the size of the set.
     ///
     /// # Errors
     /// [`FirewallError::NoSet`]; [`FirewallError::is_missing`] if there is no table.
@@ -202,23 +203,9 @@ impl Firewall {
         let target = target.trunc();
         let attempt = Attempt::Ask(target);
         let set = Self::set_for(target)?;
-        if set.is_interval() {
-            self.check_there(attempt)?;
-            let ranges = self.list([set])?.into_iter();
-            return Ok(ranges.into_iter().find(|range| {
-                range.target.prefix.contains(&target.prefix) || target.prefix.contains(&range.target.prefix)
-            }));
-        }
-        let found = self.socket.get(
-            NFT_MSG_GETSETELEM,
-            |attrs| name_element(attrs, set, target),
-            |attrs| {
-                let mut found = Vec::new();
-                read_elements(set, attrs, &mut found).map(|()| found)
-            },
-        );
-        match found.map_err(|reason| FirewallError::of(attempt, reason))? {
-            Some(found) => Ok(found.into_iter().find(|element| element.target == target)),
+        let left = self.socket.get(NFT_MSG_GETSETELEM, |attrs| name_element(attrs, set, target), read_left);
+        match left.map_err(|reason| FirewallError::of(attempt, reason))? {
+            Some(left) => Ok(Some(Element { target, left })),
             None => self.check_there(attempt).map(|()| None),
         }
     }

@@ -57,6 +57,8 @@ fn nested_and_neighbouring_ranges_each_keep_their_time() {
         );
         let inside = firewall.contains(net("10.0.4.0/23").into()).unwrap();
         assert_left(inside, 2 * HOUR);
+        let amid_a_piece = firewall.contains(net("10.0.130.0/23").into()).unwrap();
+        assert_left(amid_a_piece, HOUR);
         assert_eq!(firewall.contains(net("11.0.0.0/16").into()).unwrap(), None);
         replace(&mut firewall, &[("10.0.0.0/15", Some(60))]);
         assert_eq!(held(&mut firewall), held_as(&[("10.0.0.0/15", Some(60))]));
