@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
+use tokio::sync::oneshot;
 
 use super::intent;
 use super::pipeline::{NotBanned, Pipeline};
@@ -12,18 +13,19 @@ use crate::control::protocol::{
     Answer, BanRow, Cursor, FeedRow, FirewallStatus, JailStatus, Kind, LONGEST_REASON, PAGE, Refused,
     Request, SourceRow, Status,
 };
+use crate::control::server::Call;
 use crate::feed::FeedStatus;
+use crate::firewall::FirewallError;
 use crate::jail::bans::{Bans, Key};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::feed::FeedTally;
-use crate::jail::{ADOPTED, Ban, Ending, FEED, MANUAL, shown};
+use crate::jail::lift::Lift;
+use crate::jail::{ADOPTED, Ban, FEED, MANUAL, shown};
 use crate::source::SourceStatus;
 
-/// How many rows are looked at for one page, so that a narrow list of many bans delays nobody.
-const LOOKED_AT: usize = 20_000;
-
-/// Answers one request.
-pub(super) fn answer(daemon: &mut Daemon, request: Request, now: Timestamp) -> Answer {
+/// Answers one request; what takes long is answered when it is done.
+pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
+    let Call { request, reply } = call;
     let answered = match request {
         Request::Status => Ok(status(daemon)),
         Request::List { jail, within, after } => {
@@ -36,13 +38,15 @@ pub(super) fn answer(daemon: &mut Daemon, request: Request, now: Timestamp) -> A
             let wanted = ByHand { prefix, jail: jail.as_deref(), bantime, reason: &reason };
             known_jail(daemon, wanted.jail).and_then(|()| ban(daemon, &wanted, now))
         }
-        Request::Unban { within, jail } => {
-            known_jail(daemon, jail.as_deref()).and_then(|()| unban(daemon, within, jail.as_deref(), now))
-        }
+        Request::Unban { within, jail } => match known_jail(daemon, jail.as_deref()) {
+            Ok(()) => return lift(daemon, Lift::by_hand(jail.as_deref(), within), reply, now),
+            Err(refused) => Err(refused),
+        },
         Request::Reload => reload(daemon),
-        Request::Flush => flush(daemon, now),
+        Request::Flush => return lift(daemon, Lift::by_hand(None, None), reply, now),
     };
-    answered.unwrap_or_else(Answer::Refused)
+    // A client that has gone away does not want its answer.
+    let _ = reply.send(answered.unwrap_or_else(Answer::Refused));
 }
 
 fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, now: Timestamp) -> Result<Answer, Refused> {
@@ -65,33 +69,28 @@ fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, now: Timestamp) -> Result<Answe
     Ok(Answer::Banned(BanRow::new(&ban, now, true)))
 }
 
-fn unban(
-    daemon: &mut Daemon,
-    within: Option<IpNet>,
-    jail: Option<&str>,
-    now: Timestamp,
-) -> Result<Answer, Refused> {
-    let (None, None) = (within, jail) else { return unban_some(daemon, within, jail, now) };
-    flush(daemon, now)
+fn lift(daemon: &mut Daemon, lift: Lift, reply: oneshot::Sender<Answer>, now: Timestamp) {
+    if lift.means_all()
+        && let Err(error) = daemon.pipeline.empty(now)
+    {
+        let _ = reply.send(Answer::Refused(Refused::new(Kind::Kernel, error)));
+        return;
+    }
+    daemon.lifts.begin(lift, Some(reply), &mut daemon.pipeline, now);
 }
 
-fn unban_some(
-    daemon: &mut Daemon,
-    within: Option<IpNet>,
-    jail: Option<&str>,
-    now: Timestamp,
-) -> Result<Answer, Refused> {
-    let engine = &mut daemon.pipeline.engine;
-    let wanted = |prefix: &IpNet| within.is_none_or(|within| within.contains(prefix));
-    let lifted = engine.unban(jail, wanted, Ending::ByHand);
-    if let (true, Some(within)) = (lifted.is_empty(), within) {
-        return Err(Refused::new(Kind::No, not_banned(engine.bans(), &within, jail)));
+/// What has come of a lift by hand.
+pub(super) fn lifted(bans: &Bans, lift: &Lift, refused: Option<FirewallError>) -> Answer {
+    match (refused, lift.within()) {
+        (Some(error), _) => {
+            let message = format!("{error}; it is lifted as soon as the kernel takes it");
+            Answer::Refused(Refused::new(Kind::Kernel, message))
+        }
+        (None, Some(within)) if lift.lifted() == 0 => {
+            Answer::Refused(Refused::new(Kind::No, not_banned(bans, &within, lift.jail())))
+        }
+        (None, _) => Answer::Lifted { bans: lift.lifted() },
     }
-    let done = daemon.pipeline.unban_by_hand(&lifted, now);
-    done.map_err(|error| {
-        Refused::new(Kind::Kernel, format!("{error}; it is lifted as soon as the kernel takes it"))
-    })?;
-    Ok(Answer::Lifted { bans: lifted.len() })
 }
 
 /// Why nothing within `within` was lifted.
@@ -104,11 +103,6 @@ fn not_banned(bans: &Bans, within: &IpNet, jail: Option<&str>) -> String {
         Some(wider) => format!("{address} is banned as part of {wider}: lift that"),
         None => format!("{address} is not banned"),
     }
-}
-
-fn flush(daemon: &mut Daemon, now: Timestamp) -> Result<Answer, Refused> {
-    let lifted = daemon.pipeline.unban_all(now).map_err(|error| Refused::new(Kind::Kernel, error))?;
-    Ok(Answer::Lifted { bans: lifted })
 }
 
 fn reload(daemon: &mut Daemon) -> Result<Answer, Refused> {
@@ -133,25 +127,18 @@ fn list(
             && within.is_none_or(|within| within.contains(&ban.prefix) || ban.prefix.contains(&within))
     };
     let (engine, firewall) = (&daemon.pipeline.engine, &mut daemon.pipeline.effect.firewall);
-    let (mut bans, mut last, mut more) = (Vec::new(), None, false);
-    for (looked_at, ban) in engine.bans().iter_after(after).enumerate() {
-        if bans.len() == PAGE || looked_at == LOOKED_AT {
-            more = true;
-            break;
-        }
-        if wanted(&ban) {
-            let held =
-                intent::targets(&ban).map(|target| firewall.contains(target).map(|held| held.is_some()));
-            let in_kernel = match held.collect::<Result<Vec<bool>, _>>() {
-                Ok(held) => held.into_iter().all(|held| held),
-                Err(error) if error.is_missing() => false,
-                Err(error) => return Err(Refused::new(Kind::Kernel, error)),
-            };
-            bans.push(BanRow::new(&ban, now, in_kernel));
-        }
-        last = Some((ban.prefix, ban.jail));
+    let slice = engine.bans().slice(after, PAGE, wanted);
+    let mut bans = Vec::with_capacity(slice.bans.len());
+    for ban in slice.bans {
+        let held = intent::targets(&ban).map(|target| firewall.contains(target).map(|held| held.is_some()));
+        let in_kernel = match held.collect::<Result<Vec<bool>, _>>() {
+            Ok(held) => held.into_iter().all(|held| held),
+            Err(error) if error.is_missing() => false,
+            Err(error) => return Err(Refused::new(Kind::Kernel, error)),
+        };
+        bans.push(BanRow::new(&ban, now, in_kernel));
     }
-    let next = last.filter(|_| more).map(|(prefix, jail)| Cursor { prefix, jail: jail.to_string() });
+    let next = slice.next.map(|(prefix, jail)| Cursor { prefix, jail: jail.to_string() });
     Ok(Answer::Page { bans, next })
 }
 

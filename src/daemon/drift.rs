@@ -209,7 +209,7 @@ mod tests {
         in_namespace("daemon::drift::tests::nothing_is_compared_while_nobody_else_commits", || {
             let now = Timestamp::now();
             let (mut engine, mut effect) = banned(1_500, now);
-            let lifted = engine.unban(None, |banned| *banned == prefix(7), crate::jail::Ending::ByHand);
+            let lifted = engine.lift_all(crate::jail::lift::Lift::by_hand(None, Some(prefix(7))));
             effect.doubt(lifted.iter().flat_map(|verdict| intent::targets(verdict.ban())));
             effect.settle(&engine, now);
             effect.look_for_drift(&engine, now).unwrap();

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::drift::Drift;
 use super::intent;
 use super::sweep::{Sweep, Way};
+use super::turns::Turns;
 use crate::firewall::{Change, Element, Firewall, FirewallError, Found, Rejected, Set, Target};
 use crate::jail::Ban;
 use crate::jail::engine::{Engine, Remaining};
@@ -30,9 +31,12 @@ pub(super) struct Effect {
     pub(super) firewall: Firewall,
     /// Targets whose state in the kernel may differ from the intent.
     dirty: BTreeSet<Target>,
+    /// The same for ranges, which are written all at once.
+    dirty_ranges: BTreeSet<Target>,
     /// All bans, on their way to the kernel.
     pub(super) sweep: Option<Sweep>,
     trouble: Option<Trouble>,
+    turns: Turns,
     /// How far the kernel has been compared with the intent, and what came of it.
     pub(super) drift: Drift,
 }
@@ -50,12 +54,23 @@ struct Trouble {
 
 impl Effect {
     pub(super) fn new(firewall: Firewall) -> Self {
-        Self { firewall, dirty: BTreeSet::new(), sweep: None, trouble: None, drift: Drift::default() }
+        Self {
+            firewall,
+            dirty: BTreeSet::new(),
+            dirty_ranges: BTreeSet::new(),
+            sweep: None,
+            trouble: None,
+            turns: Turns::default(),
+            drift: Drift::default(),
+        }
     }
 
     /// Notes targets whose state in the kernel may differ from the intent.
     pub(super) fn doubt(&mut self, targets: impl IntoIterator<Item = Target>) {
-        self.dirty.extend(targets);
+        for target in targets {
+            let doubted = if intent::is_range(&target) { &mut self.dirty_ranges } else { &mut self.dirty };
+            doubted.insert(target);
+        }
     }
 
     /// Makes the table as the firewall's options and its owner are now, keeping what is in it.
@@ -97,26 +112,47 @@ impl Effect {
     /// Makes true whatever is doubted. What the kernel does not take is tried again later.
     pub(super) fn settle(&mut self, engine: &Engine, now: Timestamp) {
         let again = self.wake();
-        if let Some(trouble) = &mut self.trouble {
-            let held_up = |target: &&Target| trouble.holds_up(target, engine, now);
-            let (wait, go): (BTreeSet<Target>, BTreeSet<Target>) = self.dirty.iter().partition(held_up);
-            trouble.waiting.extend(wait);
-            self.dirty = go;
+        self.settle_ranges(engine, now, again);
+        self.settle_singles(engine, now, again);
+    }
+
+    /// As [`Effect::settle`], for one slice of many bans: ranges have to wait for their turn.
+    pub(super) fn settle_slice(&mut self, engine: &Engine, now: Timestamp) {
+        let again = self.wake();
+        if self.turns.next_ranges() <= Instant::now() {
+            self.settle_ranges(engine, now, again);
         }
-        if self.dirty.is_empty() {
+        self.settle_singles(engine, now, again);
+    }
+
+    /// As [`Effect::settle`], for what nobody waits for: when it is its turn.
+    pub(super) fn settle_in_turn(&mut self, engine: &Engine, now: Timestamp) {
+        let due = !(self.dirty.is_empty() && self.dirty_ranges.is_empty()) && self.turns.take(Instant::now());
+        if due || self.trouble.as_ref().is_some_and(Trouble::is_due) {
+            self.settle_slice(engine, now);
+        }
+    }
+
+    fn settle_ranges(&mut self, engine: &Engine, now: Timestamp, again: bool) {
+        let doubted = std::mem::take(&mut self.dirty_ranges);
+        let doubted = self.without_held_up(doubted, engine, now);
+        if doubted.is_empty() {
             return;
         }
-        let (ranges, doubted): (BTreeSet<Target>, BTreeSet<Target>) =
-            std::mem::take(&mut self.dirty).into_iter().partition(intent::is_range);
-        if !ranges.is_empty() {
-            match self.replace_ranges(engine, now) {
-                Ok(()) => {
-                    let changes = ranges.into_iter().map(|target| intent::change(engine, target, now));
-                    self.cut_connections(changes);
-                }
-                Err(error) => self.wait(ranges, &error, again),
+        let begin = Instant::now();
+        match self.replace_ranges(engine, now) {
+            Ok(()) => {
+                let changes = doubted.into_iter().map(|target| intent::change(engine, target, now));
+                self.cut_connections(changes);
             }
+            Err(error) => self.wait(doubted, &error, again),
         }
+        self.turns.wrote_ranges(begin.elapsed(), Instant::now());
+    }
+
+    fn settle_singles(&mut self, engine: &Engine, now: Timestamp, again: bool) {
+        let doubted = std::mem::take(&mut self.dirty);
+        let doubted = self.without_held_up(doubted, engine, now);
         if doubted.is_empty() {
             return;
         }
@@ -130,6 +166,20 @@ impl Effect {
             Ok(rejected) => self.wait_for(rejected, again),
             Err(error) => self.wait(doubted, &error, again),
         }
+    }
+
+    /// What of `doubted` can be tried now; the rest waits for room.
+    fn without_held_up(
+        &mut self,
+        doubted: BTreeSet<Target>,
+        engine: &Engine,
+        now: Timestamp,
+    ) -> BTreeSet<Target> {
+        let Some(trouble) = &mut self.trouble else { return doubted };
+        let held_up = |target: &Target| trouble.holds_up(target, engine, now);
+        let (wait, go): (BTreeSet<Target>, BTreeSet<Target>) = doubted.into_iter().partition(held_up);
+        trouble.waiting.extend(wait);
+        go
     }
 
     /// Why a target of `ban` is not in the kernel as intended, if one waits.
@@ -152,7 +202,10 @@ impl Effect {
 
     /// When to settle although nothing has happened.
     pub(super) fn next_try(&self) -> Option<Instant> {
-        self.trouble.as_ref().map(|trouble| trouble.again)
+        let again = self.trouble.as_ref().map(|trouble| trouble.again);
+        let turn = (!self.dirty.is_empty()).then(|| self.turns.next());
+        let ranges = (!self.dirty_ranges.is_empty()).then(|| self.turns.next().max(self.turns.next_ranges()));
+        [again, turn, ranges].into_iter().flatten().min()
     }
 
     /// Why the kernel does not have all bans, if so.
@@ -163,23 +216,22 @@ impl Effect {
     /// How many targets wait for the kernel.
     pub(super) fn pending(&self) -> usize {
         let swept = self.sweep.as_ref().map_or(0, Sweep::left);
-        swept + self.dirty.len() + self.trouble.as_ref().map_or(0, |trouble| trouble.waiting.len())
+        let doubted = self.dirty.len() + self.dirty_ranges.len();
+        swept + doubted + self.trouble.as_ref().map_or(0, |trouble| trouble.waiting.len())
     }
 
     /// If it is time to ask the kernel again, doubts what waits: so many at once that others get their turn.
     fn wake(&mut self) -> bool {
-        let Some(trouble) = self.trouble.as_mut().filter(|trouble| trouble.again <= Instant::now()) else {
-            return false;
-        };
+        let Some(trouble) = self.trouble.as_mut().filter(|trouble| trouble.is_due()) else { return false };
         trouble.full = None;
         let rest = trouble.waiting.iter().nth(AGAIN_AT_ONCE).copied();
         let rest = rest.map_or_else(BTreeSet::new, |first| trouble.waiting.split_off(&first));
-        self.dirty.append(&mut trouble.waiting);
-        trouble.waiting = rest;
+        let now = std::mem::replace(&mut trouble.waiting, rest);
         trouble.again = Instant::now() + RETRY;
         if trouble.waiting.is_empty() {
             self.trouble = None;
         }
+        self.doubt(now);
         true
     }
 
@@ -290,6 +342,11 @@ pub(super) fn differs(held: Option<Option<Duration>>, wanted: Remaining) -> bool
 }
 
 impl Trouble {
+    /// Whether it is time to ask the kernel again.
+    fn is_due(&self) -> bool {
+        self.again <= Instant::now()
+    }
+
     /// Whether a change of `target` has to wait: a ban for the set that is full. Lifting makes room.
     fn holds_up(&self, target: &Target, engine: &Engine, now: Timestamp) -> bool {
         self.full.is_some()

@@ -2,7 +2,8 @@
 //!
 //! `start` reads like a recipe; `run` is the loop; `pipeline` is what happens to one block;
 //! `guard` and `drift` see to it that the kernel holds what is intended; `ownership` is whose the table is;
-//! `answer` is what happens to one request of `banctl`, `feeds` what happens to a list.
+//! `answer` is what happens to one request of `banctl`, `feeds` what happens to a list,
+//! `lifts` what happens to many bans that end together.
 
 mod adoption;
 mod answer;
@@ -11,6 +12,7 @@ mod effect;
 mod feeds;
 mod guard;
 mod intent;
+mod lifts;
 mod log;
 mod options;
 mod own;
@@ -22,6 +24,7 @@ mod run;
 mod start;
 mod sweep;
 mod trail;
+mod turns;
 
 pub use start::main;
 

@@ -20,7 +20,8 @@ use crate::filter::{Clock, Failure, Filter, Named, Scanner};
 use crate::firewall::{FirewallError, Set, Target};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::{Engine, JailId, Judgement};
-use crate::jail::{Ban, Ending, FEED, Verdict, shown};
+use crate::jail::lift::Lift;
+use crate::jail::{Ban, FEED, Verdict, shown};
 use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus};
 use crate::store::Store;
 
@@ -208,11 +209,22 @@ impl Pipeline {
         self.store.commit();
     }
 
-    /// Makes verdicts true: in the kernel, in the store, in the log.
+    /// Makes verdicts true: in the kernel when it is their turn, in the store, in the log.
     pub(super) fn take(&mut self, verdicts: &[Verdict], now: Timestamp) {
-        self.effect.doubt(verdicts.iter().flat_map(|verdict| intent::targets(verdict.ban())));
-        self.settle(now);
+        self.doubt(verdicts);
+        self.effect.settle_in_turn(&self.engine, now);
         self.tell(verdicts);
+    }
+
+    /// The same for one slice of a list.
+    pub(super) fn take_slice(&mut self, verdicts: &[Verdict], now: Timestamp) {
+        self.doubt(verdicts);
+        self.effect.settle_slice(&self.engine, now);
+        self.tell(verdicts);
+    }
+
+    fn doubt(&mut self, verdicts: &[Verdict]) {
+        self.effect.doubt(verdicts.iter().flat_map(|verdict| intent::targets(verdict.ban())));
     }
 
     fn tell(&mut self, verdicts: &[Verdict]) {
@@ -229,39 +241,35 @@ impl Pipeline {
         let ban = verdict.ban().clone();
         // A ban that this one replaces may have closed other ports.
         self.effect.doubt(before.iter().chain([&ban]).flat_map(intent::targets));
-        self.settle(now);
+        self.effect.settle(&self.engine, now);
         if let Some(error) = self.effect.refusal(&ban).cloned() {
             self.engine.put_back(&ban.prefix, before);
             // Whatever became of it in the kernel is put right as well.
             self.effect.doubt(intent::targets(&ban));
-            self.settle(now);
+            self.effect.settle(&self.engine, now);
             return Err(NotBanned::Kernel(error));
         }
         self.tell(&[verdict]);
         Ok(ban)
     }
 
-    /// Lifts bans by hand. An error if the kernel has not let go of somebody yet; it is asked again.
-    pub(super) fn unban_by_hand(&mut self, lifted: &[Verdict], now: Timestamp) -> Result<(), FirewallError> {
-        self.take(lifted, now);
-        let waits = |verdict: &Verdict| self.effect.refusal(verdict.ban()).cloned();
-        lifted.iter().find_map(waits).map_or(Ok(()), Err)
-    }
-
-    /// Lifts every ban, and takes whatever else there is out of the kernel's sets.
-    pub(super) fn unban_all(&mut self, now: Timestamp) -> Result<usize, FirewallError> {
-        let lifted = self.engine.unban(None, |_| true, Ending::ByHand);
-        let emptied = self.effect.empty(&self.engine, now);
-        if emptied.is_err() {
-            self.effect.doubt(lifted.iter().flat_map(|verdict| intent::targets(verdict.ban())));
+    /// One slice of a lift. Says why the kernel has not let go of somebody yet, if so; it is asked again.
+    pub(super) fn lift(&mut self, lift: &mut Lift, most: usize, now: Timestamp) -> Option<FirewallError> {
+        let lifted = self.engine.lift(lift, most);
+        self.doubt(&lifted);
+        if lift.is_done() {
+            self.effect.settle(&self.engine, now);
+        } else {
+            self.effect.settle_slice(&self.engine, now);
         }
         self.tell(&lifted);
-        emptied.map(|()| lifted.len())
+        lifted.iter().find_map(|verdict| self.effect.refusal(verdict.ban()).cloned())
     }
 
-    /// Brings the kernel to the intent, wherever they may differ.
-    pub(super) fn settle(&mut self, now: Timestamp) {
-        self.effect.settle(&self.engine, now);
+    /// Takes whatever there is out of the kernel's sets, before every ban is lifted. What is intended comes back with
+    /// an error.
+    pub(super) fn empty(&mut self, now: Timestamp) -> Result<(), FirewallError> {
+        self.effect.empty(&self.engine, now)
     }
 
     /// Whether there is work that waits for nobody.
@@ -298,8 +306,9 @@ impl Pipeline {
     }
 
     /// Ends every ban, and removes the table.
-    pub(super) fn flush(&mut self, now: Timestamp) -> Result<(), FirewallError> {
-        self.unban_all(now)?;
+    pub(super) fn flush(&mut self) -> Result<(), FirewallError> {
+        let lifted = self.engine.lift_all(Lift::by_hand(None, None));
+        self.tell(&lifted);
         self.effect.firewall.remove_table()
     }
 

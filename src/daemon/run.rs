@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::answer;
 use super::feeds::Swaps;
 use super::guard::Guard;
+use super::lifts::Lifts;
 use super::own;
 use super::ownership;
 use super::pipeline::Pipeline;
@@ -44,6 +45,7 @@ pub(super) struct Daemon {
     pub(super) guard: Guard,
     pub(super) feeds: Feeds,
     pub(super) swaps: Swaps,
+    pub(super) lifts: Lifts,
     lists: mpsc::Receiver<News>,
 }
 
@@ -60,8 +62,8 @@ impl Daemon {
         let (news, lists) = mpsc::channel(LISTS);
         let mut feeds = Feeds::new(state.to_owned(), news);
         feeds.configure(&plan.feeds, false);
-        let (started, swaps) = (Timestamp::now(), Swaps::default());
-        Self { layout, plan, started, pipeline, sources, blocks, guard, feeds, swaps, lists }
+        let (started, swaps, lifts) = (Timestamp::now(), Swaps::default(), Lifts::default());
+        Self { layout, plan, started, pipeline, sources, blocks, guard, feeds, swaps, lifts, lists }
     }
 
     /// Works until SIGTERM or SIGINT.
@@ -82,11 +84,7 @@ impl Daemon {
                     Ok(()) => tracing::info!("reloaded"),
                     Err(report) => tracing::error!("the running configuration stays, the new one has errors: {report}"),
                 },
-                Some(call) = calls.recv() => {
-                    let answer = answer::answer(self, call.request, Timestamp::now());
-                    // A client that has gone away does not want its answer.
-                    let _ = call.reply.send(answer);
-                }
+                Some(call) = calls.recv() => answer::answer(self, call, Timestamp::now()),
                 block = self.blocks.recv() => match block {
                     Some(block) => self.pipeline.block(&block, Timestamp::now()),
                     None => return Err(std::io::Error::other("reading the logs has ended unexpectedly")),
@@ -96,10 +94,11 @@ impl Daemon {
                 () = tokio::task::yield_now(), if !self.swaps.is_idle() => {
                     self.swaps.slice(&mut self.pipeline, Timestamp::now());
                 }
+                () = tokio::task::yield_now(), if !self.lifts.is_idle() => {
+                    self.lifts.slice(&mut self.pipeline, Timestamp::now());
+                }
                 () = tokio::time::sleep(deadline.unwrap_or(TIDY)), if deadline.is_some() => {
-                    let now = Timestamp::now();
-                    self.pipeline.expire(now);
-                    self.pipeline.settle(now);
+                    self.pipeline.expire(Timestamp::now());
                 }
                 answer = self.pipeline.resolved() => self.pipeline.count_resolved(&answer, Timestamp::now()),
                 () = tokio::task::yield_now(), if self.pipeline.has_work() => self.pipeline.work(Timestamp::now()),
@@ -129,8 +128,9 @@ impl Daemon {
         let mut plan = config::load(&self.layout)?;
         self.note_beginnings();
         let now = Timestamp::now();
-        let lifted = self.pipeline.engine.configure(&plan);
-        self.pipeline.take(&lifted, now);
+        for lift in self.pipeline.engine.configure(&plan) {
+            self.lifts.begin(lift, None, &mut self.pipeline, now);
+        }
         self.allow();
         if plan.firewall != self.plan.firewall
             && let Err(error) = self.set_up_again(&plan.firewall, now)
@@ -165,12 +165,9 @@ impl Daemon {
         self.note_beginnings();
         self.pipeline.engine.sweep(Timestamp::now(), SWEPT);
         let now = Timestamp::now();
-        if let Some(lifted) = self
-            .pipeline
-            .engine
-            .set_own_addresses(own::addresses(), own::neighbours(&self.plan.firewall.protect))
-        {
-            self.pipeline.take(&lifted, now);
+        let neighbours = own::neighbours(&self.plan.firewall.protect);
+        if let Some(lift) = self.pipeline.engine.set_own_addresses(own::addresses(), neighbours) {
+            self.lifts.begin(lift, None, &mut self.pipeline, now);
             self.allow();
         }
         self.pipeline.tidy(now);

@@ -126,7 +126,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     daemon.note_beginnings();
     drop(server);
     let mut pipeline = daemon.pipeline;
-    let flushed = if typed.flush_on_exit { pipeline.flush(Timestamp::now()) } else { Ok(()) };
+    let flushed = if typed.flush_on_exit { pipeline.flush() } else { Ok(()) };
     pipeline.store.close();
     ended?;
     Ok(flushed?)

@@ -22,6 +22,18 @@ const REMEMBERED: usize = 100_000;
 /// Names one row: listing goes on behind the last one that was seen.
 pub type Key = (IpNet, Arc<str>);
 
+/// How many rows are looked at for one slice: some 5 ms.
+const LOOKED_AT: usize = 20_000;
+
+/// Some of the bans in force.
+#[derive(Debug)]
+pub struct Slice {
+    /// In order.
+    pub bans: Vec<Ban>,
+    /// Where to go on; `None` if there are no more.
+    pub next: Option<Key>,
+}
+
 /// Every ban in force, by prefix and then by jail.
 #[derive(Debug, Default)]
 pub struct Bans {
@@ -169,6 +181,23 @@ impl Bans {
             after.is_some_and(|(seen, jail)| (*prefix, row.jail()) <= (seen, jail))
         })
         .map(|(prefix, row)| row.ban(*prefix))
+    }
+
+    /// The next bans behind `after` that are `wanted`, at most `most`. Not too many others are looked at: whoever
+    /// goes through all of them delays nobody between two slices.
+    #[must_use]
+    pub fn slice(&self, after: Option<&Key>, most: usize, wanted: impl Fn(&Ban) -> bool) -> Slice {
+        let (mut bans, mut last) = (Vec::new(), None);
+        for (looked_at, ban) in self.iter_after(after).enumerate() {
+            if bans.len() == most || looked_at == LOOKED_AT {
+                return Slice { bans, next: last };
+            }
+            last = Some((ban.prefix, Arc::clone(&ban.jail)));
+            if wanted(&ban) {
+                bans.push(ban);
+            }
+        }
+        Slice { bans, next: None }
     }
 
     /// Every ban, in order.

@@ -1,6 +1,5 @@
 //! The judge: takes failures, counts them, and says who is banned until when.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use super::allow::Allow;
 use super::bans::{Bans, End};
 use super::by_hand::Refusal;
 use super::feed::Feed;
+use super::lift::Lift;
 use super::target::{banned_as, folded, unbannable};
 use super::window::{Counted, Window};
 use super::{ADOPTED, Ban, Ending, MANUAL, Verdict};
@@ -109,9 +109,10 @@ impl Engine {
         Self::default()
     }
 
-    /// Takes over a plan. Jails that stay keep what they have counted; the bans of jails that are gone end, and those
-    /// of addresses that are allowed now. Those of feeds that are gone end with [`super::feed::Swap::end`].
-    pub fn configure(&mut self, plan: &Plan) -> Vec<Verdict> {
+    /// Takes over a plan. Jails that stay keep what they have counted. What is to be lifted because of it is returned: the
+    /// bans of jails that are gone, and those of addresses that are allowed now. Those of feeds that are gone end
+    /// with [`super::feed::Swap::end`].
+    pub fn configure(&mut self, plan: &Plan) -> Vec<Lift> {
         self.allow = Allow::new(plan.ignoreip.iter().copied());
         self.bantime = Some(plan.bantime);
         // IPv4 and IPv6 may both fill their sets, and some may wait for room.
@@ -132,20 +133,16 @@ impl Engine {
                 before.iter().position(|jail| jail.name == plan.name).map(|place| before.swap_remove(place));
             self.jails.push(Jail::configured(plan, known));
         }
-        let gone =
-            before.into_iter().flat_map(|gone| self.unban(Some(&gone.name), |_| true, Ending::JailGone));
-        let mut ended: Vec<Verdict> = gone.collect();
-        ended.extend(self.spare());
-        ended
+        before.iter().map(|gone| Lift::jail_gone(&gone.name)).chain([Lift::spared()]).collect()
     }
 
     /// Replaces the machine's own addresses and those of neighbours that it depends on, which are never banned. `None` if
-    /// they are the same; otherwise the bans that end because of it.
+    /// they are the same; otherwise what is to be lifted because of it.
     pub fn set_own_addresses(
         &mut self,
         own: impl IntoIterator<Item = IpAddr>,
         neighbours: impl IntoIterator<Item = IpAddr>,
-    ) -> Option<Vec<Verdict>> {
+    ) -> Option<Lift> {
         let own = Allow::new(own.into_iter().map(IpNet::from));
         let neighbours = Allow::new(neighbours.into_iter().map(IpNet::from));
         if own == self.own && neighbours == self.neighbours {
@@ -153,17 +150,7 @@ impl Engine {
         }
         self.own = own;
         self.neighbours = neighbours;
-        Some(self.spare())
-    }
-
-    /// Ends the bans of whoever may not be banned (any more).
-    fn spare(&mut self) -> Vec<Verdict> {
-        let hit: BTreeSet<IpNet> = self.bans.prefixes().filter(|prefix| self.spares(prefix)).collect();
-        if hit.is_empty() {
-            Vec::new()
-        } else {
-            self.unban(None, |prefix| hit.contains(prefix), Ending::Allowed)
-        }
+        Some(Lift::spared())
     }
 
     /// What the kernel must never drop: `ignoreip`, the machine's own addresses, its gateways and resolvers.
@@ -254,26 +241,6 @@ impl Engine {
         (!spared).then(|| {
             banned_as(address, jail.ipv6_prefix, &[&self.allow, &self.own, &self.neighbours, &jail.allow])
         })
-    }
-
-    /// Lifts every ban of `jail` (any jail if not given) whose prefix is `wanted`.
-    pub fn unban(
-        &mut self,
-        jail: Option<&str>,
-        wanted: impl Fn(&IpNet) -> bool,
-        ending: Ending,
-    ) -> Vec<Verdict> {
-        let lifted: Vec<(IpNet, Arc<str>)> = self
-            .bans
-            .iter()
-            .filter(|ban| jail.is_none_or(|jail| &*ban.jail == jail) && wanted(&ban.prefix))
-            .map(|ban| (ban.prefix, Arc::clone(&ban.jail)))
-            .collect();
-        lifted
-            .into_iter()
-            .filter_map(|(prefix, jail)| self.bans.remove(&prefix, &jail))
-            .map(|ban| Verdict::Unban(ban, ending))
-            .collect()
     }
 
     /// Takes back what was done to the bans of `prefix`: `rows` are in force again.

@@ -159,7 +159,8 @@ fn reload_keeps_counts_and_ends_the_bans_of_jails_that_go() {
     engine
         .ban(&ByHand { prefix: prefix("203.0.113.2"), jail: None, bantime: None, reason: "" }, at(0))
         .unwrap();
-    let ended = engine.configure(&Plan::of(vec![jail("sshd", 3)], &[]));
+    let lifts = engine.configure(&Plan::of(vec![jail("sshd", 3)], &[]));
+    let ended: Vec<Verdict> = lifts.into_iter().flat_map(|lift| engine.lift_all(lift)).collect();
     assert_eq!(
         ended.iter().map(|verdict| verdict.ban().prefix).collect::<Vec<_>>(),
         [prefix("203.0.113.1/32")]
@@ -173,7 +174,8 @@ fn who_is_allowed_by_a_reload_is_let_in_at_once() {
     let mut engine = engine(1);
     fail(&mut engine, "203.0.113.9", 0);
     fail(&mut engine, "203.0.113.200", 0);
-    let ended = engine.configure(&Plan::of(vec![jail("sshd", 1), jail("mail", 1)], &["203.0.113.128/25"]));
+    let lifts = engine.configure(&Plan::of(vec![jail("sshd", 1), jail("mail", 1)], &["203.0.113.128/25"]));
+    let ended: Vec<Verdict> = lifts.into_iter().flat_map(|lift| engine.lift_all(lift)).collect();
     assert_eq!(ended.len(), 1);
     assert!(
         matches!(&ended[0], Verdict::Unban(ban, Ending::Allowed) if ban.prefix == prefix("203.0.113.200/32"))
@@ -188,7 +190,7 @@ fn unban_of_one_jail_keeps_the_others() {
     engine
         .ban(&ByHand { prefix, jail: Some("mail"), bantime: Some(BanTime::Permanent), reason: "" }, at(0))
         .unwrap();
-    let lifted = engine.unban(Some("mail"), |_| true, Ending::ByHand);
+    let lifted = engine.lift_all(Lift::by_hand(Some("mail"), None));
     assert_eq!(lifted.len(), 1);
     assert_eq!(engine.remaining(&prefix, None, at(0)), Remaining::For(Duration::from_secs(3600)));
 }
@@ -250,7 +252,8 @@ fn an_address_of_our_own_that_comes_later_lets_its_network_in() {
     let mut engine = engine(1);
     fail(&mut engine, "2001:db8:7::66", 0);
     fail(&mut engine, "203.0.113.9", 0);
-    let ended = engine.set_own_addresses(["2001:db8:7::1".parse().unwrap()], []).unwrap();
+    let lift = engine.set_own_addresses(["2001:db8:7::1".parse().unwrap()], []).unwrap();
+    let ended = engine.lift_all(lift);
     assert_eq!(
         ended.iter().map(|verdict| verdict.ban().prefix).collect::<Vec<_>>(),
         [prefix("2001:db8:7::/64")]

@@ -13,7 +13,7 @@ use super::engine::Engine;
 use super::{ADOPTED, Ban, Ending, FEED, Verdict};
 use crate::config::plan::FeedPlan;
 
-/// How many entries are looked at in one slice; most of a list stays as it was.
+/// How many entries of a list are looked at in one slice; most of it stays as it was.
 const LOOKED_AT: usize = 20_000;
 
 /// One feed, as the engine knows it.
@@ -223,19 +223,12 @@ impl Engine {
 
     fn lift_unlisted(&mut self, swap: &mut Swap, most: usize) -> Vec<Verdict> {
         let Stage::Lifting(after) = &swap.stage else { return Vec::new() };
-        let (mut unlisted, mut last) = (Vec::new(), None);
-        for (looked_at, ban) in self.bans.iter_after(after.as_ref()).enumerate() {
-            if looked_at == LOOKED_AT || unlisted.len() >= most {
-                break;
-            }
-            last = Some((ban.prefix, Arc::clone(&ban.jail)));
-            if ban.jail == swap.jail && swap.entries.binary_search(&ban.prefix).is_err() {
-                unlisted.push(ban.prefix);
-            }
-        }
-        swap.tally.gone += unlisted.len();
-        match last {
-            Some(last) => swap.stage = Stage::Lifting(Some(last)),
+        let slice = self.bans.slice(after.as_ref(), most, |ban| {
+            ban.jail == swap.jail && swap.entries.binary_search(&ban.prefix).is_err()
+        });
+        swap.tally.gone += slice.bans.len();
+        match slice.next {
+            Some(next) => swap.stage = Stage::Lifting(Some(next)),
             // Whoever is gone has made room.
             None if swap.tally.no_room > 0 && swap.tally.gone > swap.made_room => {
                 swap.made_room = swap.tally.gone;
@@ -249,7 +242,7 @@ impl Engine {
                 }
             }
         }
-        let lifted = unlisted.iter().filter_map(|prefix| self.bans.remove(prefix, &swap.jail));
+        let lifted = slice.bans.iter().filter_map(|ban| self.bans.remove(&ban.prefix, &ban.jail));
         lifted.map(|ban| Verdict::Unban(ban, swap.ending)).collect()
     }
 

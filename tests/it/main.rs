@@ -36,6 +36,8 @@ mod import;
 #[cfg(test)]
 mod manual;
 #[cfg(test)]
+mod many;
+#[cfg(test)]
 mod mutate;
 #[cfg(test)]
 mod reload;

@@ -1,0 +1,66 @@
+//! Many bans on their way out, slice by slice: between two slices blocks and requests have their turn.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use super::answer;
+use super::pipeline::Pipeline;
+use crate::control::protocol::Answer;
+use crate::firewall::FirewallError;
+use crate::jail::lift::Lift;
+
+/// How many bans one slice lifts: some 20 ms.
+const SLICE: usize = 2000;
+
+/// The lifts that are not done, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Lifts {
+    waiting: VecDeque<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    lift: Lift,
+    /// Who waits for it.
+    reply: Option<oneshot::Sender<Answer>>,
+    /// The first thing that the kernel did not take.
+    refused: Option<FirewallError>,
+}
+
+impl Lifts {
+    /// Whether nothing is to be done.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Begins a lift, whose end is told to whoever waits for the `reply`; a short one is done when this returns, unless others are on their way.
+    pub(super) fn begin(
+        &mut self,
+        lift: Lift,
+        reply: Option<oneshot::Sender<Answer>>,
+        pipeline: &mut Pipeline,
+        now: Timestamp,
+    ) {
+        self.waiting.push_back(Entry { lift, reply, refused: None });
+        if self.waiting.len() == 1 {
+            self.slice(pipeline, now);
+        }
+    }
+
+    /// One slice of the first one.
+    pub(super) fn slice(&mut self, pipeline: &mut Pipeline, now: Timestamp) {
+        let Some(entry) = self.waiting.front_mut() else { return };
+        let refused = pipeline.lift(&mut entry.lift, SLICE, now);
+        entry.refused = entry.refused.take().or(refused);
+        if !entry.lift.is_done() {
+            return;
+        }
+        let Some(Entry { lift, reply, refused }) = self.waiting.pop_front() else { return };
+        if let Some(reply) = reply {
+            // A client that has gone away does not want its answer.
+            let _ = reply.send(answer::lifted(pipeline.engine.bans(), &lift, refused));
+        }
+    }
+}

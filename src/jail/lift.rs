@@ -1,0 +1,131 @@
+//! Lifting bans, in slices, so that nobody waits while there are a million.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::bans::Key;
+use super::engine::Engine;
+use super::{Ban, Ending, Verdict};
+
+/// Bans on their way out.
+#[derive(Debug)]
+pub struct Lift {
+    whose: Whose,
+    ending: Ending,
+    /// Where to go on; `None` once all are lifted.
+    rest: Option<Place>,
+    lifted: usize,
+}
+
+#[derive(Debug)]
+enum Whose {
+    /// Those of one jail (of any, if not given) within a prefix (anywhere, if not given).
+    Wanted { jail: Option<Arc<str>>, within: Option<IpNet> },
+    /// Those of whoever may not be banned.
+    Spared,
+}
+
+#[derive(Debug)]
+enum Place {
+    Start,
+    Behind(Key),
+}
+
+impl Lift {
+    /// Every ban, or those of one jail, or those within a prefix: an administrator wishes it.
+    #[must_use]
+    pub fn by_hand(jail: Option<&str>, within: Option<IpNet>) -> Self {
+        // What is within a prefix begins with its first address. No jail's name is empty.
+        let start = within
+            .and_then(|within| IpNet::new(within.network(), 0).ok())
+            .map_or(Place::Start, |first| Place::Behind((first, "".into())));
+        let whose = Whose::Wanted { jail: jail.map(Arc::from), within };
+        Self { whose, ending: Ending::ByHand, rest: Some(start), lifted: 0 }
+    }
+
+    /// Every ban of a jail that is not configured any more.
+    #[must_use]
+    pub fn jail_gone(jail: &str) -> Self {
+        Self { ending: Ending::JailGone, ..Self::by_hand(Some(jail), None) }
+    }
+
+    /// Every ban of whoever may not be banned (any more).
+    #[must_use]
+    pub fn spared() -> Self {
+        Self { whose: Whose::Spared, ending: Ending::Allowed, rest: Some(Place::Start), lifted: 0 }
+    }
+
+    /// Whether all of them are lifted.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    /// How many were lifted so far.
+    #[must_use]
+    pub fn lifted(&self) -> usize {
+        self.lifted
+    }
+
+    /// The jail whose bans are meant, if not any.
+    #[must_use]
+    pub fn jail(&self) -> Option<&str> {
+        match &self.whose {
+            Whose::Wanted { jail, .. } => jail.as_deref(),
+            Whose::Spared => None,
+        }
+    }
+
+    /// The prefix within which bans are meant, if not everywhere.
+    #[must_use]
+    pub fn within(&self) -> Option<IpNet> {
+        match &self.whose {
+            Whose::Wanted { within, .. } => *within,
+            Whose::Spared => None,
+        }
+    }
+
+    /// Whether every ban is meant.
+    #[must_use]
+    pub fn means_all(&self) -> bool {
+        matches!(self.whose, Whose::Wanted { jail: None, within: None })
+    }
+
+    fn means(&self, engine: &Engine, ban: &Ban) -> bool {
+        match &self.whose {
+            Whose::Wanted { jail, within } => {
+                jail.as_ref().is_none_or(|jail| *jail == ban.jail)
+                    && within.is_none_or(|within| within.contains(&ban.prefix))
+            }
+            Whose::Spared => engine.spares(&ban.prefix),
+        }
+    }
+}
+
+impl Engine {
+    /// One slice of a lift, at most `most` verdicts. To be called until it is done.
+    pub fn lift(&mut self, lift: &mut Lift, most: usize) -> Vec<Verdict> {
+        let after = match &lift.rest {
+            None => return Vec::new(),
+            Some(Place::Start) => None,
+            Some(Place::Behind(key)) => Some(key),
+        };
+        let slice = self.bans.slice(after, most, |ban| lift.means(self, ban));
+        let over =
+            |(prefix, _): &Key| lift.within().is_some_and(|within| prefix.network() > within.broadcast());
+        lift.rest = slice.next.filter(|next| !over(next)).map(Place::Behind);
+        lift.lifted += slice.bans.len();
+        let lifted = slice.bans.into_iter().filter_map(|ban| self.bans.remove(&ban.prefix, &ban.jail));
+        lifted.map(|ban| Verdict::Unban(ban, lift.ending)).collect()
+    }
+
+    /// A lift at once.
+    pub fn lift_all(&mut self, mut lift: Lift) -> Vec<Verdict> {
+        let mut lifted = Vec::new();
+        while !lift.is_done() {
+            lifted.extend(self.lift(&mut lift, usize::MAX));
+        }
+        lifted
+    }
+}
