@@ -163,7 +163,7 @@ pub struct BanRow {
     pub seconds_left: Option<u64>,
     /// How many times this jail has banned it.
     pub count: u32,
-    /// The ports that are closed to it; `null` is all of them.
+    /// The ports that are closed to it; `null` is all of them, an empty list says that the jail only observes.
     pub ports: Option<Vec<String>>,
     /// Where the ban came from.
     pub source: String,
@@ -240,6 +240,8 @@ pub struct JailStatus {
     pub banned: usize,
     /// Addresses with failures counted against them.
     pub tracked: usize,
+    /// Offenders that wait for their ban, because too many were made in a minute.
+    pub waiting: usize,
 }
 
 /// One list from elsewhere.

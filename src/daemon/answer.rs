@@ -132,7 +132,7 @@ fn list(
     for ban in slice.bans {
         let held = intent::targets(&ban).map(|target| firewall.contains(target).map(|held| held.is_some()));
         let in_kernel = match held.collect::<Result<Vec<bool>, _>>() {
-            Ok(held) => held.into_iter().all(|held| held),
+            Ok(held) => !ban.is_observed() && held.into_iter().all(|held| held),
             Err(error) if error.is_missing() => false,
             Err(error) => return Err(Refused::new(Kind::Kernel, error)),
         };
@@ -156,7 +156,7 @@ fn status(daemon: &mut Daemon) -> Answer {
         .collect();
     let jails = pipeline.engine.jails().iter().zip(&daemon.plan.jails).map(|(jail, plan)| JailStatus {
         name: jail.name.to_string(),
-        filter: plan.filter.name().to_owned(),
+        filter: plan.filter.as_ref().map_or("(bans)", |filter| filter.name()).to_owned(),
         failures: jail.tally.failures,
         ignored: jail.tally.ignored,
         stale: jail.tally.stale,
@@ -164,6 +164,7 @@ fn status(daemon: &mut Daemon) -> Answer {
         banned_total: jail.tally.bans,
         banned: pipeline.engine.bans().count(&jail.name),
         tracked: jail.tracked(),
+        waiting: jail.waiting(),
     });
     let mut warnings: Vec<String> = trouble.iter().cloned().collect();
     warnings.extend(sources.iter().filter_map(|source| source.error.clone()));
@@ -175,6 +176,14 @@ fn status(daemon: &mut Daemon) -> Answer {
         let (name, bans) = (&jail.name, jail.tally.no_room);
         warnings.push(format!(
             "{name}: {bans} bans were not made, too many are in force: raise [firewall] set_size"
+        ));
+    }
+    for jail in pipeline.engine.jails().iter().filter(|jail| jail.waiting() > 0) {
+        warnings.push(format!(
+            "{}: {} offenders wait for their ban, more than max_bans_per_minute were made: is it an attack, or does \
+             a service refuse everybody?",
+            jail.name,
+            jail.waiting()
         ));
     }
     if pipeline.unasked() > 0 {

@@ -19,7 +19,8 @@ use crate::config::plan::{JailPlan, Plan};
 use crate::filter::{Clock, Failure, Filter, Named, Scanner};
 use crate::firewall::{FirewallError, Set, Target};
 use crate::jail::by_hand::{ByHand, Refusal};
-use crate::jail::engine::{Engine, JailId, Judgement};
+use crate::jail::engine::{Engine, Judgement};
+use crate::jail::jails::JailId;
 use crate::jail::lift::Lift;
 use crate::jail::{Ban, FEED, Verdict, shown};
 use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus};
@@ -106,7 +107,8 @@ impl Pipeline {
             trail.set_window(window);
             let input = Input::File { path: path.clone(), resume: trail.resume() };
             sources.push(SourceConfig { id: SourceId(self.readers.len()), input });
-            let filters: Vec<Arc<Filter>> = jails.iter().map(|(_, jail)| Arc::clone(&jail.filter)).collect();
+            let filters: Vec<Arc<Filter>> =
+                jails.iter().filter_map(|(_, jail)| jail.filter.clone()).collect();
             let mut scanner = Scanner::one_of(files, &filters);
             let asks = |(id, jail): &(JailId, &JailPlan)| (*id, (Arc::clone(&jail.name), jail.usedns));
             let asking: BTreeMap<_, _> =
@@ -142,7 +144,7 @@ impl Pipeline {
             }
             match engine.observe(jail, &failure, name, now) {
                 Judgement::Nothing => {}
-                Judgement::Verdict(verdict) => verdicts.push(verdict),
+                Judgement::Verdicts(more) => verdicts.extend(more),
                 Judgement::StillHeard(prefix) => heard.push(prefix),
             }
         });
@@ -185,8 +187,8 @@ impl Pipeline {
         for &address in &answer.addresses {
             let Named { time, pattern, attempts, .. } = *named;
             let failure = Failure { time, address, pattern, attempts };
-            if let Judgement::Verdict(verdict) = self.engine.observe(id, &failure, source, now) {
-                verdicts.push(verdict);
+            if let Judgement::Verdicts(more) = self.engine.observe(id, &failure, source, now) {
+                verdicts.extend(more);
             }
         }
         self.take(&verdicts, now);
@@ -228,6 +230,12 @@ impl Pipeline {
     }
 
     fn tell(&mut self, verdicts: &[Verdict]) {
+        if let Some(jail) = self.engine.take_alarm() {
+            tracing::error!(
+                "[{jail}] more bans than max_bans_per_minute allows: the other offenders wait, the worst are banned \
+                 first; is it an attack, or does a service refuse everybody?"
+            );
+        }
         self.store.note_verdicts(verdicts);
         self.store.commit();
         // A list has one line for all.
@@ -294,14 +302,15 @@ impl Pipeline {
         self.effect.sweep(&self.engine, now);
     }
 
-    /// Ends bans whose time is over: so many at once that others get their turn.
+    /// Ends bans whose time is over, so many at once that others get their turn; and makes those that had to wait.
     pub(super) fn expire(&mut self, now: Timestamp) {
         let mut verdicts = Vec::new();
         while verdicts.len() < EXPIRED_AT_ONCE {
             let Some(verdict) = self.engine.expire_next(now) else { break };
             verdicts.push(verdict);
         }
-        // The kernel has dropped these by itself; lifting what is absent costs little and catches a slow clock.
+        verdicts.extend(self.engine.release(now));
+        // The kernel has dropped those that ended by itself; lifting what is absent costs little and catches a slow clock.
         self.take(&verdicts, now);
     }
 
@@ -316,8 +325,9 @@ impl Pipeline {
     pub(super) fn until_deadline(&self, now: Timestamp) -> Option<Duration> {
         let until = |end: Timestamp| Duration::try_from(end.duration_since(now)).unwrap_or_default();
         let next_end = self.engine.bans().next_end().map(until);
+        let next_release = self.engine.next_release().map(until);
         let next_try = self.effect.next_try().map(|again| again.saturating_duration_since(Instant::now()));
-        [next_end, next_try].into_iter().flatten().min()
+        [next_end, next_release, next_try].into_iter().flatten().min()
     }
 
     /// Failures in each source whose hosts are names that no jail asks for.
@@ -348,6 +358,8 @@ fn log(verdict: &Verdict) {
     let ban = verdict.ban();
     let address = shown(&ban.prefix);
     match verdict {
+        Verdict::Ban(_) if ban.is_observed() => tracing::info!("[{}] Would ban {address}", ban.jail),
+        Verdict::Unban(..) if ban.is_observed() => {}
         Verdict::Ban(_) => match ban.until {
             Some(until) => tracing::info!("[{}] Ban {address} until {until:.0}", ban.jail),
             None => tracing::info!("[{}] Ban {address} permanently", ban.jail),

@@ -77,7 +77,8 @@ impl Engine {
         let name: Arc<str> = jail.unwrap_or(MANUAL).into();
         let configured = self.jails.iter().find(|jail| jail.name == name);
         let services = configured.and_then(|jail| jail.services.clone());
-        let bantime = bantime.or(configured.map(|jail| jail.bantime)).or(self.bantime);
+        let of_jail = configured.map(|jail| self.next_bantime(jail, &prefix, now));
+        let bantime = bantime.or(of_jail).or(self.bantime);
         if self.bans.len() >= self.capacity {
             return Err(Refusal::NoRoom(self.capacity));
         }

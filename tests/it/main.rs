@@ -34,6 +34,8 @@ mod house;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod judgement;
+#[cfg(test)]
 mod manual;
 #[cfg(test)]
 mod many;
