@@ -16,6 +16,7 @@ mod reload;
 mod status;
 mod test;
 mod unban;
+mod watch;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -83,6 +84,8 @@ enum Verb {
     Filters(filters::Options),
     /// Make a configuration out of fail2ban's.
     Config(config::Options),
+    /// What happens, as it happens.
+    Watch(watch::Options),
     /// Lift every ban; without a daemon, remove kban's table from the kernel.
     Flush,
 }
@@ -162,6 +165,7 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
         Verb::Test(options) => test::run(shared, options, out),
         Verb::Filters(options) => filters::run(shared, options, out),
         Verb::Config(options) => config::run(shared, options, out),
+        Verb::Watch(options) => watch::run(shared, options, out),
         Verb::Flush => flush::run(shared, out),
     }
 }

@@ -1,8 +1,10 @@
 //! How `banctl` talks to `kband`: JSON lines over `/run/kban/control.sock`.
 //!
-//! [`protocol`] is what both sides say, [`server`] the daemon's end, [`client`] the command line's.
+//! [`protocol`] is what both sides say, [`server`] the daemon's end, [`client`] the command line's; [`events`] is what
+//! happens, told to whoever watches.
 
 pub mod client;
+pub mod events;
 pub mod protocol;
 pub mod server;
 

@@ -76,6 +76,8 @@ pub enum Request {
     Reload,
     /// Lift every ban, and empty the kernel's sets of whatever else is in them.
     Flush,
+    /// Tell what happens from now on, one event a line, until this side hangs up.
+    Watch,
 }
 
 /// A row of the list, to go on behind.
@@ -112,6 +114,8 @@ pub enum Answer {
         /// Sentences that are no errors.
         warnings: Vec<String>,
     },
+    /// To [`Request::Watch`]; lines of [`super::events::Event`] follow.
+    Watching,
     /// It was not done.
     Refused(Refused),
 }

@@ -43,6 +43,8 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
             Err(refused) => Err(refused),
         },
         Request::Reload => reload(daemon),
+        // The server does that by itself.
+        Request::Watch => Ok(Answer::Watching),
         Request::Flush => return lift(daemon, Lift::by_hand(None, None), reply, now),
     };
     // A client that has gone away does not want its answer.

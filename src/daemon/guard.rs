@@ -82,8 +82,13 @@ impl Guard {
         effect.look_for_drift(engine, now)
     }
 
-    /// Puts right what others have done.
-    pub(super) fn repair(&mut self, effect: &mut Effect, engine: &Engine, now: Timestamp) {
+    /// Puts right what others have done; says who it was, and how many bans were put back.
+    pub(super) fn repair(
+        &mut self,
+        effect: &mut Effect,
+        engine: &Engine,
+        now: Timestamp,
+    ) -> Option<(String, usize)> {
         let begin = Instant::now();
         let heard = self.monitor.heard().unwrap_or_else(|error| {
             tracing::error!("{error}");
@@ -95,14 +100,14 @@ impl Guard {
             if broken {
                 self.rebuild(effect, engine, now);
             }
-            return;
+            return None;
         };
         let others = match heard.len() - 1 {
             0 => String::new(),
             more => format!(" (and {more} more changes)"),
         };
         let by = worst.by.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
-        match &worst.deed {
+        let restored = match &worst.deed {
             Deed::Bans(_) if !broken => {
                 let targets: Vec<_> = heard.iter().flat_map(|intrusion| bans(&intrusion.deed)).collect();
                 let changed = targets.len();
@@ -112,6 +117,7 @@ impl Guard {
                 tracing::warn!(
                     "{by} changed {changed} {bans} in table inet kban{others}: put right in {took} ms"
                 );
+                Some(changed)
             }
             deed => {
                 let what = match deed {
@@ -119,14 +125,17 @@ impl Guard {
                     Deed::Unknown => "too much was changed in the firewall at once to follow it".to_owned(),
                     Deed::Parts | Deed::Bans(_) => format!("{by} changed table inet kban"),
                 };
-                if let Some(bans) = self.rebuild(effect, engine, now) {
-                    let took = begin.elapsed().as_millis();
-                    tracing::warn!("{what}{others}: {bans} bans restored in {took} ms");
-                } else {
-                    tracing::warn!("{what}{others}");
+                let restored = self.rebuild(effect, engine, now);
+                match restored {
+                    Some(bans) => {
+                        let took = begin.elapsed().as_millis();
+                        tracing::warn!("{what}{others}: {bans} bans restored in {took} ms");
+                    }
+                    None => tracing::warn!("{what}{others}"),
                 }
+                restored
             }
-        }
+        };
         if self.pace.repaired(Instant::now()) {
             tracing::warn!(
                 "{by} changes table inet kban again and again: it is restored less often from now on, at the latest \
@@ -134,6 +143,7 @@ impl Guard {
                 LONGEST_WAIT.as_secs()
             );
         }
+        restored.map(|bans| (by, bans))
     }
 
     /// Makes a large table anew, which is twice as fast while nobody listens.

@@ -16,6 +16,7 @@ use super::resolver::{Answer, Question, Resolver};
 use super::trail::Trail;
 use crate::config::choices::UseDns;
 use crate::config::plan::{JailPlan, Plan};
+use crate::control::events::{Events, What};
 use crate::filter::{Clock, Failure, Filter, Named, Scanner};
 use crate::firewall::{FirewallError, Set, Target};
 use crate::jail::by_hand::{ByHand, Refusal};
@@ -37,6 +38,7 @@ pub(super) struct Pipeline {
     pub(super) engine: Engine,
     pub(super) effect: Effect,
     pub(super) store: Store,
+    pub(super) events: Events,
     /// Started when the first jail asks for it.
     resolver: Option<Resolver>,
     adoption: Adoption,
@@ -74,8 +76,10 @@ impl Pipeline {
         effect: Effect,
         store: Store,
         stored: BTreeMap<PathBuf, Reading>,
+        events: Events,
     ) -> Self {
         Self {
+            events,
             engine,
             effect,
             store,
@@ -132,7 +136,7 @@ impl Pipeline {
         let Some(reader) = self.readers.get_mut(block.source.0) else { return };
         let Some(trail) = self.trails.get_mut(&reader.path) else { return };
         let clock = Clock { now, zone: self.zone.clone() };
-        let (engine, jails, name) = (&mut self.engine, &reader.jails, &reader.name);
+        let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &reader.name);
         let (mut verdicts, mut heard) = (Vec::new(), Vec::new());
         reader.scanner.scan(&block.bytes, &clock, &mut |filter, failure, _line| {
             let Some(&jail) = jails.get(filter) else { return };
@@ -142,6 +146,7 @@ impl Pipeline {
                 }
                 return;
             }
+            tell_failure(events, engine, jail, &failure, name, now);
             match engine.observe(jail, &failure, name, now) {
                 Judgement::Nothing => {}
                 Judgement::Verdicts(more) => verdicts.extend(more),
@@ -187,6 +192,7 @@ impl Pipeline {
         for &address in &answer.addresses {
             let Named { time, pattern, attempts, .. } = *named;
             let failure = Failure { time, address, pattern, attempts };
+            tell_failure(&self.events, &self.engine, id, &failure, source, now);
             if let Judgement::Verdicts(more) = self.engine.observe(id, &failure, source, now) {
                 verdicts.extend(more);
             }
@@ -215,21 +221,21 @@ impl Pipeline {
     pub(super) fn take(&mut self, verdicts: &[Verdict], now: Timestamp) {
         self.doubt(verdicts);
         self.effect.settle_in_turn(&self.engine, now);
-        self.tell(verdicts);
+        self.tell(verdicts, now);
     }
 
     /// The same for one slice of a list.
     pub(super) fn take_slice(&mut self, verdicts: &[Verdict], now: Timestamp) {
         self.doubt(verdicts);
         self.effect.settle_slice(&self.engine, now);
-        self.tell(verdicts);
+        self.tell(verdicts, now);
     }
 
     fn doubt(&mut self, verdicts: &[Verdict]) {
         self.effect.doubt(verdicts.iter().flat_map(|verdict| intent::targets(verdict.ban())));
     }
 
-    fn tell(&mut self, verdicts: &[Verdict]) {
+    fn tell(&mut self, verdicts: &[Verdict], now: Timestamp) {
         if let Some(jail) = self.engine.take_alarm() {
             tracing::error!(
                 "[{jail}] more bans than max_bans_per_minute allows: the other offenders wait, the worst are banned \
@@ -239,7 +245,10 @@ impl Pipeline {
         self.store.note_verdicts(verdicts);
         self.store.commit();
         // A list has one line for all.
-        verdicts.iter().filter(|verdict| !verdict.ban().jail.starts_with(FEED)).for_each(log);
+        for verdict in verdicts.iter().filter(|verdict| !verdict.ban().jail.starts_with(FEED)) {
+            log(verdict);
+            self.events.tell(now, || verdict.into());
+        }
     }
 
     /// Bans by hand: in the kernel when this returns, or everything is as it was.
@@ -257,7 +266,7 @@ impl Pipeline {
             self.effect.settle(&self.engine, now);
             return Err(NotBanned::Kernel(error));
         }
-        self.tell(&[verdict]);
+        self.tell(&[verdict], now);
         Ok(ban)
     }
 
@@ -270,7 +279,7 @@ impl Pipeline {
         } else {
             self.effect.settle_slice(&self.engine, now);
         }
-        self.tell(&lifted);
+        self.tell(&lifted, now);
         lifted.iter().find_map(|verdict| self.effect.refusal(verdict.ban()).cloned())
     }
 
@@ -315,9 +324,9 @@ impl Pipeline {
     }
 
     /// Ends every ban, and removes the table.
-    pub(super) fn flush(&mut self) -> Result<(), FirewallError> {
+    pub(super) fn flush(&mut self, now: Timestamp) -> Result<(), FirewallError> {
         let lifted = self.engine.lift_all(Lift::by_hand(None, None));
-        self.tell(&lifted);
+        self.tell(&lifted, now);
         self.effect.firewall.remove_table()
     }
 
@@ -351,6 +360,26 @@ fn resolver(started: &mut Option<Resolver>) -> Option<&mut Resolver> {
         }
     }
     started.as_mut()
+}
+
+/// Tells watchers of a failure.
+fn tell_failure(
+    events: &Events,
+    engine: &Engine,
+    jail: JailId,
+    failure: &Failure,
+    source: &str,
+    now: Timestamp,
+) {
+    let Some(jail) = engine.jails().get(jail.0) else { return };
+    let Failure { time: logged, address, attempts, .. } = *failure;
+    events.tell(now, || What::Failure {
+        jail: jail.name.to_string(),
+        address: address.to_string(),
+        source: source.to_owned(),
+        logged,
+        attempts,
+    });
 }
 
 /// The daemon's own log: one line for each ban and its end.

@@ -17,6 +17,7 @@ use super::pipeline::Pipeline;
 use super::start::WIDTH;
 use crate::config::plan::{FeedPlan, FirewallPlan, LogPlan, Plan};
 use crate::config::{self, Layout, Problem, Report};
+use crate::control::events::What;
 use crate::control::server::Call;
 use crate::feed::{Feeds, News};
 use crate::firewall::{FirewallError, Log, Options, Reply};
@@ -103,8 +104,10 @@ impl Daemon {
                 answer = self.pipeline.resolved() => self.pipeline.count_resolved(&answer, Timestamp::now()),
                 () = tokio::task::yield_now(), if self.pipeline.has_work() => self.pipeline.work(Timestamp::now()),
                 () = self.guard.heard() => {
-                    let pipeline = &mut self.pipeline;
-                    self.guard.repair(&mut pipeline.effect, &pipeline.engine, Timestamp::now());
+                    let (pipeline, now) = (&mut self.pipeline, Timestamp::now());
+                    if let Some((by, bans)) = self.guard.repair(&mut pipeline.effect, &pipeline.engine, now) {
+                        pipeline.events.tell(now, || What::Restore { by, bans });
+                    }
                 }
                 _ = tidy.tick() => self.tidy(),
             }

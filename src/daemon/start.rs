@@ -17,6 +17,7 @@ use super::pipeline::Pipeline;
 use super::restore::{adopt, remember};
 use super::run::{Daemon, Signals, engine, options};
 use crate::config::{self, plan::Plan};
+use crate::control::events::Events;
 use crate::control::server::{Server, ServerError};
 use crate::feed::Kept;
 use crate::firewall::FirewallError;
@@ -84,7 +85,8 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
         tracing::warn!("{warning}");
     }
     let (calls, requests) = mpsc::channel(CALLS);
-    let server = Server::start(&typed.socket(), &plan.control.group, calls)?;
+    let events = Events::default();
+    let server = Server::start(&typed.socket(), &plan.control.group, calls, events.clone())?;
 
     let (store, memory) = open_store(typed);
     let mut engine = engine(&plan);
@@ -111,7 +113,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     let mut effect = Effect::new(firewall);
     effect.compare(&found);
     effect.doubt(adopted.unlisted);
-    let mut pipeline = Pipeline::new(engine, effect, store, memory.readings);
+    let mut pipeline = Pipeline::new(engine, effect, store, memory.readings, events);
     pipeline.take(&remembered.ended, now);
     pipeline.work(now);
     pipeline.adopt_later(found.unlisted, kept.gone.clone());
@@ -126,7 +128,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     daemon.note_beginnings();
     drop(server);
     let mut pipeline = daemon.pipeline;
-    let flushed = if typed.flush_on_exit { pipeline.flush() } else { Ok(()) };
+    let flushed = if typed.flush_on_exit { pipeline.flush(Timestamp::now()) } else { Ok(()) };
     pipeline.store.close();
     ended?;
     Ok(flushed?)

@@ -47,3 +47,5 @@ mod reload;
 mod rsyslog;
 #[cfg(test)]
 mod sshd;
+#[cfg(test)]
+mod watch;
