@@ -11,6 +11,7 @@ mod filters;
 mod flush;
 mod import;
 mod list;
+mod moving;
 pub mod output;
 mod reload;
 mod status;
@@ -84,6 +85,10 @@ enum Verb {
     Filters(filters::Options),
     /// Make a configuration out of fail2ban's.
     Config(config::Options),
+    /// Write the bans in force, with the time left to them, for another kban.
+    Export(moving::Export),
+    /// Take over the bans that another kban has exported.
+    Load(moving::Load),
     /// What happens, as it happens.
     Watch(watch::Options),
     /// Lift every ban; without a daemon, remove kban's table from the kernel.
@@ -165,6 +170,8 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
         Verb::Test(options) => test::run(shared, options, out),
         Verb::Filters(options) => filters::run(shared, options, out),
         Verb::Config(options) => config::run(shared, options, out),
+        Verb::Export(options) => moving::export(shared, options, out),
+        Verb::Load(options) => moving::load(shared, options, out),
         Verb::Watch(options) => watch::run(shared, options, out),
         Verb::Flush => flush::run(shared, out),
     }

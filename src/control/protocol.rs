@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::moved::Moved;
 use crate::config::duration::BanTime;
 use crate::jail::{Ban, shown};
 
@@ -72,6 +73,11 @@ pub enum Request {
         /// Only this jail's.
         jail: Option<String>,
     },
+    /// Take over bans from elsewhere; those that are in force here for as long stay as they are.
+    Load {
+        /// With the time that is left to them.
+        bans: Vec<Moved>,
+    },
     /// Read the configuration again.
     Reload,
     /// Lift every ban, and empty the kernel's sets of whatever else is in them.
@@ -109,6 +115,17 @@ pub enum Answer {
         /// How many bans.
         bans: usize,
     },
+    /// To [`Request::Load`].
+    Loaded {
+        /// How many are in force now.
+        loaded: usize,
+        /// How many were in force already, for as long.
+        known: usize,
+        /// How many of those loaded belong to `manual`, because their jail is not configured here.
+        other_jail: usize,
+        /// Those that may not be banned.
+        refused: Vec<Unloaded>,
+    },
     /// To [`Request::Reload`].
     Reloaded {
         /// Sentences that are no errors.
@@ -118,6 +135,15 @@ pub enum Answer {
     Watching,
     /// It was not done.
     Refused(Refused),
+}
+
+/// A ban from elsewhere that was not taken over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unloaded {
+    /// Whose it was.
+    pub address: String,
+    /// Why not.
+    pub why: String,
 }
 
 /// Why something was not done.

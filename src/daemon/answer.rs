@@ -1,5 +1,6 @@
 //! What the daemon answers to one request.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -9,9 +10,10 @@ use tokio::sync::oneshot;
 use super::intent;
 use super::pipeline::{NotBanned, Pipeline};
 use super::run::Daemon;
+use crate::control::moved::Moved;
 use crate::control::protocol::{
     Answer, BanRow, Cursor, FeedRow, FirewallStatus, JailStatus, Kind, LONGEST_REASON, PAGE, Refused,
-    Request, SourceRow, Status,
+    Request, SourceRow, Status, Unloaded,
 };
 use crate::control::server::Call;
 use crate::feed::FeedStatus;
@@ -42,6 +44,7 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
             Ok(()) => return lift(daemon, Lift::by_hand(jail.as_deref(), within), reply, now),
             Err(refused) => Err(refused),
         },
+        Request::Load { bans } => Ok(load(daemon, &bans, now)),
         Request::Reload => reload(daemon),
         // The server does that by itself.
         Request::Watch => Ok(Answer::Watching),
@@ -105,6 +108,32 @@ fn not_banned(bans: &Bans, within: &IpNet, jail: Option<&str>) -> String {
         Some(wider) => format!("{address} is banned as part of {wider}: lift that"),
         None => format!("{address} is not banned"),
     }
+}
+
+fn load(daemon: &mut Daemon, bans: &[Moved], now: Timestamp) -> Answer {
+    let engine = &mut daemon.pipeline.engine;
+    let (mut verdicts, mut refused, mut known, mut other_jail) = (Vec::new(), Vec::new(), 0, 0);
+    for moved in bans {
+        let address = moved.address.parse::<IpAddr>().map(IpNet::from);
+        let Ok(prefix) = address.or_else(|_| moved.address.parse::<IpNet>()) else {
+            let why = "it is neither an address nor a prefix".to_owned();
+            refused.push(Unloaded { address: moved.address.clone(), why });
+            continue;
+        };
+        let is_here = engine.knows(&moved.jail) && !moved.jail.starts_with(FEED);
+        match engine.take_over(moved.ban(prefix, if is_here { &moved.jail } else { MANUAL }, now)) {
+            Ok(Some(verdict)) => {
+                other_jail += usize::from(!is_here);
+                verdicts.push(verdict);
+            }
+            Ok(None) => known += 1,
+            Err(refusal) => {
+                refused.push(Unloaded { address: moved.address.clone(), why: refusal.to_string() });
+            }
+        }
+    }
+    daemon.pipeline.take_now(&verdicts, now);
+    Answer::Loaded { loaded: verdicts.len(), known, other_jail, refused }
 }
 
 fn reload(daemon: &mut Daemon) -> Result<Answer, Refused> {

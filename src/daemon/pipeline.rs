@@ -224,6 +224,13 @@ impl Pipeline {
         self.tell(verdicts, now);
     }
 
+    /// The same while somebody waits for it.
+    pub(super) fn take_now(&mut self, verdicts: &[Verdict], now: Timestamp) {
+        self.doubt(verdicts);
+        self.effect.settle(&self.engine, now);
+        self.tell(verdicts, now);
+    }
+
     /// The same for one slice of a list.
     pub(super) fn take_slice(&mut self, verdicts: &[Verdict], now: Timestamp) {
         self.doubt(verdicts);

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::engine::{Engine, New};
 use super::target::unbannable;
-use super::{MANUAL, Verdict};
+use super::{Ban, MANUAL, Verdict};
 use crate::config::duration::BanTime;
 use crate::config::network::folded;
 
@@ -91,6 +91,32 @@ impl Engine {
             reason: reason.into(),
         };
         Ok(self.insert(new, now))
+    }
+
+    /// A ban that was in force elsewhere. `None` if it is here, for as long.
+    ///
+    /// # Errors
+    /// As [`Engine::ban`].
+    pub fn take_over(&mut self, ban: Ban) -> Result<Option<Verdict>, Refusal> {
+        let ban = Ban { prefix: folded(ban.prefix.trunc()), ..ban };
+        if let Some(refusal) = self.refuses(&ban.prefix) {
+            return Err(refusal);
+        }
+        let known = self.bans.get(&ban.prefix, &ban.jail);
+        let as_long = |known: &Ban| match (known.until, ban.until) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(known), Some(until)) => known >= until,
+        };
+        if known.as_ref().is_some_and(as_long) {
+            return Ok(None);
+        }
+        if self.bans.len() >= self.capacity {
+            return Err(Refusal::NoRoom(self.capacity));
+        }
+        self.supersede(&ban.prefix, ban.until);
+        self.bans.insert(ban.clone());
+        Ok(Some(Verdict::Ban(ban)))
     }
 
     /// Why a ban of `prefix` is not made by hand, if so.

@@ -40,6 +40,8 @@ mod manual;
 #[cfg(test)]
 mod many;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod mutate;
 #[cfg(test)]
 mod reload;
