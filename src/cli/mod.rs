@@ -6,6 +6,7 @@
 mod ban;
 mod check;
 mod config;
+mod doctor;
 pub mod exit;
 mod filters;
 mod flush;
@@ -46,6 +47,7 @@ Examples:
   banctl ban 203.0.113.9 --for 1h        close every port to an address
   banctl unban 203.0.113.9               let it in again
   banctl test sshd /var/log/auth.log     what a filter finds in a log
+  banctl doctor                          what is wrong here, and what to do about it
 
 Exit codes: 0 done, 1 no, 2 usage, 3 no daemon, 4 no permission, 5 allowed address, 6 the kernel refused.";
 
@@ -58,7 +60,7 @@ struct Shared {
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]
     json: bool,
-    /// Read this configuration instead of /etc/kban (check, test, filters).
+    /// Read this configuration instead of /etc/kban (check, test, filters, doctor).
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -83,6 +85,8 @@ enum Verb {
     Filters(filters::Options),
     /// Make a configuration out of fail2ban's.
     Config(config::Options),
+    /// What is wrong on this machine, or good to know, and what to do about it.
+    Doctor,
     /// Lift every ban; without a daemon, remove kban's table from the kernel.
     Flush,
 }
@@ -162,6 +166,7 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
         Verb::Test(options) => test::run(shared, options, out),
         Verb::Filters(options) => filters::run(shared, options, out),
         Verb::Config(options) => config::run(shared, options, out),
+        Verb::Doctor => doctor::run(shared, out),
         Verb::Flush => flush::run(shared, out),
     }
 }
