@@ -19,20 +19,20 @@ struct Asked {
     can_own: Option<bool>,
 }
 
-/// Asks the kernel, and `kband` by its `status` where the kernel does not answer us.
+/// Asks the kernel, and kband (by its `status`) where the kernel does not answer us. `elsewhere`: kband's is another
+/// firewall than the one that is here.
 pub(super) fn checks(status: Option<&Status>, elsewhere: bool, wanted: Ownership) -> Vec<Check> {
     let asked = ask(status.is_none());
-    if elsewhere {
-        return vec![
-            nf_tables(asked.as_ref(), status),
-            Check::unknown(
-                "kernel.table",
-                "kband works in another network namespace, whose tables are not seen from here",
-                "run banctl where kband runs",
-            ),
-        ];
-    }
-    let mut found = vec![nf_tables(asked.as_ref(), status), there(asked.as_ref(), status)];
+    let table = if elsewhere {
+        Check::unknown(
+            "kernel.table",
+            "kband works in another network namespace, whose tables are not seen from here",
+            "run banctl where kband runs",
+        )
+    } else {
+        there(asked.as_ref(), status)
+    };
+    let mut found = vec![nf_tables(asked.as_ref(), status), table];
     found.extend(ownership(asked.as_ref(), status, wanted));
     found
 }

@@ -21,7 +21,7 @@ struct Neighbour {
     remedy: Option<&'static str>,
 }
 
-/// They leave other tables alone (tried: enabling, reloading, stopping).
+/// What is said of firewalld, ufw and nftables.service is tried in `tests/it/beside.rs`.
 const NEIGHBOURS: [Neighbour; 7] = [
     Neighbour {
         check: "neighbours.firewalld",
@@ -85,8 +85,9 @@ const NEIGHBOURS: [Neighbour; 7] = [
 
 /// How long a name the kernel keeps, in bytes (`TASK_COMM_LEN` without its NUL).
 const NAME_MAX: usize = 15;
-/// Programs whose first argument is what really runs.
-const INTERPRETERS: [&str; 4] = ["python", "sh", "bash", "perl"];
+/// Programs whose first argument is what really runs; there are as many Pythons as versions.
+const INTERPRETERS: [&str; 4] = ["sh", "dash", "bash", "perl"];
+const PYTHON: &str = "python";
 
 /// Looks for every neighbour.
 pub(super) fn checks(root: &Root) -> Vec<Check> {
@@ -153,7 +154,7 @@ fn started_as(arguments: &str) -> Vec<String> {
     let Some(program) = words.next().map(base).filter(|program| !program.is_empty()) else {
         return Vec::new();
     };
-    let interprets = INTERPRETERS.iter().any(|interpreter| program.starts_with(interpreter));
+    let interprets = INTERPRETERS.contains(&&*program) || program.starts_with(PYTHON);
     let script = words.find(|word| !word.starts_with('-')).filter(|_| interprets).map(base);
     std::iter::once(program).chain(script).collect()
 }
@@ -221,6 +222,7 @@ mod tests {
             ("/proc/20/comm", "vim\n"),
             ("/proc/20/cmdline", "vim\0/etc/fail2ban/fail2ban-server\0"),
             ("/proc/21/comm", "crowdsec-other\n"),
+            ("/proc/23/cmdline", "sha256sum\0/usr/bin/fail2ban-server\0"),
             ("/proc/self/ns/net", "-> net:[1]"),
             ("/proc/22/comm", "sshguard\n"),
             ("/proc/22/ns/net", "-> net:[2]"),
@@ -231,7 +233,7 @@ mod tests {
         ];
         assert_eq!(told(&files), [("neighbours.none", State::Ok)]);
         let mut here = files.to_vec();
-        here[6].1 = "-> net:[1]";
+        here[7].1 = "-> net:[1]";
         assert_eq!(told(&here), [("neighbours.sshguard", State::Warn)]);
     }
 
