@@ -6,6 +6,7 @@
 mod ban;
 mod check;
 mod config;
+mod doctor;
 pub mod exit;
 mod filters;
 mod flush;
@@ -48,6 +49,7 @@ Examples:
   banctl ban 203.0.113.9 --for 1h        close every port to an address
   banctl unban 203.0.113.9               let it in again
   banctl test sshd /var/log/auth.log     what a filter finds in a log
+  banctl doctor                          what is wrong here, and what to do about it
 
 Exit codes: 0 done, 1 no, 2 usage, 3 no daemon, 4 no permission, 5 allowed address, 6 the kernel refused.";
 
@@ -60,7 +62,7 @@ struct Shared {
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]
     json: bool,
-    /// Read this configuration instead of /etc/kban (check, test, filters).
+    /// Read this configuration instead of /etc/kban (check, test, filters, doctor).
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -91,6 +93,8 @@ enum Verb {
     Load(moving::Load),
     /// What happens, as it happens.
     Watch(watch::Options),
+    /// What is wrong on this machine, or good to know, and what to do about it.
+    Doctor,
     /// Lift every ban; without a daemon, remove kban's table from the kernel.
     Flush,
 }
@@ -173,6 +177,7 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
         Verb::Export(options) => moving::export(shared, options, out),
         Verb::Load(options) => moving::load(shared, options, out),
         Verb::Watch(options) => watch::run(shared, options, out),
+        Verb::Doctor => doctor::run(shared, out),
         Verb::Flush => flush::run(shared, out),
     }
 }

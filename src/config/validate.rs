@@ -58,6 +58,9 @@ pub struct FilterProblem {
     pub location: Option<(PathBuf, Range<usize>, String)>,
 }
 
+/// Part of the warning about a jail that waits for its log.
+pub const NO_LOG_FILE: &str = "none of its log files exists";
+
 /// The plan; or every problem, those that were found before among them.
 pub(super) fn validate(
     merged: &Merged,
@@ -258,7 +261,7 @@ impl Check<'_> {
             return Some(vec![present.clone()]);
         }
         let all = paths.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ");
-        let problem = Problem::warning(format!("jail {}: none of its log files exists ({all})", name.0));
+        let problem = Problem::warning(format!("jail {}: {NO_LOG_FILE} ({all})", name.0));
         let help = format!("waiting for {}; another one is named with logpath", shown(first));
         self.tell(self.layers.place(problem.help(help), &jail.span));
         Some(vec![first.clone()])

@@ -249,6 +249,12 @@ pub struct Status {
     pub durable: bool,
 }
 
+impl Status {
+    /// The warning that goes with a status that is not `durable`.
+    pub const NOT_DURABLE: &str =
+        "bans and positions will not survive a restart: the store cannot be written";
+}
+
 /// One jail, since the daemon's start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JailStatus {
@@ -327,6 +333,15 @@ pub struct SourceRow {
     pub named: u64,
 }
 
+/// What somebody else has done to the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignChange {
+    /// When it was put right.
+    pub at: Timestamp,
+    /// Who did what, as a sentence.
+    pub what: String,
+}
+
 /// The kernel's side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirewallStatus {
@@ -338,8 +353,14 @@ pub struct FirewallStatus {
     pub pending: usize,
     /// Whether the table is kband's alone.
     pub owned: bool,
+    /// Why it is not, as half a sentence.
+    #[serde(default)]
+    pub why_plain: Option<String>,
     /// How many times others have changed the table.
     pub changed_by_others: u64,
+    /// The last of these changes.
+    #[serde(default)]
+    pub last_change: Option<ForeignChange>,
     /// How many times the whole table was made again.
     pub restored: u64,
     /// Bans that were not in the kernel as intended, and were put right.

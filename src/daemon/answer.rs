@@ -12,8 +12,8 @@ use super::pipeline::{NotBanned, Pipeline};
 use super::run::Daemon;
 use crate::control::moved::Moved;
 use crate::control::protocol::{
-    Answer, BanRow, Cursor, FeedRow, FirewallStatus, JailStatus, Kind, LONGEST_REASON, PAGE, Refused,
-    Request, SourceRow, Status, Unloaded,
+    Answer, BanRow, Cursor, FeedRow, FirewallStatus, ForeignChange, JailStatus, Kind, LONGEST_REASON, PAGE,
+    Refused, Request, SourceRow, Status, Unloaded,
 };
 use crate::control::server::Call;
 use crate::feed::FeedStatus;
@@ -225,7 +225,7 @@ fn status(daemon: &mut Daemon) -> Answer {
     }
     warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
     if !pipeline.store.is_durable() {
-        warnings.push("bans and positions will not survive a restart: the store cannot be written".into());
+        warnings.push(Status::NOT_DURABLE.into());
     }
     warnings.extend(plan_warnings);
     Answer::Status(Box::new(Status {
@@ -239,7 +239,9 @@ fn status(daemon: &mut Daemon) -> Answer {
             bytes: dropped.as_ref().ok().map(|counter| counter.bytes),
             pending: pipeline.effect.pending(),
             owned: pipeline.effect.firewall.is_owned(),
+            why_plain: pipeline.effect.why_plain.map(str::to_owned),
             changed_by_others: daemon.guard.intrusions,
+            last_change: daemon.guard.last.clone().map(|(at, what)| ForeignChange { at, what }),
             restored: pipeline.effect.drift.restored,
             repaired: pipeline.effect.drift.repaired,
             error: trouble,

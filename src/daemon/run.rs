@@ -179,13 +179,16 @@ impl Daemon {
     /// Makes the table what the plan says of it.
     fn set_up_again(&mut self, plan: &FirewallPlan, now: Timestamp) -> Result<(), FirewallError> {
         let effect = &mut self.pipeline.effect;
-        let owned = effect.firewall.is_owned();
+        let (owned, why_plain) = (effect.firewall.is_owned(), effect.why_plain);
         effect.firewall.set_options(options(plan));
-        let done = ownership::decide(&mut effect.firewall, plan.ownership)
-            .and_then(|()| effect.rebuild(&self.pipeline.engine, now));
+        let done = ownership::decide(&mut effect.firewall, plan.ownership).and_then(|why_plain| {
+            effect.why_plain = why_plain;
+            effect.rebuild(&self.pipeline.engine, now)
+        });
         if done.is_err() {
             effect.firewall.set_options(options(&self.plan.firewall));
             effect.firewall.set_owned(owned);
+            effect.why_plain = why_plain;
         }
         ownership::hand_over(&effect.firewall);
         done

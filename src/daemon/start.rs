@@ -97,7 +97,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
         engine.take_feed(feed, entries.clone(), *until, now);
     }
     let mut firewall = ownership::open(options(&plan.firewall))?;
-    ownership::decide(&mut firewall, plan.firewall.ownership)?;
+    let why_plain = ownership::decide(&mut firewall, plan.firewall.ownership)?;
     let found = firewall.set_up_known(&engine.allowed(), |set| intent::count_in(&engine, set))?;
 
     ownership::hand_over(&firewall);
@@ -111,6 +111,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
         adopted.bans
     );
     let mut effect = Effect::new(firewall);
+    effect.why_plain = why_plain;
     effect.compare(&found);
     effect.doubt(adopted.unlisted);
     let mut pipeline = Pipeline::new(engine, effect, store, memory.readings, events);
