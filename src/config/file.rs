@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour, Ownership, UseDns};
 use super::duration::{BanTime, Period};
 use super::feed::{ListPath, ListUrl, Words};
-use super::judgement::{Counts, Escalate, Mode, Subnet, Switch};
+use super::judgement::{Counts, Escalate, Mode, Subnet, Switch, Trust};
 use super::network::Networks;
 use super::ports::{Ports, Protocols};
 use super::value::{At, Count, FeedName, FilterName, GroupName, Ipv6Prefix, JailName, LogPaths, Table};
@@ -71,6 +71,8 @@ pub struct Defaults {
     pub escalate: Option<At<Switch<Escalate>>>,
     /// Whether networks in which many offend are banned as a whole, and when.
     pub subnet: Option<At<Switch<Subnet>>>,
+    /// Whether an address from which somebody lately logged in has a higher limit, and which.
+    pub trust: Option<At<Switch<Trust>>>,
     /// Whether offenders are banned, or only told of.
     pub mode: Option<At<Mode>>,
     /// A jail makes no more bans in a minute; left out, as many as there are offenders.
@@ -109,6 +111,8 @@ pub struct Jail {
     pub escalate: Option<At<Switch<Escalate>>>,
     /// As in `[defaults]`.
     pub subnet: Option<At<Switch<Subnet>>>,
+    /// As in `[defaults]`.
+    pub trust: Option<At<Switch<Trust>>>,
     /// As in `[defaults]`.
     pub mode: Option<At<Mode>>,
     /// As in `[defaults]`.

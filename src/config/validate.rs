@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use super::choices::FirewallVerdict;
 use super::feed;
 use super::file::{Defaults, Firewall, Jail};
-use super::judgement::Counts;
+use super::judgement::{Counts, Trust};
 use super::merge::{Layers, Merged};
 use super::network::Networks;
 use super::plan::{ControlPlan, FirewallPlan, JailPlan, LogPlan, Plan};
@@ -134,7 +134,7 @@ impl Check<'_> {
             services: services?,
             usedns: self.either(&jail.usedns, &defaults.usedns, "usedns")?,
             name: Arc::clone(&name.0),
-            filter,
+            filter: filter.clone(),
             logpath: logpath?,
             maxretry: self.either(&jail.maxretry, &defaults.maxretry, "maxretry")?.0,
             findtime: self.either(&jail.findtime, &defaults.findtime, "findtime")?.get(),
@@ -147,6 +147,7 @@ impl Check<'_> {
             .unwrap_or(usize::MAX),
             escalate: self.either(&jail.escalate, &defaults.escalate, "escalate")?.0,
             subnet: self.either(&jail.subnet, &defaults.subnet, "subnet")?.0,
+            trust: self.trust(jail, defaults, filter.as_deref())?,
             mode: self.either(&jail.mode, &defaults.mode, "mode")?,
             max_bans_per_minute: jail
                 .max_bans_per_minute
@@ -154,6 +155,19 @@ impl Check<'_> {
                 .or(defaults.max_bans_per_minute.as_ref())
                 .map(|most| most.value.0),
         })
+    }
+
+    /// Trust needs a filter that recognises successes.
+    fn trust(&mut self, jail: &Jail, defaults: &Defaults, filter: Option<&Filter>) -> Option<Option<Trust>> {
+        let trust = self.either(&jail.trust, &defaults.trust, "trust")?.0;
+        let blind = !filter.is_some_and(Filter::tells_successes);
+        if let (true, Some(_), Some(typed)) = (blind, &trust, &jail.trust) {
+            let problem = Problem::warning("nobody will be trusted: the jail's filter recognises no success");
+            let help =
+                "take a filter of kban's own with `success` patterns, such as sshd, or leave trust out";
+            self.tell(self.layers.place(problem.help(help), &typed.span));
+        }
+        Some(trust.filter(|_| !blind))
     }
 
     /// A jail that counts bans reads no log.

@@ -17,7 +17,7 @@ use super::trail::Trail;
 use crate::config::choices::UseDns;
 use crate::config::plan::{JailPlan, Plan};
 use crate::control::events::{Events, What};
-use crate::filter::{Clock, Failure, Filter, Named, Scanner};
+use crate::filter::{Clock, Failure, Filter, Named, Scanner, Told};
 use crate::firewall::{FirewallError, Set, Target};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::{Engine, Judgement};
@@ -64,6 +64,7 @@ struct Reader {
     /// The path, as bans name it.
     name: Arc<str>,
     scanner: Scanner,
+    filters: Vec<Arc<Filter>>,
     /// The jails behind each of the scanner's filters.
     jails: Vec<JailId>,
     /// The names of those that ask for the addresses of hosts, and whether they say so.
@@ -114,6 +115,7 @@ impl Pipeline {
             let filters: Vec<Arc<Filter>> =
                 jails.iter().filter_map(|(_, jail)| jail.filter.clone()).collect();
             let mut scanner = Scanner::one_of(files, &filters);
+            scanner.tell_successes();
             let asks = |(id, jail): &(JailId, &JailPlan)| (*id, (Arc::clone(&jail.name), jail.usedns));
             let asking: BTreeMap<_, _> =
                 jails.iter().filter(|(_, jail)| jail.usedns != UseDns::No).map(asks).collect();
@@ -124,6 +126,7 @@ impl Pipeline {
                 path: path.clone(),
                 name: path.to_string_lossy().into(),
                 scanner,
+                filters,
                 asking,
                 jails: jails.into_iter().map(|(id, _)| id).collect(),
             });
@@ -136,10 +139,15 @@ impl Pipeline {
         let Some(reader) = self.readers.get_mut(block.source.0) else { return };
         let Some(trail) = self.trails.get_mut(&reader.path) else { return };
         let clock = Clock { now, zone: self.zone.clone() };
-        let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &reader.name);
+        let (engine, events) = (&mut self.engine, &self.events);
+        let (jails, filters, name) = (&reader.jails, &reader.filters, &reader.name);
         let (mut verdicts, mut heard) = (Vec::new(), Vec::new());
-        reader.scanner.scan(&block.bytes, &clock, &mut |filter, failure, _line| {
+        reader.scanner.scan_all(&block.bytes, &clock, &mut |filter, told, line| {
             let Some(&jail) = jails.get(filter) else { return };
+            let failure = match told {
+                Told::Failure(failure) => failure,
+                Told::Success(success) => return engine.succeeded(jail, &success, now),
+            };
             if block.again {
                 if trail.counts(failure.time, now) {
                     engine.recall(jail, &failure, now);
@@ -147,7 +155,10 @@ impl Pipeline {
                 return;
             }
             tell_failure(events, engine, jail, &failure, name, now);
-            match engine.observe(jail, &failure, name, now) {
+            let asks = engine.asks_for_user(jail, &failure, now);
+            let filter = filters.get(filter).filter(|_| asks);
+            let user = filter.and_then(|filter| filter.user(line, failure.pattern));
+            match engine.observe(jail, &failure, user.as_deref(), name, now) {
                 Judgement::Nothing => {}
                 Judgement::Verdicts(more) => verdicts.extend(more),
                 Judgement::StillHeard(prefix) => heard.push(prefix),
@@ -193,7 +204,7 @@ impl Pipeline {
             let Named { time, pattern, attempts, .. } = *named;
             let failure = Failure { time, address, pattern, attempts };
             tell_failure(&self.events, &self.engine, id, &failure, source, now);
-            if let Judgement::Verdicts(more) = self.engine.observe(id, &failure, source, now) {
+            if let Judgement::Verdicts(more) = self.engine.observe(id, &failure, None, source, now) {
                 verdicts.extend(more);
             }
         }

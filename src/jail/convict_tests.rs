@@ -37,6 +37,7 @@ fn jail(name: &str) -> JailPlan {
         usedns: crate::config::choices::UseDns::No,
         escalate: None,
         subnet: None,
+        trust: None,
         mode: Mode::Ban,
         max_bans_per_minute: None,
     }
@@ -66,7 +67,7 @@ fn said(verdicts: &[Verdict]) -> Vec<String> {
 
 fn fail(engine: &mut Engine, id: usize, address: &str, second: i64) -> Vec<String> {
     let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
-    match engine.observe(JailId(id), &failure, &"auth.log".into(), at(second)) {
+    match engine.observe(JailId(id), &failure, None, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => said(&verdicts),
         Judgement::Nothing => Vec::new(),
         Judgement::StillHeard(prefix) => vec![format!("heard {prefix}")],

@@ -20,7 +20,7 @@ use super::window::Counted;
 use super::{ADOPTED, Ban, Ending, MANUAL, Verdict};
 use crate::config::duration::BanTime;
 use crate::config::plan::Plan;
-use crate::filter::Failure;
+use crate::filter::{Failure, Success};
 use crate::service::Service;
 
 /// What one failure leads to.
@@ -166,8 +166,33 @@ impl Engine {
         [&self.allow, &self.own, &self.neighbours].into_iter().any(|list| list.overlapping(prefix).is_some())
     }
 
-    /// One failure, found in `source` and read at `now`: at `maxretry` of them, a ban.
-    pub fn observe(&mut self, id: JailId, failure: &Failure, source: &Arc<str>, now: Timestamp) -> Judgement {
+    /// Whether it matters who failed: the jail trusts the address.
+    #[must_use]
+    pub fn asks_for_user(&self, id: JailId, failure: &Failure, now: Timestamp) -> bool {
+        let trusted = self.jails.get(id.0).and_then(|jail| jail.trusted.as_ref());
+        trusted.is_some_and(|trusted| {
+            self.offender(id, failure.address).is_some_and(|prefix| trusted.trusts(&prefix, now))
+        })
+    }
+
+    /// Somebody logged in.
+    pub fn succeeded(&mut self, id: JailId, success: &Success, now: Timestamp) {
+        let Some(prefix) = self.offender(id, success.address) else { return };
+        if let Some(trusted) = self.jails.get_mut(id.0).and_then(|jail| jail.trusted.as_mut()) {
+            trusted.succeeded(prefix, success.user.as_deref(), success.time.min(now));
+        }
+    }
+
+    /// One failure, found in `source` and read at `now`: at `maxretry` of them, a ban. The `user` matters where
+    /// [`Engine::asks_for_user`] says so.
+    pub fn observe(
+        &mut self,
+        id: JailId,
+        failure: &Failure,
+        user: Option<&str>,
+        source: &Arc<str>,
+        now: Timestamp,
+    ) -> Judgement {
         let offender = self.offender(id, failure.address);
         let Some(jail) = self.jails.get_mut(id.0) else { return Judgement::Nothing };
         jail.tally.failures += 1;
@@ -188,7 +213,12 @@ impl Engine {
             held.last = now;
             return Judgement::Nothing;
         }
-        match jail.window.count(prefix, failure.time, failure.attempts, now) {
+        let Failure { time, attempts, .. } = *failure;
+        let counted = match jail.trusted.as_mut().filter(|trusted| trusted.trusts(&prefix, now)) {
+            Some(trusted) => trusted.count(prefix, user, time, attempts, now),
+            None => jail.window.count(prefix, time, attempts, now),
+        };
+        match counted {
             Counted::Stale => {
                 jail.tally.stale += 1;
                 Judgement::Nothing

@@ -29,6 +29,7 @@ fn jail(name: &str, maxretry: u32) -> JailPlan {
         usedns: crate::config::choices::UseDns::No,
         escalate: None,
         subnet: None,
+        trust: None,
         mode: Mode::Ban,
         max_bans_per_minute: None,
     }
@@ -43,7 +44,7 @@ fn engine(maxretry: u32) -> Engine {
 
 fn fail(engine: &mut Engine, address: &str, second: i64) -> Option<Verdict> {
     let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
-    match engine.observe(JailId(0), &failure, &"auth.log".into(), at(second)) {
+    match engine.observe(JailId(0), &failure, None, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => verdicts.into_iter().next(),
         Judgement::Nothing | Judgement::StillHeard(_) => None,
     }
@@ -112,7 +113,7 @@ fn who_is_banned_is_not_counted_again() {
 fn old_lines_never_ban() {
     let mut engine = engine(1);
     let failure = Failure { time: at(0), address: "203.0.113.9".parse().unwrap(), pattern: 0, attempts: 1 };
-    assert_eq!(engine.observe(JailId(0), &failure, &"auth.log".into(), at(601)), Judgement::Nothing);
+    assert_eq!(engine.observe(JailId(0), &failure, None, &"auth.log".into(), at(601)), Judgement::Nothing);
     assert_eq!(engine.jails()[0].tally.stale, 1);
 }
 
@@ -247,7 +248,7 @@ fn who_is_banned_and_still_heard_is_told_apart_from_what_was_on_its_way() {
     let mut observe = |second| {
         let address = "203.0.113.9".parse().unwrap();
         let failure = Failure { time: at(second), address, pattern: 0, attempts: 1 };
-        engine.observe(JailId(0), &failure, &"auth.log".into(), at(second))
+        engine.observe(JailId(0), &failure, None, &"auth.log".into(), at(second))
     };
     assert_eq!(observe(1), Judgement::Nothing);
     assert_eq!(observe(5), Judgement::StillHeard(prefix("203.0.113.9/32")));

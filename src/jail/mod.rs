@@ -2,7 +2,8 @@
 //!
 //! Nothing here does I/O or asks for the time: every function that needs `now` takes it, so that the
 //! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door, [`by_hand`] the one for administrators,
-//! [`feed`] the one for lists, [`lift`] the way out; [`window`] counts, [`jails`] are the jails, `convict` makes bans of offenders (`escalation`, `subnet`, `breaker`), [`allow`] knows who is never banned, [`target`] what is banned for an
+//! [`feed`] the one for lists, [`lift`] the way out; [`window`] counts, [`jails`] are the jails, `convict` makes bans of offenders (`escalation`, `subnet`, `breaker`), `trust` knows who lately
+//! logged in, [`allow`] knows who is never banned, [`target`] what is banned for an
 //! address, [`bans`] holds the intent that the firewall makes true.
 
 pub mod allow;
@@ -20,6 +21,7 @@ pub mod offenders;
 mod row;
 mod subnet;
 pub mod target;
+mod trust;
 pub mod window;
 
 use std::fmt;

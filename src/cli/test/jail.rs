@@ -105,6 +105,7 @@ impl Settings {
             max_tracked: self.max_tracked,
             escalate: self.escalate.clone(),
             subnet: self.subnet.clone(),
+            trust: None,
             mode: Mode::Ban,
             max_bans_per_minute: None,
         };
