@@ -38,6 +38,7 @@ fn jail(name: &str) -> JailPlan {
         escalate: None,
         subnet: None,
         mode: Mode::Ban,
+        renew_on_contact: false,
         max_bans_per_minute: None,
     }
 }
