@@ -77,6 +77,8 @@ pub struct Defaults {
     pub mode: Option<At<Mode>>,
     /// A jail makes no more bans in a minute; left out, as many as there are offenders.
     pub max_bans_per_minute: Option<At<MaxBans>>,
+    /// Whether a ban lasts `bantime` after the offender's last packet.
+    pub renew_on_contact: Option<At<bool>>,
 }
 
 /// `[jail.NAME]`.
@@ -119,6 +121,8 @@ pub struct Jail {
     pub max_bans_per_minute: Option<At<MaxBans>>,
     /// What it counts; left out, failures.
     pub counts: Option<At<Counts>>,
+    /// As in `[defaults]`.
+    pub renew_on_contact: Option<At<bool>>,
 }
 
 /// `[feed.NAME]`.

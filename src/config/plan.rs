@@ -69,6 +69,8 @@ pub struct JailPlan {
     pub mode: Mode,
     /// How many bans it makes in a minute at most.
     pub max_bans_per_minute: Option<u32>,
+    /// A ban lasts `bantime` after the offender's last packet, not after the ban.
+    pub renew_on_contact: bool,
 }
 
 /// One enabled feed: a list of addresses that are banned.

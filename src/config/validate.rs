@@ -133,6 +133,11 @@ impl Check<'_> {
         Some(JailPlan {
             services: services?,
             usedns: self.either(&jail.usedns, &defaults.usedns, "usedns")?,
+            renew_on_contact: self.either(
+                &jail.renew_on_contact,
+                &defaults.renew_on_contact,
+                "renew_on_contact",
+            )?,
             name: Arc::clone(&name.0),
             filter: filter.clone(),
             logpath: logpath?,

@@ -9,7 +9,9 @@ use tokio::sync::oneshot;
 
 use super::intent;
 use super::pipeline::{NotBanned, Pipeline};
+use super::renewal;
 use super::run::Daemon;
+use crate::config::network::folded;
 use crate::control::moved::Moved;
 use crate::control::protocol::{
     Answer, BanRow, Cursor, FeedRow, FirewallStatus, ForeignChange, JailStatus, Kind, LONGEST_REASON, PAGE,
@@ -120,6 +122,8 @@ fn load(daemon: &mut Daemon, bans: &[Moved], now: Timestamp) -> Answer {
             refused.push(Unloaded { address: moved.address.clone(), why });
             continue;
         };
+        // Whatever is replaced may have closed other ports.
+        daemon.pipeline.effect.doubt(intent::targets_of(engine, &folded(prefix.trunc())));
         let is_here = engine.knows(&moved.jail) && !moved.jail.starts_with(FEED);
         match engine.take_over(moved.ban(prefix, if is_here { &moved.jail } else { MANUAL }, now)) {
             Ok(Some(verdict)) => {
@@ -161,12 +165,14 @@ fn list(
     let slice = engine.bans().slice(after, PAGE, wanted);
     let mut bans = Vec::with_capacity(slice.bans.len());
     for ban in slice.bans {
-        let held = intent::targets(&ban).map(|target| firewall.contains(target).map(|held| held.is_some()));
-        let in_kernel = match held.collect::<Result<Vec<bool>, _>>() {
-            Ok(held) => !ban.is_observed() && held.into_iter().all(|held| held),
-            Err(error) if error.is_missing() => false,
+        let held = intent::targets(&ban).map(|target| firewall.contains(target));
+        let held = match held.collect::<Result<Vec<_>, _>>() {
+            Ok(held) => held,
+            Err(error) if error.is_missing() => vec![None],
             Err(error) => return Err(Refused::new(Kind::Kernel, error)),
         };
+        let in_kernel = !ban.is_observed() && held.iter().all(Option::is_some);
+        let ban = renewal::as_renewed(ban, held.iter().flatten(), now);
         bans.push(BanRow::new(&ban, now, in_kernel));
     }
     let next = slice.next.map(|(prefix, jail)| Cursor { prefix, jail: jail.to_string() });
@@ -223,6 +229,7 @@ fn status(daemon: &mut Daemon) -> Answer {
             pipeline.unasked()
         ));
     }
+    warnings.extend(renewal::warnings(&pipeline.engine));
     warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
     if !pipeline.store.is_durable() {
         warnings.push(Status::NOT_DURABLE.into());

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use super::adoption::Adoption;
 use super::effect::Effect;
 use super::intent;
+use super::renewal::Renewal;
 use super::resolver::{Answer, Question, Resolver};
 use super::trail::Trail;
 use crate::config::choices::UseDns;
@@ -30,9 +31,6 @@ use crate::store::Store;
 // A line that a source has cut must not match: its author chose where it seems to end.
 const _: () = assert!(crate::filter::LONGEST_LINE <= crate::source::lines::LONGEST_LINE);
 
-/// How many bans are ended in one go before others get their turn.
-const EXPIRED_AT_ONCE: usize = 1000;
-
 /// Everything between a block and the kernel.
 pub(super) struct Pipeline {
     pub(super) engine: Engine,
@@ -42,6 +40,7 @@ pub(super) struct Pipeline {
     /// Started when the first jail asks for it.
     resolver: Option<Resolver>,
     adoption: Adoption,
+    pub(super) renewal: Renewal,
     readers: Vec<Reader>,
     /// How far each file has been dealt with: of those that are followed, and of those that once were.
     trails: BTreeMap<PathBuf, Trail>,
@@ -86,6 +85,7 @@ impl Pipeline {
             store,
             resolver: None,
             adoption: Adoption::default(),
+            renewal: Renewal::default(),
             readers: Vec::new(),
             trails: BTreeMap::new(),
             stored,
@@ -233,6 +233,7 @@ impl Pipeline {
         self.doubt(verdicts);
         self.effect.settle_in_turn(&self.engine, now);
         self.tell(verdicts, now);
+        self.tell_unrenewed();
     }
 
     /// The same while somebody waits for it.
@@ -320,6 +321,7 @@ impl Pipeline {
 
     /// Takes the rules of unused sets away, puts right what has drifted, and adopts what nobody knows.
     pub(super) fn tidy(&mut self, now: Timestamp) {
+        self.follow_some(now);
         self.effect.tidy(&self.engine, now);
         self.adoption.go_on(&mut self.engine, &mut self.effect, now);
     }
@@ -327,18 +329,6 @@ impl Pipeline {
     /// Does some of it.
     pub(super) fn work(&mut self, now: Timestamp) {
         self.effect.sweep(&self.engine, now);
-    }
-
-    /// Ends bans whose time is over, so many at once that others get their turn; and makes those that had to wait.
-    pub(super) fn expire(&mut self, now: Timestamp) {
-        let mut verdicts = Vec::new();
-        while verdicts.len() < EXPIRED_AT_ONCE {
-            let Some(verdict) = self.engine.expire_next(now) else { break };
-            verdicts.push(verdict);
-        }
-        verdicts.extend(self.engine.release(now));
-        // The kernel has dropped those that ended by itself; lifting what is absent costs little and catches a slow clock.
-        self.take(&verdicts, now);
     }
 
     /// Ends every ban, and removes the table.

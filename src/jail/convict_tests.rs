@@ -39,6 +39,7 @@ fn jail(name: &str) -> JailPlan {
         subnet: None,
         trust: None,
         mode: Mode::Ban,
+        renew_on_contact: false,
         max_bans_per_minute: None,
     }
 }

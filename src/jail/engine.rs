@@ -22,6 +22,7 @@ use crate::config::duration::BanTime;
 use crate::config::plan::Plan;
 use crate::filter::{Failure, Success};
 use crate::service::Service;
+use crate::tier::Tier;
 
 /// What one failure leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub(super) struct New {
     pub(super) jail: Arc<str>,
     pub(super) bantime: BanTime,
     pub(super) services: Option<Arc<[Service]>>,
+    /// The offender's packets are to renew it.
+    pub(super) renews: bool,
     pub(super) source: Arc<str>,
     pub(super) reason: Arc<str>,
 }
@@ -72,6 +75,10 @@ pub struct Engine {
     /// The jail whose breaker has tripped, until somebody takes note.
     pub(super) alarm: Option<Arc<str>>,
     pub(super) draw: Draw,
+    /// Whether the kernel can renew bans.
+    pub(super) can_renew: bool,
+    /// See [`Engine::unrenewed`].
+    pub(super) unrenewed: u64,
 }
 
 impl Engine {
@@ -294,8 +301,14 @@ impl Engine {
     /// How long the kernel is to drop what `prefix` sends to `service` from `now` on (see [`Bans::end`]): what the
     /// firewall has to make true.
     #[must_use]
-    pub fn remaining(&self, prefix: &IpNet, service: Option<Service>, now: Timestamp) -> Remaining {
-        match self.bans.end(prefix, service) {
+    pub fn remaining(
+        &self,
+        prefix: &IpNet,
+        service: Option<Service>,
+        renew: Option<Tier>,
+        now: Timestamp,
+    ) -> Remaining {
+        match self.bans.end(prefix, service, renew) {
             None => Remaining::Nothing,
             Some(End::Never) => Remaining::Forever,
             Some(End::At(until)) => match Duration::try_from(until.duration_since(now)) {
@@ -306,14 +319,17 @@ impl Engine {
     }
 
     pub(super) fn insert(&mut self, new: New, now: Timestamp) -> Verdict {
-        let New { prefix, jail, bantime, services, source, reason } = new;
-        let until = match bantime {
-            BanTime::For(length) => Some(now.saturating_add(length).unwrap_or(Timestamp::MAX)),
-            BanTime::Permanent => None,
+        let New { prefix, jail, bantime, services, renews, source, reason } = new;
+        let (until, renew) = match bantime {
+            BanTime::For(length) => (
+                Some(now.saturating_add(length).unwrap_or(Timestamp::MAX)),
+                self.tier(&prefix, length, renews),
+            ),
+            BanTime::Permanent => (None, None),
         };
-        self.supersede(&prefix, until);
+        self.supersede(&prefix, until, renew);
         let count = self.bans.times_banned(&prefix, &jail).saturating_add(1);
-        let ban = Ban { prefix, jail, since: now, until, count, source, reason, services };
+        let ban = Ban { prefix, jail, since: now, until, count, source, reason, services, renew };
         self.bans.insert(ban.clone());
         Verdict::Ban(ban)
     }

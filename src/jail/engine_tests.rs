@@ -32,6 +32,7 @@ fn jail(name: &str, maxretry: u32) -> JailPlan {
         trust: None,
         mode: Mode::Ban,
         max_bans_per_minute: None,
+        renew_on_contact: false,
     }
 }
 
@@ -62,7 +63,7 @@ fn maxretry_failures_ban_for_bantime() {
     let verdict = fail(&mut engine, "203.0.113.9", 2).unwrap();
     assert_eq!(verdict.ban().until, Some(at(3602)));
     assert_eq!(&*verdict.ban().reason, "3 failures within 10m");
-    assert_eq!(engine.remaining(&prefix("203.0.113.9/32"), None, at(2)), Remaining::For(HOUR));
+    assert_eq!(engine.remaining(&prefix("203.0.113.9/32"), None, None, at(2)), Remaining::For(HOUR));
 }
 
 #[test]
@@ -199,7 +200,7 @@ fn unban_of_one_jail_keeps_the_others() {
         .unwrap();
     let lifted = engine.lift_all(Lift::by_hand(Some("mail"), None));
     assert_eq!(lifted.len(), 1);
-    assert_eq!(engine.remaining(&prefix, None, at(0)), Remaining::For(Duration::from_secs(3600)));
+    assert_eq!(engine.remaining(&prefix, None, None, at(0)), Remaining::For(Duration::from_secs(3600)));
 }
 
 #[test]
@@ -231,6 +232,7 @@ fn what_was_found_in_the_kernel_is_replaced_once_it_has_a_reason() {
         source: "kernel".into(),
         reason: "".into(),
         services: None,
+        renew: None,
     };
     engine.restore(adopted("203.0.113.9/32", Some(at(60))));
     engine.restore(adopted("203.0.113.10/32", None));

@@ -28,6 +28,8 @@ pub struct Jail {
     pub(super) escalate: Option<Escalate>,
     /// What bans by hand close; its own do so unless it observes.
     pub(super) services: Option<Arc<[Service]>>,
+    /// Its bans last for as long as the offender knocks.
+    pub(super) renews: bool,
     /// It only says whom it would ban.
     pub(super) observes: bool,
     pub(super) ipv6_prefix: u8,
@@ -108,6 +110,7 @@ impl Jail {
             bantime: plan.bantime,
             escalate: plan.escalate.clone(),
             services: plan.services.clone(),
+            renews: plan.renew_on_contact,
             observes: plan.mode == Mode::Observe,
             ipv6_prefix: plan.ipv6_prefix,
             counts_bans,

@@ -48,6 +48,8 @@ mod mutate;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod renewal;
+#[cfg(test)]
 mod rsyslog;
 #[cfg(test)]
 mod sshd;

@@ -94,6 +94,7 @@ impl Settings {
         let jail = JailPlan {
             services: None,
             usedns: crate::config::choices::UseDns::No,
+            renew_on_contact: false,
             name: self.jail.as_deref().unwrap_or("test").into(),
             filter: Some(Arc::clone(filter)),
             logpath: Vec::new(),
