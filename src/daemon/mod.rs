@@ -6,6 +6,7 @@
 //! `lifts` what happens to many bans that end together.
 
 mod adoption;
+mod alone;
 mod answer;
 mod drift;
 mod effect;
