@@ -33,6 +33,15 @@ pub enum Ownership {
     Plain,
 }
 
+/// `[store] mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreMode {
+    /// In the state directory.
+    Disk,
+    /// Nowhere: it ends with the daemon.
+    Memory,
+}
+
 /// Which neighbours are never dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Neighbour {
@@ -97,6 +106,21 @@ impl Text for Ownership {
     }
 }
 
+impl Text for StoreMode {
+    const EXPECTED: &'static str = "\"disk\" or \"memory\"";
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        match typed {
+            "disk" => Ok(Self::Disk),
+            "memory" => Ok(Self::Memory),
+            _ => Err((
+                format!("`{}` is no place for the store", short(typed)),
+                format!("write {}; the directory is kband's --state-dir", Self::EXPECTED),
+            )),
+        }
+    }
+}
+
 impl Text for Neighbour {
     const EXPECTED: &'static str = "\"gateway\" or \"resolvers\"";
 
@@ -142,4 +166,4 @@ impl Text for LogPrefix {
     }
 }
 
-deserialize_text!(UseDns, FirewallVerdict, Ownership, Neighbour, Interface, LogPrefix);
+deserialize_text!(UseDns, FirewallVerdict, Ownership, StoreMode, Neighbour, Interface, LogPrefix);

@@ -78,6 +78,14 @@ pub enum Request {
     Flush,
 }
 
+impl Request {
+    /// Whether it changes bans: the history has who did.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        matches!(self, Self::Ban { .. } | Self::Unban { .. } | Self::Flush)
+    }
+}
+
 /// A row of the list, to go on behind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {

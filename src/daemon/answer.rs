@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use ipnet::IpNet;
-use jiff::Timestamp;
-use tokio::sync::oneshot;
-
 use super::intent;
+use super::lifts::Asker;
 use super::pipeline::{NotBanned, Pipeline};
 use super::run::Daemon;
 use crate::control::protocol::{
@@ -22,10 +19,13 @@ use crate::jail::feed::FeedTally;
 use crate::jail::lift::Lift;
 use crate::jail::{ADOPTED, Ban, FEED, MANUAL, shown};
 use crate::source::SourceStatus;
+use ipnet::IpNet;
+use jiff::Timestamp;
 
 /// Answers one request; what takes long is answered when it is done.
 pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
-    let Call { request, reply } = call;
+    let Call { request, who, reply } = call;
+    let who = who.shown(daemon.plan.store.keep_users);
     let answered = match request {
         Request::Status => Ok(status(daemon)),
         Request::List { jail, within, after } => {
@@ -36,20 +36,20 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
         Request::Ban { prefix, jail, bantime, reason } => {
             let reason = reason.unwrap_or_default();
             let wanted = ByHand { prefix, jail: jail.as_deref(), bantime, reason: &reason };
-            known_jail(daemon, wanted.jail).and_then(|()| ban(daemon, &wanted, now))
+            known_jail(daemon, wanted.jail).and_then(|()| ban(daemon, &wanted, &who, now))
         }
         Request::Unban { within, jail } => match known_jail(daemon, jail.as_deref()) {
-            Ok(()) => return lift(daemon, Lift::by_hand(jail.as_deref(), within), reply, now),
+            Ok(()) => return lift(daemon, Lift::by_hand(jail.as_deref(), within), Asker { who, reply }, now),
             Err(refused) => Err(refused),
         },
         Request::Reload => reload(daemon),
-        Request::Flush => return lift(daemon, Lift::by_hand(None, None), reply, now),
+        Request::Flush => return lift(daemon, Lift::by_hand(None, None), Asker { who, reply }, now),
     };
     // A client that has gone away does not want its answer.
     let _ = reply.send(answered.unwrap_or_else(Answer::Refused));
 }
 
-fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, now: Timestamp) -> Result<Answer, Refused> {
+fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, who: &Arc<str>, now: Timestamp) -> Result<Answer, Refused> {
     if wanted.reason.len() > LONGEST_REASON {
         return Err(Refused::new(
             Kind::Usage,
@@ -60,7 +60,7 @@ fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, now: Timestamp) -> Result<Answe
         let message = "whom a feed bans is what its list says: leave --jail out, or name another jail";
         return Err(Refused::new(Kind::Usage, message));
     }
-    let banned = daemon.pipeline.ban_by_hand(wanted, now);
+    let banned = daemon.pipeline.ban_by_hand(wanted, who, now);
     let ban = banned.map_err(|error| match error {
         NotBanned::Refused(refusal @ Refusal::NoRoom(_)) => Refused::new(Kind::Kernel, refusal),
         NotBanned::Refused(refusal) => Refused::new(Kind::Allowed, refusal),
@@ -69,14 +69,14 @@ fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, now: Timestamp) -> Result<Answe
     Ok(Answer::Banned(BanRow::new(&ban, now, true)))
 }
 
-fn lift(daemon: &mut Daemon, lift: Lift, reply: oneshot::Sender<Answer>, now: Timestamp) {
+fn lift(daemon: &mut Daemon, lift: Lift, asker: Asker, now: Timestamp) {
     if lift.means_all()
         && let Err(error) = daemon.pipeline.empty(now)
     {
-        let _ = reply.send(Answer::Refused(Refused::new(Kind::Kernel, error)));
+        let _ = asker.reply.send(Answer::Refused(Refused::new(Kind::Kernel, error)));
         return;
     }
-    daemon.lifts.begin(lift, Some(reply), &mut daemon.pipeline, now);
+    daemon.lifts.begin(lift, Some(asker), &mut daemon.pipeline, now);
 }
 
 /// What has come of a lift by hand.
@@ -184,7 +184,7 @@ fn status(daemon: &mut Daemon) -> Answer {
         ));
     }
     warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
-    if !pipeline.store.is_durable() {
+    if !pipeline.store.is_durable() && !daemon.plan.store.in_memory {
         warnings.push("bans and positions will not survive a restart: the store cannot be written".into());
     }
     warnings.extend(plan_warnings);

@@ -9,6 +9,7 @@ mod adoption;
 mod answer;
 mod drift;
 mod effect;
+mod evidence;
 mod feeds;
 mod guard;
 mod intent;

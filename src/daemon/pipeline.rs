@@ -11,11 +11,12 @@ use jiff::tz::TimeZone;
 
 use super::adoption::Adoption;
 use super::effect::Effect;
+use super::evidence::Evidence;
 use super::intent;
 use super::resolver::{Answer, Question, Resolver};
 use super::trail::Trail;
 use crate::config::choices::UseDns;
-use crate::config::plan::{JailPlan, Plan};
+use crate::config::plan::{JailPlan, Plan, StorePlan};
 use crate::filter::{Clock, Failure, Filter, Named, Scanner};
 use crate::firewall::{FirewallError, Set, Target};
 use crate::jail::by_hand::{ByHand, Refusal};
@@ -36,6 +37,9 @@ pub(super) struct Pipeline {
     pub(super) engine: Engine,
     pub(super) effect: Effect,
     pub(super) store: Store,
+    pub(super) evidence: Evidence,
+    /// Whether user names may be kept.
+    keep_users: bool,
     /// Started when the first jail asks for it.
     resolver: Option<Resolver>,
     adoption: Adoption,
@@ -61,8 +65,8 @@ struct Reader {
     /// The path, as bans name it.
     name: Arc<str>,
     scanner: Scanner,
-    /// The jails behind each of the scanner's filters.
-    jails: Vec<JailId>,
+    /// The jails behind each of the scanner's filters: their names, and the filters again.
+    jails: Vec<(JailId, Arc<str>, Arc<Filter>)>,
     /// The names of those that ask for the addresses of hosts, and whether they say so.
     asking: BTreeMap<JailId, (Arc<str>, UseDns)>,
 }
@@ -78,6 +82,8 @@ impl Pipeline {
             engine,
             effect,
             store,
+            evidence: Evidence::default(),
+            keep_users: true,
             resolver: None,
             adoption: Adoption::default(),
             readers: Vec::new(),
@@ -85,6 +91,12 @@ impl Pipeline {
             stored,
             zone: TimeZone::system(),
         }
+    }
+
+    /// What is remembered from now on.
+    pub(super) fn set_memory(&mut self, plan: &StorePlan) {
+        self.evidence.want(plan.evidence);
+        self.keep_users = plan.keep_users;
     }
 
     /// Builds one reader for each file of the plan; the sources to follow are returned.
@@ -119,7 +131,10 @@ impl Pipeline {
                 name: path.to_string_lossy().into(),
                 scanner,
                 asking,
-                jails: jails.into_iter().map(|(id, _)| id).collect(),
+                jails: jails
+                    .into_iter()
+                    .map(|(id, jail)| (id, Arc::clone(&jail.name), Arc::clone(&jail.filter)))
+                    .collect(),
             });
         }
         sources
@@ -131,19 +146,32 @@ impl Pipeline {
         let Some(trail) = self.trails.get_mut(&reader.path) else { return };
         let clock = Clock { now, zone: self.zone.clone() };
         let (engine, jails, name) = (&mut self.engine, &reader.jails, &reader.name);
+        let (evidence, keep_users) = (&mut self.evidence, self.keep_users);
         let (mut verdicts, mut heard) = (Vec::new(), Vec::new());
-        reader.scanner.scan(&block.bytes, &clock, &mut |filter, failure, _line| {
-            let Some(&jail) = jails.get(filter) else { return };
-            if block.again {
-                if trail.counts(failure.time, now) {
-                    engine.recall(jail, &failure, now);
+        reader.scanner.scan(&block.bytes, &clock, &mut |filter, failure, line| {
+            let Some((id, jail, filter)) = jails.get(filter) else { return };
+            let counted = if block.again {
+                trail.counts(failure.time, now).then(|| engine.recall(*id, &failure, now)).flatten()
+            } else {
+                match engine.observe(*id, &failure, name, now) {
+                    Judgement::Nothing => None,
+                    Judgement::Counted(prefix) => Some(prefix),
+                    Judgement::Verdict(verdict) => {
+                        let prefix = verdict.ban().prefix;
+                        verdicts.push(verdict);
+                        Some(prefix)
+                    }
+                    Judgement::StillHeard(prefix) => {
+                        heard.push(prefix);
+                        None
+                    }
                 }
-                return;
-            }
-            match engine.observe(jail, &failure, name, now) {
-                Judgement::Nothing => {}
-                Judgement::Verdict(verdict) => verdicts.push(verdict),
-                Judgement::StillHeard(prefix) => heard.push(prefix),
+            };
+            let Some(prefix) = counted.filter(|_| evidence.is_wanted()) else { return };
+            if keep_users {
+                evidence.note(prefix, jail, failure.time, line);
+            } else if let Some(line) = filter.without_user(line, &clock) {
+                evidence.note(prefix, jail, failure.time, &line);
             }
         });
         let heard: Vec<Target> =
@@ -153,7 +181,7 @@ impl Pipeline {
         for (filter, named) in reader.scanner.take_named() {
             // What is read again was asked for when it was read first.
             let asking =
-                reader.jails.get(filter).and_then(|jail| reader.asking.get(jail)).filter(|_| !block.again);
+                reader.jails.get(filter).and_then(|(id, ..)| reader.asking.get(id)).filter(|_| !block.again);
             if let (Some((jail, usedns)), Some(resolver)) = (asking, resolver(&mut self.resolver)) {
                 if *usedns == UseDns::Warn {
                     tracing::warn!("[{jail}] {} is a name: asking for its addresses", named.name);
@@ -213,29 +241,40 @@ impl Pipeline {
     pub(super) fn take(&mut self, verdicts: &[Verdict], now: Timestamp) {
         self.doubt(verdicts);
         self.effect.settle_in_turn(&self.engine, now);
-        self.tell(verdicts);
+        self.tell(verdicts, None, now);
     }
 
     /// The same for one slice of a list.
     pub(super) fn take_slice(&mut self, verdicts: &[Verdict], now: Timestamp) {
         self.doubt(verdicts);
         self.effect.settle_slice(&self.engine, now);
-        self.tell(verdicts);
+        self.tell(verdicts, None, now);
     }
 
     fn doubt(&mut self, verdicts: &[Verdict]) {
         self.effect.doubt(verdicts.iter().flat_map(|verdict| intent::targets(verdict.ban())));
     }
 
-    fn tell(&mut self, verdicts: &[Verdict]) {
-        self.store.note_verdicts(verdicts);
+    fn tell(&mut self, verdicts: &[Verdict], who: Option<&Arc<str>>, now: Timestamp) {
+        for verdict in verdicts {
+            let lines = match verdict {
+                Verdict::Ban(ban) => self.evidence.take(ban.prefix, &ban.jail),
+                Verdict::Unban(..) => Vec::new(),
+            };
+            self.store.note(verdict, now, who, lines);
+        }
         self.store.commit();
         // A list has one line for all.
         verdicts.iter().filter(|verdict| !verdict.ban().jail.starts_with(FEED)).for_each(log);
     }
 
-    /// Bans by hand: in the kernel when this returns, or everything is as it was.
-    pub(super) fn ban_by_hand(&mut self, wanted: &ByHand<'_>, now: Timestamp) -> Result<Ban, NotBanned> {
+    /// Bans by the hand of `who`: in the kernel when this returns, or everything is as it was.
+    pub(super) fn ban_by_hand(
+        &mut self,
+        wanted: &ByHand<'_>,
+        who: &Arc<str>,
+        now: Timestamp,
+    ) -> Result<Ban, NotBanned> {
         let before = self.engine.bans().of(&wanted.folded());
         let verdict = self.engine.ban(wanted, now).map_err(NotBanned::Refused)?;
         let ban = verdict.ban().clone();
@@ -249,12 +288,18 @@ impl Pipeline {
             self.effect.settle(&self.engine, now);
             return Err(NotBanned::Kernel(error));
         }
-        self.tell(&[verdict]);
+        self.tell(&[verdict], Some(who), now);
         Ok(ban)
     }
 
-    /// One slice of a lift. Says why the kernel has not let go of somebody yet, if so; it is asked again.
-    pub(super) fn lift(&mut self, lift: &mut Lift, most: usize, now: Timestamp) -> Option<FirewallError> {
+    /// One slice of a lift, which `who` asked for. Says why the kernel has not let go of somebody yet, if so; it is asked again.
+    pub(super) fn lift(
+        &mut self,
+        lift: &mut Lift,
+        who: Option<&Arc<str>>,
+        most: usize,
+        now: Timestamp,
+    ) -> Option<FirewallError> {
         let lifted = self.engine.lift(lift, most);
         self.doubt(&lifted);
         if lift.is_done() {
@@ -262,7 +307,7 @@ impl Pipeline {
         } else {
             self.effect.settle_slice(&self.engine, now);
         }
-        self.tell(&lifted);
+        self.tell(&lifted, who, now);
         lifted.iter().find_map(|verdict| self.effect.refusal(verdict.ban()).cloned())
     }
 
@@ -308,7 +353,7 @@ impl Pipeline {
     /// Ends every ban, and removes the table.
     pub(super) fn flush(&mut self) -> Result<(), FirewallError> {
         let lifted = self.engine.lift_all(Lift::by_hand(None, None));
-        self.tell(&lifted);
+        self.tell(&lifted, Some(&"kband --flush-on-exit".into()), Timestamp::now());
         self.effect.firewall.remove_table()
     }
 

@@ -15,13 +15,14 @@ use super::own;
 use super::ownership;
 use super::pipeline::Pipeline;
 use super::start::WIDTH;
-use crate::config::plan::{FeedPlan, FirewallPlan, LogPlan, Plan};
+use crate::config::plan::{FeedPlan, FirewallPlan, LogPlan, Plan, StorePlan};
 use crate::config::{self, Layout, Problem, Report};
 use crate::control::server::Call;
 use crate::feed::{Feeds, News};
 use crate::firewall::{FirewallError, Log, Options, Reply};
 use crate::jail::engine::Engine;
 use crate::source::{self, Block, Sources};
+use crate::store::Limits;
 
 /// How many blocks may wait between the sources and the pipeline.
 const BLOCKS: usize = 4;
@@ -144,6 +145,13 @@ impl Daemon {
                 Problem::warning("another [control] group takes effect when kband is started again");
             plan.warnings.push(warning);
         }
+        if plan.store.in_memory != self.plan.store.in_memory {
+            let warning = Problem::warning("another [store] mode takes effect when kband is started again");
+            plan.warnings.push(warning);
+            plan.store.in_memory = self.plan.store.in_memory;
+        }
+        self.pipeline.store.set_limits(limits(&plan.store));
+        self.pipeline.set_memory(&plan.store);
         for warning in &plan.warnings {
             tracing::warn!("{warning}");
         }
@@ -206,6 +214,11 @@ pub(super) fn options(plan: &FirewallPlan) -> Options {
         interfaces: plan.interfaces.clone(),
         cut_connections: plan.cut_connections,
     }
+}
+
+/// What the store keeps.
+pub(super) fn limits(plan: &StorePlan) -> Limits {
+    Limits { keep: plan.keep, max_size: plan.max_size }
 }
 
 /// An engine that knows the plan and the machine it runs on.

@@ -15,8 +15,11 @@ use super::options::Options;
 use super::ownership;
 use super::pipeline::Pipeline;
 use super::restore::{adopt, remember};
-use super::run::{Daemon, Signals, engine, options};
-use crate::config::{self, plan::Plan};
+use super::run::{Daemon, Signals, engine, limits, options};
+use crate::config::{
+    self,
+    plan::{Plan, StorePlan},
+};
 use crate::control::server::{Server, ServerError};
 use crate::feed::Kept;
 use crate::firewall::FirewallError;
@@ -86,7 +89,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     let (calls, requests) = mpsc::channel(CALLS);
     let server = Server::start(&typed.socket(), &plan.control.group, calls)?;
 
-    let (store, memory) = open_store(typed);
+    let (store, memory) = open_store(typed, &plan.store);
     let mut engine = engine(&plan);
     let now = Timestamp::now();
     let remembered = remember(&mut engine, memory.bans, now);
@@ -112,6 +115,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     effect.compare(&found);
     effect.doubt(adopted.unlisted);
     let mut pipeline = Pipeline::new(engine, effect, store, memory.readings);
+    pipeline.set_memory(&plan.store);
     pipeline.take(&remembered.ended, now);
     pipeline.work(now);
     pipeline.adopt_later(found.unlisted, kept.gone.clone());
@@ -133,9 +137,13 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
 }
 
 /// kband protects without a store rather than not at all.
-fn open_store(options: &Options) -> (Store, Memory) {
-    Store::open(&options.state_dir).unwrap_or_else(|error| {
+fn open_store(options: &Options, plan: &StorePlan) -> (Store, Memory) {
+    let in_memory = || (Store::in_memory(limits(plan)), Memory::default());
+    if plan.in_memory {
+        return in_memory();
+    }
+    Store::open(&options.state_dir, limits(plan)).unwrap_or_else(|error| {
         tracing::error!("{error}");
-        (Store::in_memory(), Memory::default())
+        in_memory()
     })
 }

@@ -31,7 +31,7 @@ pub struct Jail {
     pub name: Arc<str>,
     /// What became of its failures since the start.
     pub tally: Tally,
-    allow: Allow,
+    pub(super) allow: Allow,
     pub(super) bantime: BanTime,
     pub(super) services: Option<Arc<[Service]>>,
     ipv6_prefix: u8,
@@ -59,8 +59,10 @@ pub struct Tally {
 /// What one failure leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {
-    /// Nothing, for now.
+    /// Nothing.
     Nothing,
+    /// It counts against this prefix, but there are too few yet.
+    Counted(IpNet),
     /// A ban.
     Verdict(Verdict),
     /// Somebody who is banned is still heard: the kernel may not drop them.
@@ -205,7 +207,7 @@ impl Engine {
                 jail.tally.stale += 1;
                 Judgement::Nothing
             }
-            Counted::Below(_) => Judgement::Nothing,
+            Counted::Below(_) => Judgement::Counted(prefix),
             Counted::Reached(_) if self.bans.len() >= self.capacity => {
                 jail.tally.no_room += 1;
                 Judgement::Nothing
@@ -225,13 +227,12 @@ impl Engine {
         }
     }
 
-    /// A failure that was acted upon before a restart: it is counted, and leads to nothing.
-    pub fn recall(&mut self, id: JailId, failure: &Failure, now: Timestamp) {
-        let Some(prefix) = self.offender(id, failure.address) else { return };
-        let Some(jail) = self.jails.get_mut(id.0) else { return };
-        if self.bans.since(&prefix, &jail.name).is_none() {
-            jail.window.count(prefix, failure.time, failure.attempts, now);
-        }
+    /// A failure that was acted upon before a restart: it is counted, and leads to nothing. Against whom it was counted.
+    pub fn recall(&mut self, id: JailId, failure: &Failure, now: Timestamp) -> Option<IpNet> {
+        let prefix = self.offender(id, failure.address)?;
+        let jail = self.jails.get_mut(id.0).filter(|jail| self.bans.since(&prefix, &jail.name).is_none())?;
+        jail.window.count(prefix, failure.time, failure.attempts, now);
+        Some(prefix)
     }
 
     /// What a jail counts and bans for `address`; `None` if it is spared.

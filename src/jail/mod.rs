@@ -2,7 +2,7 @@
 //!
 //! Nothing here does I/O or asks for the time: every function that needs `now` takes it, so that the
 //! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door, [`by_hand`] the one for administrators,
-//! [`feed`] the one for lists, [`lift`] the way out; [`window`] counts, [`allow`] knows who is never banned, [`target`] what is banned for an
+//! [`feed`] the one for lists, [`lift`] the way out, `outlook` tells what would be; [`window`] counts, [`allow`] knows who is never banned, [`target`] what is banned for an
 //! address, [`bans`] holds the intent that the firewall makes true.
 
 pub mod allow;
@@ -11,6 +11,7 @@ pub mod by_hand;
 pub mod engine;
 pub mod feed;
 pub mod lift;
+mod outlook;
 mod row;
 pub mod target;
 pub mod window;
