@@ -1,9 +1,10 @@
 //! How `banctl` talks to `kband`: JSON lines over `/run/kban/control.sock`.
 //!
-//! [`protocol`] is what both sides say, [`server`] the daemon's end, [`client`] the command line's.
+//! [`protocol`] is what both sides say, [`server`] the daemon's end, [`client`] the command line's; [`recall`] is what is said of the past.
 
 pub mod client;
 pub mod protocol;
+pub mod recall;
 pub mod server;
 
 /// The socket's name in the runtime directory.

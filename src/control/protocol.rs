@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::recall::{EventCursor, EventRow, Stats, Why};
 use crate::config::duration::BanTime;
 use crate::jail::{Ban, shown};
 
@@ -72,6 +73,27 @@ pub enum Request {
         /// Only this jail's.
         jail: Option<String>,
     },
+    /// All that is known of an address or prefix.
+    Why {
+        /// Whom.
+        address: IpNet,
+    },
+    /// One page of what happened to bans, newest first.
+    History {
+        /// Only prefixes within this one, or that contain it.
+        within: Option<IpNet>,
+        /// Only this jail's.
+        jail: Option<String>,
+        /// Only from then on.
+        since: Option<Timestamp>,
+        /// Go on behind this event.
+        after: Option<EventCursor>,
+    },
+    /// What the history adds up to.
+    Stats {
+        /// Only from then on.
+        since: Option<Timestamp>,
+    },
     /// Read the configuration again.
     Reload,
     /// Lift every ban, and empty the kernel's sets of whatever else is in them.
@@ -115,6 +137,17 @@ pub enum Answer {
         /// How many bans.
         bans: usize,
     },
+    /// To [`Request::Why`].
+    Why(Box<Why>),
+    /// To [`Request::History`].
+    History {
+        /// The events, newest first.
+        events: Vec<EventRow>,
+        /// Whether to ask again, behind this event.
+        next: Option<EventCursor>,
+    },
+    /// To [`Request::Stats`].
+    Stats(Box<Stats>),
     /// To [`Request::Reload`].
     Reloaded {
         /// Sentences that are no errors.

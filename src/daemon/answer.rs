@@ -6,10 +6,12 @@ use super::intent;
 use super::lifts::Asker;
 use super::pipeline::{NotBanned, Pipeline};
 use super::run::Daemon;
+use super::why;
 use crate::control::protocol::{
     Answer, BanRow, Cursor, FeedRow, FirewallStatus, JailStatus, Kind, LONGEST_REASON, PAGE, Refused,
     Request, SourceRow, Status,
 };
+use crate::control::recall::{self, Why};
 use crate::control::server::Call;
 use crate::feed::FeedStatus;
 use crate::firewall::FirewallError;
@@ -21,6 +23,7 @@ use crate::jail::{ADOPTED, Ban, FEED, MANUAL, shown};
 use crate::source::SourceStatus;
 use ipnet::IpNet;
 use jiff::Timestamp;
+use tokio::sync::oneshot;
 
 /// Answers one request; what takes long is answered when it is done.
 pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
@@ -42,6 +45,10 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
             Ok(()) => return lift(daemon, Lift::by_hand(jail.as_deref(), within), Asker { who, reply }, now),
             Err(refused) => Err(refused),
         },
+        Request::Why { address } => return tell_why(daemon, address, reply, now),
+        past @ (Request::History { .. } | Request::Stats { .. }) => {
+            return tell_past(daemon, past, reply);
+        }
         Request::Reload => reload(daemon),
         Request::Flush => return lift(daemon, Lift::by_hand(None, None), Asker { who, reply }, now),
     };
@@ -77,6 +84,34 @@ fn lift(daemon: &mut Daemon, lift: Lift, asker: Asker, now: Timestamp) {
         return;
     }
     daemon.lifts.begin(lift, Some(asker), &mut daemon.pipeline, now);
+}
+
+fn tell_why(daemon: &mut Daemon, address: IpNet, reply: oneshot::Sender<Answer>, now: Timestamp) {
+    let why = why::why(&mut daemon.pipeline, address, now);
+    let tell = |why: Why| Answer::Why(Box::new(why));
+    match daemon.pipeline.store.archive() {
+        Some(archive) => {
+            daemon.recall.ask(archive, reply, move |archive| tell(why.with_history(archive, address)));
+        }
+        None => {
+            // A client that has gone away does not want its answer.
+            let _ = reply.send(tell(why));
+        }
+    }
+}
+
+/// Has a question about the past answered.
+fn tell_past(daemon: &mut Daemon, question: Request, reply: oneshot::Sender<Answer>) {
+    let none = || Answer::Refused(Refused::new(Kind::No, "kband has no history: see its log"));
+    match daemon.pipeline.store.archive() {
+        Some(archive) => daemon
+            .recall
+            .ask(archive, reply, move |archive| recall::answer(archive, &question).unwrap_or_else(none)),
+        None => {
+            // As above.
+            let _ = reply.send(none());
+        }
+    }
 }
 
 /// What has come of a lift by hand.

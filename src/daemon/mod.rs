@@ -3,7 +3,8 @@
 //! `start` reads like a recipe; `run` is the loop; `pipeline` is what happens to one block;
 //! `guard` and `drift` see to it that the kernel holds what is intended; `ownership` is whose the table is;
 //! `answer` is what happens to one request of `banctl`, `feeds` what happens to a list,
-//! `lifts` what happens to many bans that end together.
+//! `lifts` what happens to many bans that end together; `evidence` are the lines that a ban is made of, `recall`
+//! has questions about the past answered, `why` those about one address.
 
 mod adoption;
 mod answer;
@@ -19,6 +20,7 @@ mod options;
 mod own;
 mod ownership;
 mod pipeline;
+mod recall;
 mod resolver;
 mod restore;
 mod run;
@@ -26,6 +28,7 @@ mod start;
 mod sweep;
 mod trail;
 mod turns;
+mod why;
 
 pub use start::main;
 

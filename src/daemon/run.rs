@@ -14,6 +14,7 @@ use super::lifts::Lifts;
 use super::own;
 use super::ownership;
 use super::pipeline::Pipeline;
+use super::recall::Recall;
 use super::start::WIDTH;
 use crate::config::plan::{FeedPlan, FirewallPlan, LogPlan, Plan, StorePlan};
 use crate::config::{self, Layout, Problem, Report};
@@ -47,6 +48,7 @@ pub(super) struct Daemon {
     pub(super) feeds: Feeds,
     pub(super) swaps: Swaps,
     pub(super) lifts: Lifts,
+    pub(super) recall: Recall,
     lists: mpsc::Receiver<News>,
 }
 
@@ -63,8 +65,9 @@ impl Daemon {
         let (news, lists) = mpsc::channel(LISTS);
         let mut feeds = Feeds::new(state.to_owned(), news);
         feeds.configure(&plan.feeds, false);
-        let (started, swaps, lifts) = (Timestamp::now(), Swaps::default(), Lifts::default());
-        Self { layout, plan, started, pipeline, sources, blocks, guard, feeds, swaps, lifts, lists }
+        let (started, recall) = (Timestamp::now(), Recall::default());
+        let (swaps, lifts) = (Swaps::default(), Lifts::default());
+        Self { layout, plan, started, pipeline, sources, blocks, guard, feeds, swaps, lifts, recall, lists }
     }
 
     /// Works until SIGTERM or SIGINT.

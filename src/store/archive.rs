@@ -11,8 +11,9 @@ use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 
 use super::event::{Event, Line};
 use super::history::{COLUMNS, network, prefix, read};
-use super::rows::{Names, bad, read_time};
+use super::rows::{self, Names, bad, read_time};
 use super::{FILE, StoreError, schema};
+use crate::jail::Ban;
 
 /// How many networks are counted.
 const MOST_NETWORKS: i64 = 10;
@@ -104,6 +105,14 @@ impl Archive {
         Self { path: path.to_owned() }
     }
 
+    /// Whether there is a history that can be read.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.read(|_| Ok(()))
+    }
+
     /// Some of the events that are wanted.
     ///
     /// # Errors
@@ -125,6 +134,15 @@ impl Archive {
             };
             lines.query_map([place.id], line)?.collect()
         })
+    }
+
+    /// The bans of `prefix`, or of what contains it, that were in force when they were last written.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn bans(&self, prefix: IpNet) -> Result<Vec<Ban>, StoreError> {
+        let bans = self.read(rows::read_bans)?;
+        Ok(bans.into_iter().filter(|ban| ban.prefix.contains(&prefix)).collect())
     }
 
     /// What the history since then adds up to; all of it, if not given.

@@ -34,6 +34,8 @@ use writer::Writer;
 pub use archive::{Archive, Found, JailCount, NetworkCount, Place, Query, Stats};
 pub use event::{Event, Line, What};
 
+/// The state directory, unless `--state-dir` says otherwise.
+pub const STATE_DIR: &str = "/var/lib/kban";
 /// The database's name in the state directory.
 const FILE: &str = "kban.sqlite3";
 /// How many batches may wait for the disk before they are merged in memory.

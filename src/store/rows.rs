@@ -56,14 +56,7 @@ pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
 
 /// Reads all bans and positions.
 pub(super) fn read(database: &Connection) -> rusqlite::Result<Memory> {
-    let mut memory = Memory::default();
-    let mut bans =
-        database.prepare("SELECT prefix, jail, since, until, count, source, reason, services FROM bans")?;
-    let mut rows = bans.query([])?;
-    let mut names = Names::default();
-    while let Some(row) = rows.next()? {
-        memory.bans.extend(readable(row, read_ban(row, &mut names))?);
-    }
+    let mut memory = Memory { bans: read_bans(database)?, ..Memory::default() };
     memory.bans.sort_by(|a, b| (a.prefix, &a.jail).cmp(&(b.prefix, &b.jail)));
     let mut readings = database
         .prepare("SELECT path, device, inode, offset, from_device, from_inode, from_offset FROM positions")?;
@@ -72,6 +65,18 @@ pub(super) fn read(database: &Connection) -> rusqlite::Result<Memory> {
         memory.readings.extend(readable(row, read_reading(row))?);
     }
     Ok(memory)
+}
+
+/// Reads all bans.
+pub(super) fn read_bans(database: &Connection) -> rusqlite::Result<Vec<Ban>> {
+    let mut bans =
+        database.prepare("SELECT prefix, jail, since, until, count, source, reason, services FROM bans")?;
+    let mut rows = bans.query([])?;
+    let (mut names, mut all) = (Names::default(), Vec::new());
+    while let Some(row) = rows.next()? {
+        all.extend(readable(row, read_ban(row, &mut names))?);
+    }
+    Ok(all)
 }
 
 /// A row that somebody wrote by hand and not well is skipped; the others count.

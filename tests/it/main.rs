@@ -38,6 +38,8 @@ mod manual;
 #[cfg(test)]
 mod many;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod mutate;
 #[cfg(test)]
 mod reload;
