@@ -13,7 +13,7 @@ use super::recall::{Past, StateDir};
 use super::{Shared, list, output, unban, unexpected};
 use crate::control::protocol::{Answer, BanRow, Request};
 use crate::control::recall::{LineRow, Why};
-use crate::firewall::{Firewall, FirewallError, Target};
+use crate::firewall::{Firewall, Target};
 use crate::jail::{Ban, shown};
 use crate::store::Archive;
 
@@ -72,7 +72,7 @@ fn drops(target: Target) -> Option<bool> {
     let mut firewall = Firewall::open_existing().ok()?;
     match firewall.contains(target) {
         Ok(element) => Some(element.is_some()),
-        Err(error) => FirewallError::is_missing(&error).then_some(false),
+        Err(error) => error.is_missing().then_some(false),
     }
 }
 
@@ -81,12 +81,13 @@ fn print(why: &Why, out: &mut dyn Write) -> io::Result<()> {
     for ban in &why.bans {
         print_ban(ban, why.in_kernel, out)?;
     }
-    match (why.in_kernel, why.banned) {
-        (Some(true), false) => {
-            writeln!(out, "  the kernel drops it all the same: it waits to be lifted there")?
-        }
-        (None, _) => writeln!(out, "  the kernel could not be asked")?,
-        _ => {}
+    let kernel = match (why.in_kernel, why.banned) {
+        (Some(true), false) => Some("the kernel drops it all the same"),
+        (None, _) => Some("the kernel could not be asked"),
+        _ => None,
+    };
+    if let Some(kernel) = kernel {
+        writeln!(out, "  {kernel}")?;
     }
     for rule in &why.allowed {
         writeln!(out, "  allowed: {}", output::harmless(rule))?;

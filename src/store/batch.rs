@@ -15,7 +15,7 @@ use crate::source::Reading;
 /// fails, so merging rows by name alone would not bound them.
 pub(super) const MOST_WAITING: usize = 200_000;
 /// How many bytes of history may wait for it. When there is more, the oldest is given up: bans never are for its sake.
-pub(super) const MOST_HISTORY: usize = 32 << 20;
+pub(super) const MOST_HISTORY: usize = 16 << 20;
 
 /// Rows to write: of bans and positions the newest of each name, of the history all.
 #[derive(Debug, Default)]

@@ -30,6 +30,10 @@ pub(super) fn write<'a>(
         "INSERT INTO history (time, prefix, network, jail, what, until, count, source, reason, who)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
+    let mut count = transaction.prepare_cached(
+        "INSERT INTO offenders VALUES (?, ?, 1, ?)
+         ON CONFLICT DO UPDATE SET count = count + 1, last = max(last, excluded.last)",
+    )?;
     let mut put_line = transaction.prepare_cached("INSERT INTO evidence VALUES (?, ?, ?, ?)")?;
     for event in events {
         let id = put.insert(params![
@@ -44,6 +48,10 @@ pub(super) fn write<'a>(
             event.reason.as_ref(),
             event.who.as_deref(),
         ])?;
+        if event.what == What::Ban {
+            let time = event.time.as_microsecond();
+            count.execute(params![event.prefix.to_string(), event.jail.as_ref(), time])?;
+        }
         for (number, line) in (0_i64..).zip(&event.lines) {
             put_line.execute(params![id, number, line.time.as_microsecond(), &*line.bytes])?;
         }
@@ -99,15 +107,14 @@ pub(super) fn newest(database: &Connection) -> rusqlite::Result<Option<Timestamp
     database.query_row("SELECT max(time) FROM history", [], |row| read_end(row, 0))
 }
 
-/// Who was banned how often, as far back as `keep` before `now`.
+/// Who was banned how often, and last no longer than `keep` before `now`.
 pub(super) fn offenders(
     database: &Connection,
     keep: Duration,
     now: Timestamp,
 ) -> rusqlite::Result<Vec<Offender>> {
     let mut found = database.prepare(
-        "SELECT prefix, jail, count(*), max(time) FROM history WHERE what = 'ban' AND time >= ?
-         GROUP BY prefix, jail ORDER BY max(time) DESC LIMIT ?",
+        "SELECT prefix, jail, count, last FROM offenders WHERE last >= ? ORDER BY last DESC LIMIT ?",
     )?;
     let mut rows = found.query(params![oldest(keep, now), MOST_OFFENDERS])?;
     let (mut offenders, mut names) = (Vec::new(), Names::default());
@@ -141,15 +148,40 @@ pub(super) fn purge(database: &mut Connection, limits: Limits, now: Timestamp) -
     if gone == 0 && size(&transaction)? > limits.max_size {
         gone = delete(&transaction, "SELECT id FROM history WHERE ?1 = ?1 ORDER BY id LIMIT ?2", oldest)?;
     }
+    gone += forget_offenders(&transaction, oldest)?;
     transaction.commit()?;
-    let free: i64 = database.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+    let free = pragma(database, "freelist_count")?;
     if free > 0 {
         // It takes one page out with each step.
         let mut vacuum = database.prepare(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
         let mut steps = vacuum.query([])?;
         while steps.next()?.is_some() {}
     }
-    Ok(gone > 0 || free > PAGES)
+    // It ends where it did until the log is played into it, which waits for readers.
+    let waits = is_longer(database)? && {
+        database.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        is_longer(database)?
+    };
+    Ok(gone > 0 || free > PAGES || waits)
+}
+
+/// Whether the file is longer than what is in it.
+fn is_longer(database: &Connection) -> rusqlite::Result<bool> {
+    let file = database.path().and_then(|path| std::fs::metadata(path).ok());
+    let pages = pragma(database, "page_count")? * pragma(database, "page_size")?;
+    Ok(file.is_some_and(|file| file.len() > pages.unsigned_abs()))
+}
+
+/// Takes out some of those who were not banned for long, or are too many. How many.
+fn forget_offenders(transaction: &Transaction<'_>, oldest: i64) -> rusqlite::Result<usize> {
+    let count: i64 = transaction.query_row("SELECT count(*) FROM offenders", [], |row| row.get(0))?;
+    let mut forget = transaction.prepare_cached(
+        "DELETE FROM offenders WHERE (prefix, jail) IN
+         (SELECT prefix, jail FROM offenders WHERE last < ? ORDER BY last LIMIT ?)",
+    )?;
+    let old = forget.execute(params![oldest, STEP])?;
+    let too_many = (count - MOST_OFFENDERS).clamp(0, STEP);
+    Ok(old + forget.execute(params![i64::MAX, too_many])?)
 }
 
 /// Takes out the events whose numbers `which` selects. How many.
@@ -161,7 +193,10 @@ fn delete(transaction: &Transaction<'_>, which: &str, oldest: i64) -> rusqlite::
 
 /// How many bytes of the file are in use.
 fn size(database: &Connection) -> rusqlite::Result<u64> {
-    let pragma = |name| database.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let used = (pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?;
-    Ok(used.unsigned_abs())
+    let pages = pragma(database, "page_count")? - pragma(database, "freelist_count")?;
+    Ok((pages * pragma(database, "page_size")?).unsigned_abs())
+}
+
+fn pragma(database: &Connection, name: &str) -> rusqlite::Result<i64> {
+    database.pragma_query_value(None, name, |row| row.get(0))
 }

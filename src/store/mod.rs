@@ -1,4 +1,5 @@
-//! What survives a restart: the bans in force, how far each file was read, and the history of bans.
+//! What survives a restart: the bans in force, how far each file was read, the history of bans,
+//! and who was banned how often.
 //!
 //! A tap on the way the data goes: [`Store::commit`] never waits for the disk. One thread owns the
 //! database; what it has not taken yet is merged in memory, where one newer row replaces the older.
@@ -38,8 +39,8 @@ pub use event::{Event, Line, What};
 pub const STATE_DIR: &str = "/var/lib/kban";
 /// The database's name in the state directory.
 const FILE: &str = "kban.sqlite3";
-/// How many batches may wait for the disk before they are merged in memory.
-const QUEUE: usize = 64;
+/// How many batches may be on their way to the thread before they are merged in memory. Each may be as large as any may be.
+const QUEUE: usize = 2;
 /// How long after a failed write the next attempt is made.
 const RETRY: Duration = Duration::from_secs(5);
 /// How long after a write the next one is made: what comes meanwhile is one transaction. Less than a second is lost with the power.
@@ -69,7 +70,7 @@ pub struct Memory {
     pub bans: Vec<Ban>,
     /// How far each file was read.
     pub readings: BTreeMap<PathBuf, Reading>,
-    /// Who was banned as far back as the history goes: newest first, 100,000 at most.
+    /// Who was banned last, and how often: newest first, 100,000 at most, none whose last ban is older than what is kept.
     pub offenders: Vec<Offender>,
 }
 
@@ -80,7 +81,7 @@ pub struct Offender {
     pub prefix: IpNet,
     /// By which jail.
     pub jail: Arc<str>,
-    /// How many bans the history has; at least 1.
+    /// How many times, since it was first known; at least 1.
     pub count: u32,
     /// When the last one began.
     pub last: Timestamp,

@@ -57,6 +57,14 @@ const TABLES: &str = "
     );
     CREATE INDEX IF NOT EXISTS history_time ON history (time);
     CREATE INDEX IF NOT EXISTS history_network ON history (network);
+    CREATE TABLE IF NOT EXISTS offenders (
+        prefix TEXT NOT NULL,
+        jail   TEXT NOT NULL,
+        count  INTEGER NOT NULL,
+        last   INTEGER NOT NULL,
+        PRIMARY KEY (prefix, jail)
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS offenders_last ON offenders (last);
     CREATE TABLE IF NOT EXISTS evidence (
         event  INTEGER NOT NULL,
         number INTEGER NOT NULL,

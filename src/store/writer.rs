@@ -58,7 +58,10 @@ impl Writer {
     pub(super) fn work(&mut self, batches: &Receiver<Batch>) {
         loop {
             match batches.recv_timeout(self.patience()) {
-                Ok(batch) => self.take(batch),
+                Ok(batch) => {
+                    self.take(batch);
+                    batches.try_iter().for_each(|batch| self.take(batch));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.finish();

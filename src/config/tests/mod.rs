@@ -2,6 +2,7 @@
 
 mod feeds;
 mod mistakes;
+mod store;
 
 use std::fs;
 use std::ops::Range;

@@ -122,7 +122,7 @@ fn offenders_are_counted_for_the_next_start() {
         [
             ("2001:db8::/64".into(), "sshd", 1),
             ("192.0.2.1/32".into(), "web", 1),
-            ("192.0.2.1/32".into(), "sshd", 2)
+            ("192.0.2.1/32".into(), "sshd", 3)
         ]
     );
     assert_eq!(memory.offenders[2].last.as_microsecond(), ago(3).as_microsecond());
