@@ -27,7 +27,7 @@ pub(super) fn run(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure>
         }
         let jails: Vec<&str> = plan.jails.iter().map(|jail| &*jail.name).collect();
         for jail in &plan.jails {
-            let slow = jail.filter.backtracking();
+            let slow = jail.filter.as_ref().map_or_else(Vec::new, |filter| filter.backtracking());
             if !slow.is_empty() {
                 let numbers = slow.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
                 writeln!(

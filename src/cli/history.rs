@@ -83,19 +83,21 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
 /// What happened, for people.
 pub(super) fn what(event: &EventRow) -> &'static str {
     match event.ending.as_deref() {
+        None if event.event == "would_ban" => "would ban",
         None => "ban",
         Some("expired") => "expired",
         Some("by_hand") => "lifted",
         Some("jail_gone") => "jail gone",
         Some("unlisted") => "unlisted",
         Some("allowed") => "allowed",
+        Some("widened") => "widened",
         Some(_) => "unban",
     }
 }
 
 /// Who did it: somebody, or kband because of a log.
 pub(super) fn by(event: &EventRow) -> String {
-    let by_log = event.event == "ban";
+    let by_log = event.ending.is_none();
     let by = event.who.as_deref().or(by_log.then_some(&*event.source));
     by.map_or_else(|| "kband".into(), output::harmless)
 }

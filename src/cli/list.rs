@@ -69,7 +69,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
     let mut table = output::table(&["ADDRESS", "JAIL", "PORTS", "LEFT", "TIMES", "SINCE", "REASON"]);
     for row in &rows {
         let mut reason = output::harmless(&row.reason);
-        if !row.in_kernel {
+        if !row.in_kernel && !is_observed(row) {
             reason.insert_str(0, "NOT IN THE KERNEL ");
         }
         let since = row.since.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T").to_string();
@@ -87,9 +87,17 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
     Ok(Exit::Done)
 }
 
+/// Nothing is closed: its jail only says whom it would ban.
+fn is_observed(row: &BanRow) -> bool {
+    row.ports.as_ref().is_some_and(Vec::is_empty)
+}
+
 /// The closed ports, for people: the first few of many.
 fn ports(row: &BanRow) -> String {
     let Some(ports) = &row.ports else { return "all".into() };
+    if is_observed(row) {
+        return "none: observed".into();
+    }
     let shown = ports.iter().take(PORTS).cloned().collect::<Vec<_>>().join(" ");
     match ports.len().saturating_sub(PORTS) {
         0 => shown,

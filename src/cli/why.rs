@@ -54,7 +54,7 @@ fn from_disk(archive: &Archive, address: IpNet) -> Result<Why, Failure> {
     let held = held.unwrap_or_else(|| vec![false; bans.len()]);
     let why = Why {
         address: shown(&address),
-        banned: !bans.is_empty(),
+        banned: !bans.iter().all(Ban::is_observed),
         bans: bans.iter().zip(held).map(|(ban, held)| BanRow::new(ban, now, held)).collect(),
         in_kernel,
         ..Why::default()
@@ -105,7 +105,8 @@ fn print(why: &Why, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\nHistory, newest first:")?;
     }
     for event in &why.history {
-        let times = if event.event == "ban" { format!(" (time {})", event.count) } else { String::new() };
+        let begins = event.ending.is_none();
+        let times = if begins { format!(" (time {})", event.count) } else { String::new() };
         let address = if event.address == why.address { "" } else { &*event.address };
         let text = format!(
             "  {}  {} by {}{times} [{}] {address} {}",
@@ -113,7 +114,7 @@ fn print(why: &Why, out: &mut dyn Write) -> io::Result<()> {
             what(event),
             by(event),
             output::harmless(&event.jail),
-            if event.event == "ban" { output::harmless(&event.reason) } else { String::new() },
+            if begins { output::harmless(&event.reason) } else { String::new() },
         );
         writeln!(out, "{}", text.trim_end())?;
         print_lines(&event.lines, out)?;
@@ -134,7 +135,11 @@ fn print_ban(ban: &BanRow, kernel: Option<bool>, out: &mut dyn Write) -> io::Res
         local(ban.since),
         ban.count
     )?;
-    let ports = ban.ports.as_ref().map_or_else(|| "every port".into(), |ports| ports.join(" "));
+    let ports = match ban.ports.as_deref() {
+        None => "every port".to_owned(),
+        Some([]) => "only observed: nothing is closed".to_owned(),
+        Some(ports) => ports.join(" "),
+    };
     let reason = if ban.reason.is_empty() { "no reason given".into() } else { output::harmless(&ban.reason) };
     writeln!(
         out,

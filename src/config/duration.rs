@@ -34,6 +34,13 @@ pub enum BanTime {
 pub struct Period(Duration);
 
 impl Period {
+    /// A length of time, cut to whole seconds; `None` if that is too short or too long.
+    #[must_use]
+    pub fn new(length: Duration) -> Option<Self> {
+        let whole = Duration::from_secs(length.as_secs());
+        (Duration::from_secs(1)..=LONGEST).contains(&whole).then_some(Self(whole))
+    }
+
     /// The length.
     pub fn get(self) -> Duration {
         self.0

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour, Ownership, StoreMode, UseDns};
 use super::duration::{BanTime, Period};
 use super::feed::{ListPath, ListUrl, Words};
+use super::judgement::{Counts, Escalate, Mode, Subnet, Switch};
 use super::network::Networks;
 use super::ports::{Ports, Protocols};
 use super::size::StoreSize;
@@ -19,6 +20,8 @@ use super::value::{At, Count, FeedName, FilterName, GroupName, Ipv6Prefix, JailN
 pub type MaxRetry = Count<1, 1_000_000>;
 /// Addresses tracked at most.
 pub type MaxTracked = Count<1, 10_000_000>;
+/// Bans in a minute at most.
+pub type MaxBans = Count<1, 1_000_000>;
 /// Elements in a set at most.
 pub type SetSize = Count<1, 16_777_216>;
 /// Entries of a feed at most.
@@ -70,6 +73,14 @@ pub struct Defaults {
     pub protocol: Option<At<Protocols>>,
     /// What becomes of hosts of which the log has only the name.
     pub usedns: Option<At<UseDns>>,
+    /// Whether bans of repeat offenders become longer, and how.
+    pub escalate: Option<At<Switch<Escalate>>>,
+    /// Whether networks in which many offend are banned as a whole, and when.
+    pub subnet: Option<At<Switch<Subnet>>>,
+    /// Whether offenders are banned, or only told of.
+    pub mode: Option<At<Mode>>,
+    /// A jail makes no more bans in a minute; left out, as many as there are offenders.
+    pub max_bans_per_minute: Option<At<MaxBans>>,
 }
 
 /// `[jail.NAME]`.
@@ -100,6 +111,16 @@ pub struct Jail {
     pub protocol: Option<At<Protocols>>,
     /// As in `[defaults]`.
     pub usedns: Option<At<UseDns>>,
+    /// As in `[defaults]`.
+    pub escalate: Option<At<Switch<Escalate>>>,
+    /// As in `[defaults]`.
+    pub subnet: Option<At<Switch<Subnet>>>,
+    /// As in `[defaults]`.
+    pub mode: Option<At<Mode>>,
+    /// As in `[defaults]`.
+    pub max_bans_per_minute: Option<At<MaxBans>>,
+    /// What it counts; left out, failures.
+    pub counts: Option<At<Counts>>,
 }
 
 /// `[feed.NAME]`.
@@ -144,6 +165,8 @@ pub struct Firewall {
     pub protect: Option<At<Vec<Neighbour>>>,
     /// Whether the table is to be kband's alone.
     pub ownership: Option<At<Ownership>>,
+    /// All jails together make no more bans in a minute; left out, as many as there are offenders.
+    pub max_bans_per_minute: Option<At<MaxBans>>,
 }
 
 /// `[store]`.

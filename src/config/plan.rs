@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::choices::{Neighbour, Ownership, UseDns};
 use super::duration::BanTime;
+use super::judgement::{Escalate, Mode, Subnet};
 use super::report::Problem;
 use crate::filter::Filter;
 use crate::service::Service;
@@ -40,8 +41,8 @@ pub struct Plan {
 pub struct JailPlan {
     /// Its name, as in `[jail.NAME]`.
     pub name: Arc<str>,
-    /// What its lines are matched with.
-    pub filter: Arc<Filter>,
+    /// What its lines are matched with; `None`: it counts bans by other jails.
+    pub filter: Option<Arc<Filter>>,
     /// The files it follows.
     pub logpath: Vec<PathBuf>,
     /// Failures within `findtime` that lead to a ban; at least 1.
@@ -60,6 +61,14 @@ pub struct JailPlan {
     pub usedns: UseDns,
     /// The services that are closed to an offender; `None`: everything.
     pub services: Option<Arc<[Service]>>,
+    /// Whether and how bans of repeat offenders become longer.
+    pub escalate: Option<Escalate>,
+    /// Whether and when whole networks are banned.
+    pub subnet: Option<Subnet>,
+    /// Whether it bans.
+    pub mode: Mode,
+    /// How many bans it makes in a minute at most.
+    pub max_bans_per_minute: Option<u32>,
 }
 
 /// One enabled feed: a list of addresses that are banned.
@@ -123,6 +132,8 @@ pub struct FirewallPlan {
     pub protect: Vec<Neighbour>,
     /// Whether the table is to be kband's alone.
     pub ownership: Ownership,
+    /// How many bans all jails make in a minute at most.
+    pub max_bans_per_minute: Option<u32>,
 }
 
 /// Where packets are logged.
@@ -146,6 +157,7 @@ impl FirewallPlan {
             cut_connections: false,
             protect: Vec::new(),
             ownership: Ownership::Auto,
+            max_bans_per_minute: None,
         }
     }
 }

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use super::choices::{FirewallVerdict, StoreMode};
 use super::feed;
 use super::file::{Defaults, Firewall, Jail, Store};
+use super::judgement::Counts;
 use super::merge::{Layers, Merged};
 use super::network::Networks;
 use super::plan::{ControlPlan, FirewallPlan, JailPlan, LogPlan, Plan, StorePlan};
@@ -56,6 +57,9 @@ pub struct FilterProblem {
     /// The file of the filter, the bytes in question, and its text; none if there is no such filter.
     pub location: Option<(PathBuf, Range<usize>, String)>,
 }
+
+/// Part of the warning about a jail that waits for its log.
+pub const NO_LOG_FILE: &str = "none of its log files exists";
 
 /// The plan; or every problem, those that were found before among them.
 pub(super) fn validate(
@@ -118,17 +122,23 @@ struct Check<'c> {
 impl Check<'_> {
     fn jail(&mut self, name: &JailName, typed: &At<Table<Jail>>, defaults: &Defaults) -> Option<JailPlan> {
         let jail = &typed.value;
-        let loaded = self.filter(name, typed)?;
-        let logpath = match &jail.logpath {
-            Some(paths) => Some(once_each(paths.value.0.iter().map(|path| path.0.clone()))),
-            None => self.default_logpath(name, typed, &loaded.logpath),
+        let (filter, logpath) = match jail.counts.as_ref().map(|counts| counts.value) {
+            Some(Counts::Bans) => (None, self.no_logs(jail)),
+            Some(Counts::Failures) | None => {
+                let loaded = self.filter(name, typed)?;
+                let logpath = match &jail.logpath {
+                    Some(paths) => Some(once_each(paths.value.0.iter().map(|path| path.0.clone()))),
+                    None => self.default_logpath(name, typed, &loaded.logpath),
+                };
+                (Some(loaded.filter), logpath)
+            }
         };
-        let services = self.services(jail, defaults, &loaded.filter);
+        let services = self.services(jail, defaults, filter.as_deref());
         Some(JailPlan {
             services: services?,
             usedns: self.either(&jail.usedns, &defaults.usedns, "usedns")?,
             name: Arc::clone(&name.0),
-            filter: loaded.filter,
+            filter,
             logpath: logpath?,
             maxretry: self.either(&jail.maxretry, &defaults.maxretry, "maxretry")?.0,
             findtime: self.either(&jail.findtime, &defaults.findtime, "findtime")?.get(),
@@ -139,7 +149,26 @@ impl Check<'_> {
                 self.either(&jail.max_tracked, &defaults.max_tracked, "max_tracked")?.0,
             )
             .unwrap_or(usize::MAX),
+            escalate: self.either(&jail.escalate, &defaults.escalate, "escalate")?.0,
+            subnet: self.either(&jail.subnet, &defaults.subnet, "subnet")?.0,
+            mode: self.either(&jail.mode, &defaults.mode, "mode")?,
+            max_bans_per_minute: jail
+                .max_bans_per_minute
+                .as_ref()
+                .or(defaults.max_bans_per_minute.as_ref())
+                .map(|most| most.value.0),
         })
+    }
+
+    /// A jail that counts bans reads no log.
+    fn no_logs(&mut self, jail: &Jail) -> Option<Vec<PathBuf>> {
+        let filter = jail.filter.as_ref().map(|filter| ("filter", &filter.span));
+        let unused = filter.or(jail.logpath.as_ref().map(|paths| ("logpath", &paths.span)));
+        if let Some((key, span)) = unused {
+            let problem = Problem::error(format!("a jail that counts bans has no {key}"));
+            self.tell(self.layers.place(problem.help("leave it out, or take away counts = \"bans\""), span));
+        }
+        unused.is_none().then(Vec::new)
     }
 
     fn firewall(&mut self, typed: &Firewall) -> Option<FirewallPlan> {
@@ -166,6 +195,7 @@ impl Check<'_> {
             cut_connections: cut_connections?,
             protect: protect?,
             ownership: ownership?,
+            max_bans_per_minute: typed.max_bans_per_minute.as_ref().map(|most| most.value.0),
         })
     }
 
@@ -189,7 +219,7 @@ impl Check<'_> {
         &mut self,
         jail: &Jail,
         defaults: &Defaults,
-        filter: &Filter,
+        filter: Option<&Filter>,
     ) -> Option<Option<Arc<[Service]>>> {
         let port: Option<&At<Ports>> = jail.port.as_ref().or(defaults.port.as_ref());
         if let (None, Some(protocol)) = (port, &jail.protocol) {
@@ -200,7 +230,7 @@ impl Check<'_> {
         }
         let Some(port) = port else { return Some(None) };
         let protocols: Protocols = self.either(&jail.protocol, &defaults.protocol, "protocol")?;
-        match port.value.services(&protocols, filter.ports()) {
+        match port.value.services(&protocols, filter.map_or(&[], Filter::ports)) {
             Ok(services) => Some(Some(services.into())),
             Err((what, help)) => {
                 self.tell(self.layers.place(Problem::error(what).help(help), &port.span));
@@ -250,7 +280,7 @@ impl Check<'_> {
             return Some(vec![present.clone()]);
         }
         let all = paths.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ");
-        let problem = Problem::warning(format!("jail {}: none of its log files exists ({all})", name.0));
+        let problem = Problem::warning(format!("jail {}: {NO_LOG_FILE} ({all})", name.0));
         let help = format!("waiting for {}; another one is named with logpath", shown(first));
         self.tell(self.layers.place(problem.help(help), &jail.span));
         Some(vec![first.clone()])

@@ -5,9 +5,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::events::Event;
 use super::protocol::{Answer, BanRow, Hello, Kind, PROTOCOL, Refused, Request};
 
 /// How long the daemon may take for one answer.
@@ -95,6 +98,13 @@ impl Client {
         }
     }
 
+    /// The process that listens there; `None` if the system does not say, or counts processes elsewhere.
+    #[must_use]
+    pub fn peer(&self) -> Option<i32> {
+        let peer = getsockopt(self.stream.get_ref(), PeerCredentials).ok()?;
+        Some(peer.pid()).filter(|pid| *pid > 0)
+    }
+
     /// Asks once.
     ///
     /// # Errors
@@ -131,6 +141,28 @@ impl Client {
                 other => return Ok(Err(other)),
             }
         }
+    }
+
+    /// The next event after [`Request::Watch`]; waits for as long as nothing happens. `None` when the daemon has stopped.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn next_event(&mut self) -> Result<Option<String>, ClientError> {
+        self.stream.get_ref().set_read_timeout(None).map_err(|error| self.broken(error))?;
+        let mut line = String::new();
+        match self.stream.read_line(&mut line) {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(line)),
+            Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    /// An event from its line.
+    ///
+    /// # Errors
+    /// When a newer daemon tells what this version does not know.
+    pub fn understand_event(&self, line: &str) -> Result<Event, ClientError> {
+        self.understand(line)
     }
 
     fn say(&mut self, message: &impl Serialize) -> Result<(), ClientError> {

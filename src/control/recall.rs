@@ -28,9 +28,10 @@ pub struct EventCursor {
 pub struct EventRow {
     /// When.
     pub time: Timestamp,
-    /// `ban` or `unban`.
+    /// `ban`, `would_ban` (by a jail that only observes) or `unban`.
     pub event: String,
-    /// How a ban ended: `expired`, `by_hand`, `jail_gone`, `unlisted` or `allowed`.
+    /// How a ban ended: `expired`, `by_hand`, `jail_gone`, `unlisted`, `allowed`,
+    /// or `widened` (the network that it is in is banned).
     pub ending: Option<String>,
     /// The address, or the prefix if it is more than one address.
     pub address: String,
@@ -216,7 +217,7 @@ impl Why {
 fn past(archive: &Archive, prefix: IpNet) -> Result<Vec<EventRow>, StoreError> {
     let found = archive.history(&Query { within: Some(prefix), most: TOLD, ..Query::default() })?;
     let row = |(place, event): &(Place, Event)| {
-        let lines = if event.what == What::Ban { archive.lines(*place)? } else { Vec::new() };
+        let lines = archive.lines(*place)?;
         Ok(EventRow { lines: lines.iter().map(LineRow::new).collect(), ..EventRow::new(event) })
     };
     found.events.iter().map(row).collect()
@@ -224,10 +225,11 @@ fn past(archive: &Archive, prefix: IpNet) -> Result<Vec<EventRow>, StoreError> {
 
 impl EventRow {
     fn new(event: &Event) -> Self {
+        let ending = matches!(event.what, What::Unban(_)).then(|| event.what.name().to_owned());
         Self {
             time: event.time,
-            event: if event.what == What::Ban { "ban" } else { "unban" }.into(),
-            ending: (event.what != What::Ban).then(|| event.what.name().into()),
+            event: if ending.is_some() { "unban" } else { event.what.name() }.into(),
+            ending,
             address: shown(&event.prefix),
             jail: event.jail.to_string(),
             until: event.until,

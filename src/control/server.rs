@@ -16,6 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::events::Events;
 use super::protocol::{Answer, Hello, Kind, LONGEST_REQUEST, PROTOCOL, Refused, Request};
 
 #[cfg(test)]
@@ -69,6 +70,13 @@ impl Who {
     }
 }
 
+/// What clients reach of the daemon.
+#[derive(Debug, Clone)]
+struct Ends {
+    calls: mpsc::Sender<Call>,
+    events: Events,
+}
+
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -101,16 +109,16 @@ impl Server {
     ///
     /// # Errors
     /// When another daemon listens there, or the socket cannot be made.
-    pub fn start(path: &Path, group: &str, calls: mpsc::Sender<Call>) -> Result<Self, ServerError> {
-        Self::start_with(path, group, calls, PATIENCE)
-    }
-
-    fn start_with(
+    pub fn start(
         path: &Path,
         group: &str,
         calls: mpsc::Sender<Call>,
-        patience: Patience,
+        events: Events,
     ) -> Result<Self, ServerError> {
+        Self::start_with(path, group, Ends { calls, events }, PATIENCE)
+    }
+
+    fn start_with(path: &Path, group: &str, ends: Ends, patience: Patience) -> Result<Self, ServerError> {
         let failed = |error| ServerError::Socket { path: path.to_owned(), error };
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(ServerError::AlreadyRunning { path: path.to_owned() });
@@ -128,7 +136,7 @@ impl Server {
             nix::unistd::chown(path, None, group).map_err(|errno| failed(errno.into()))?;
         }
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
-        let task = tokio::spawn(accept(listener, group, calls, patience));
+        let task = tokio::spawn(accept(listener, group, ends, patience));
         Ok(Self { path: path.to_owned(), task })
     }
 }
@@ -142,7 +150,7 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: UnixListener, group: Option<Gid>, calls: mpsc::Sender<Call>, patience: Patience) {
+async fn accept(listener: UnixListener, group: Option<Gid>, ends: Ends, patience: Patience) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let stream = match listener.accept().await {
@@ -153,11 +161,11 @@ async fn accept(listener: UnixListener, group: Option<Gid>, calls: mpsc::Sender<
                 continue;
             }
         };
-        let (place, calls) = (Arc::clone(&places).try_acquire_owned(), calls.clone());
+        let (place, ends) = (Arc::clone(&places).try_acquire_owned(), ends.clone());
         tokio::spawn(async move {
             let mut connection = Connection { stream: BufReader::new(stream), patience };
             let over = match &place {
-                Ok(_) => connection.serve(group, &calls).await,
+                Ok(_) => connection.serve(group, &ends).await,
                 Err(_) => {
                     connection
                         .refuse(Kind::No, format!("kband serves {CONNECTIONS} clients already: try again"))
@@ -178,7 +186,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(&mut self, group: Option<Gid>, calls: &mpsc::Sender<Call>) -> io::Result<()> {
+    async fn serve(&mut self, group: Option<Gid>, ends: &Ends) -> io::Result<()> {
         let peer = self.stream.get_ref().peer_cred()?;
         if !may_use(peer.uid(), peer.gid(), peer.pid(), group) {
             return self
@@ -198,12 +206,13 @@ impl Connection {
         }
         while let Some(line) = self.line(self.patience.idle).await? {
             match serde_json::from_slice::<Request>(&line) {
+                Ok(Request::Watch) => return self.watch(&ends.events).await,
                 Ok(request) => {
                     let uid = peer.uid();
                     let who = if request.changes() { Who::of(uid).await } else { Who { uid, name: None } };
                     let (reply, answer) = oneshot::channel();
                     let gone = |_| io::Error::other("kband is stopping");
-                    calls.send(Call { request, who, reply }).await.map_err(|_| gone(()))?;
+                    ends.calls.send(Call { request, who, reply }).await.map_err(|_| gone(()))?;
                     let answer = answer.await.map_err(|_| gone(()))?;
                     self.say(&answer).await?;
                 }
@@ -213,6 +222,20 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Tells every event until the client hangs up or says something.
+    async fn watch(&mut self, events: &Events) -> io::Result<()> {
+        let mut watcher = events.watch();
+        self.say(&Answer::Watching).await?;
+        loop {
+            let line = tokio::select! {
+                line = watcher.next() => line,
+                _ = self.stream.fill_buf() => None,
+            };
+            let Some(line) = line else { return Ok(()) };
+            timeout(self.patience.line, self.stream.get_mut().write_all(line.as_bytes())).await??;
+        }
     }
 
     /// The next line; `None` at the end, after `patience`, or (refused) when it is too long.

@@ -1,5 +1,6 @@
 //! What the daemon answers to one request.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::intent;
@@ -7,9 +8,10 @@ use super::lifts::Asker;
 use super::pipeline::{NotBanned, Pipeline};
 use super::run::Daemon;
 use super::why;
+use crate::control::moved::Moved;
 use crate::control::protocol::{
-    Answer, BanRow, Cursor, FeedRow, FirewallStatus, JailStatus, Kind, LONGEST_REASON, PAGE, Refused,
-    Request, SourceRow, Status,
+    Answer, BanRow, Cursor, FeedRow, FirewallStatus, ForeignChange, JailStatus, Kind, LONGEST_REASON, PAGE,
+    Refused, Request, SourceRow, Status, Unloaded,
 };
 use crate::control::recall::{self, Why};
 use crate::control::server::Call;
@@ -49,7 +51,10 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
         past @ (Request::History { .. } | Request::Stats { .. }) => {
             return tell_past(daemon, past, reply);
         }
+        Request::Load { bans } => Ok(load(daemon, &bans, &who, now)),
         Request::Reload => reload(daemon),
+        // The server does that by itself.
+        Request::Watch => Ok(Answer::Watching),
         Request::Flush => return lift(daemon, Lift::by_hand(None, None), Asker { who, reply }, now),
     };
     // A client that has gone away does not want its answer.
@@ -140,6 +145,32 @@ fn not_banned(bans: &Bans, within: &IpNet, jail: Option<&str>) -> String {
     }
 }
 
+fn load(daemon: &mut Daemon, bans: &[Moved], who: &Arc<str>, now: Timestamp) -> Answer {
+    let engine = &mut daemon.pipeline.engine;
+    let (mut verdicts, mut refused, mut known, mut other_jail) = (Vec::new(), Vec::new(), 0, 0);
+    for moved in bans {
+        let address = moved.address.parse::<IpAddr>().map(IpNet::from);
+        let Ok(prefix) = address.or_else(|_| moved.address.parse::<IpNet>()) else {
+            let why = "it is neither an address nor a prefix".to_owned();
+            refused.push(Unloaded { address: moved.address.clone(), why });
+            continue;
+        };
+        let is_here = engine.knows(&moved.jail) && !moved.jail.starts_with(FEED);
+        match engine.take_over(moved.ban(prefix, if is_here { &moved.jail } else { MANUAL }, now)) {
+            Ok(Some(verdict)) => {
+                other_jail += usize::from(!is_here);
+                verdicts.push(verdict);
+            }
+            Ok(None) => known += 1,
+            Err(refusal) => {
+                refused.push(Unloaded { address: moved.address.clone(), why: refusal.to_string() });
+            }
+        }
+    }
+    daemon.pipeline.take_now(&verdicts, who, now);
+    Answer::Loaded { loaded: verdicts.len(), known, other_jail, refused }
+}
+
 fn reload(daemon: &mut Daemon) -> Result<Answer, Refused> {
     match daemon.reload() {
         Ok(()) => Ok(Answer::Reloaded { warnings: warnings(daemon).collect() }),
@@ -167,7 +198,7 @@ fn list(
     for ban in slice.bans {
         let held = intent::targets(&ban).map(|target| firewall.contains(target).map(|held| held.is_some()));
         let in_kernel = match held.collect::<Result<Vec<bool>, _>>() {
-            Ok(held) => held.into_iter().all(|held| held),
+            Ok(held) => !ban.is_observed() && held.into_iter().all(|held| held),
             Err(error) if error.is_missing() => false,
             Err(error) => return Err(Refused::new(Kind::Kernel, error)),
         };
@@ -191,7 +222,7 @@ fn status(daemon: &mut Daemon) -> Answer {
         .collect();
     let jails = pipeline.engine.jails().iter().zip(&daemon.plan.jails).map(|(jail, plan)| JailStatus {
         name: jail.name.to_string(),
-        filter: plan.filter.name().to_owned(),
+        filter: plan.filter.as_ref().map_or("(bans)", |filter| filter.name()).to_owned(),
         failures: jail.tally.failures,
         ignored: jail.tally.ignored,
         stale: jail.tally.stale,
@@ -199,6 +230,7 @@ fn status(daemon: &mut Daemon) -> Answer {
         banned_total: jail.tally.bans,
         banned: pipeline.engine.bans().count(&jail.name),
         tracked: jail.tracked(),
+        waiting: jail.waiting(),
     });
     let mut warnings: Vec<String> = trouble.iter().cloned().collect();
     warnings.extend(sources.iter().filter_map(|source| source.error.clone()));
@@ -212,6 +244,14 @@ fn status(daemon: &mut Daemon) -> Answer {
             "{name}: {bans} bans were not made, too many are in force: raise [firewall] set_size"
         ));
     }
+    for jail in pipeline.engine.jails().iter().filter(|jail| jail.waiting() > 0) {
+        warnings.push(format!(
+            "{}: {} offenders wait for their ban, more than max_bans_per_minute were made: is it an attack, or does \
+             a service refuse everybody?",
+            jail.name,
+            jail.waiting()
+        ));
+    }
     if pipeline.unasked() > 0 {
         warnings.push(format!(
             "{} failures of named hosts were not counted: too many names waited",
@@ -220,7 +260,7 @@ fn status(daemon: &mut Daemon) -> Answer {
     }
     warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
     if !pipeline.store.is_durable() && !daemon.plan.store.in_memory {
-        warnings.push("bans and positions will not survive a restart: the store cannot be written".into());
+        warnings.push(Status::NOT_DURABLE.into());
     }
     warnings.extend(plan_warnings);
     Answer::Status(Box::new(Status {
@@ -234,7 +274,9 @@ fn status(daemon: &mut Daemon) -> Answer {
             bytes: dropped.as_ref().ok().map(|counter| counter.bytes),
             pending: pipeline.effect.pending(),
             owned: pipeline.effect.firewall.is_owned(),
+            why_plain: pipeline.effect.why_plain.map(str::to_owned),
             changed_by_others: daemon.guard.intrusions,
+            last_change: daemon.guard.last.clone().map(|(at, what)| ForeignChange { at, what }),
             restored: pipeline.effect.drift.restored,
             repaired: pipeline.effect.drift.repaired,
             error: trouble,

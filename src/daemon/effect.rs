@@ -29,6 +29,8 @@ const AGAIN_AT_ONCE: usize = 1000;
 /// The kernel's side, and where it may be behind.
 pub(super) struct Effect {
     pub(super) firewall: Firewall,
+    /// Why the table is not kband's alone, if it is not.
+    pub(super) why_plain: Option<&'static str>,
     /// Targets whose state in the kernel may differ from the intent.
     dirty: BTreeSet<Target>,
     /// The same for ranges, which are written all at once.
@@ -56,6 +58,7 @@ impl Effect {
     pub(super) fn new(firewall: Firewall) -> Self {
         Self {
             firewall,
+            why_plain: None,
             dirty: BTreeSet::new(),
             dirty_ranges: BTreeSet::new(),
             sweep: None,

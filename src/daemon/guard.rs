@@ -34,6 +34,8 @@ pub(super) struct Guard {
     broken: bool,
     /// How many times others have changed the table.
     pub(super) intrusions: u64,
+    /// The last such change: when it was heard, and who did what.
+    pub(super) last: Option<(Timestamp, String)>,
 }
 
 impl Guard {
@@ -42,7 +44,8 @@ impl Guard {
         let mut monitor = Monitor::open()?;
         monitor.ignore(own)?;
         let readiness = monitor.readiness()?;
-        Ok(Self { monitor, readiness, pace: Pace::default(), deaf: false, broken: false, intrusions: 0 })
+        let pace = Pace::default();
+        Ok(Self { monitor, readiness, pace, deaf: false, broken: false, intrusions: 0, last: None })
     }
 
     /// Waits until there may be something to repair. To be dropped and called again at any time.
@@ -82,8 +85,13 @@ impl Guard {
         effect.look_for_drift(engine, now)
     }
 
-    /// Puts right what others have done.
-    pub(super) fn repair(&mut self, effect: &mut Effect, engine: &Engine, now: Timestamp) {
+    /// Puts right what others have done; says who it was, and how many bans were put back.
+    pub(super) fn repair(
+        &mut self,
+        effect: &mut Effect,
+        engine: &Engine,
+        now: Timestamp,
+    ) -> Option<(String, usize)> {
         let begin = Instant::now();
         let heard = self.monitor.heard().unwrap_or_else(|error| {
             tracing::error!("{error}");
@@ -95,38 +103,40 @@ impl Guard {
             if broken {
                 self.rebuild(effect, engine, now);
             }
-            return;
+            return None;
         };
         let others = match heard.len() - 1 {
             0 => String::new(),
             more => format!(" (and {more} more changes)"),
         };
         let by = worst.by.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
-        match &worst.deed {
-            Deed::Bans(_) if !broken => {
-                let targets: Vec<_> = heard.iter().flat_map(|intrusion| bans(&intrusion.deed)).collect();
-                let changed = targets.len();
-                let bans = if changed == 1 { "ban" } else { "bans" };
-                effect.put_right(targets, engine, now);
-                let took = begin.elapsed().as_millis();
-                tracing::warn!(
-                    "{by} changed {changed} {bans} in table inet kban{others}: put right in {took} ms"
-                );
+        let targets: Vec<_> = heard.iter().flat_map(|intrusion| bans(&intrusion.deed)).collect();
+        let single_bans = !broken && matches!(worst.deed, Deed::Bans(_));
+        let what = match &worst.deed {
+            Deed::Removed => format!("{by} removed table inet kban"),
+            Deed::Unknown => "too much was changed in the firewall at once to follow it".to_owned(),
+            Deed::Bans(_) if single_bans => {
+                let bans = if targets.len() == 1 { "ban" } else { "bans" };
+                format!("{by} changed {} {bans} in table inet kban", targets.len())
             }
-            deed => {
-                let what = match deed {
-                    Deed::Removed => format!("{by} removed table inet kban"),
-                    Deed::Unknown => "too much was changed in the firewall at once to follow it".to_owned(),
-                    Deed::Parts | Deed::Bans(_) => format!("{by} changed table inet kban"),
-                };
-                if let Some(bans) = self.rebuild(effect, engine, now) {
-                    let took = begin.elapsed().as_millis();
-                    tracing::warn!("{what}{others}: {bans} bans restored in {took} ms");
-                } else {
-                    tracing::warn!("{what}{others}");
-                }
-            }
-        }
+            Deed::Parts | Deed::Bans(_) => format!("{by} changed table inet kban"),
+        };
+        let what = format!("{what}{others}");
+        let restored = if single_bans {
+            let changed = targets.len();
+            effect.put_right(targets, engine, now);
+            Some(changed)
+        } else {
+            self.rebuild(effect, engine, now)
+        };
+        let took = begin.elapsed().as_millis();
+        let outcome = match restored {
+            Some(_) if single_bans => format!(": put right in {took} ms"),
+            Some(bans) => format!(": {bans} bans restored in {took} ms"),
+            None => String::new(),
+        };
+        tracing::warn!("{what}{outcome}");
+        self.last = Some((now, what));
         if self.pace.repaired(Instant::now()) {
             tracing::warn!(
                 "{by} changes table inet kban again and again: it is restored less often from now on, at the latest \
@@ -134,6 +144,7 @@ impl Guard {
                 LONGEST_WAIT.as_secs()
             );
         }
+        restored.map(|bans| (by, bans))
     }
 
     /// Makes a large table anew, which is twice as fast while nobody listens.

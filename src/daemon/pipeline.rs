@@ -13,16 +13,19 @@ use super::adoption::Adoption;
 use super::effect::Effect;
 use super::evidence::Evidence;
 use super::intent;
+use super::log;
 use super::resolver::{Answer, Question, Resolver};
 use super::trail::Trail;
 use crate::config::choices::UseDns;
 use crate::config::plan::{JailPlan, Plan, StorePlan};
+use crate::control::events::{Events, What};
 use crate::filter::{Clock, Failure, Filter, Named, Scanner};
 use crate::firewall::{FirewallError, Set, Target};
 use crate::jail::by_hand::{ByHand, Refusal};
-use crate::jail::engine::{Engine, JailId, Judgement};
+use crate::jail::engine::{Engine, Judgement};
+use crate::jail::jails::JailId;
 use crate::jail::lift::Lift;
-use crate::jail::{Ban, FEED, Verdict, shown};
+use crate::jail::{Ban, FEED, Verdict};
 use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus};
 use crate::store::Store;
 
@@ -37,6 +40,7 @@ pub(super) struct Pipeline {
     pub(super) engine: Engine,
     pub(super) effect: Effect,
     pub(super) store: Store,
+    pub(super) events: Events,
     pub(super) evidence: Evidence,
     /// Whether user names may be kept.
     keep_users: bool,
@@ -77,8 +81,10 @@ impl Pipeline {
         effect: Effect,
         store: Store,
         stored: BTreeMap<PathBuf, Reading>,
+        events: Events,
     ) -> Self {
         Self {
+            events,
             engine,
             effect,
             store,
@@ -118,7 +124,8 @@ impl Pipeline {
             trail.set_window(window);
             let input = Input::File { path: path.clone(), resume: trail.resume() };
             sources.push(SourceConfig { id: SourceId(self.readers.len()), input });
-            let filters: Vec<Arc<Filter>> = jails.iter().map(|(_, jail)| Arc::clone(&jail.filter)).collect();
+            let filters: Vec<Arc<Filter>> =
+                jails.iter().filter_map(|(_, jail)| jail.filter.clone()).collect();
             let mut scanner = Scanner::one_of(files, &filters);
             let asks = |(id, jail): &(JailId, &JailPlan)| (*id, (Arc::clone(&jail.name), jail.usedns));
             let asking: BTreeMap<_, _> =
@@ -133,7 +140,7 @@ impl Pipeline {
                 asking,
                 jails: jails
                     .into_iter()
-                    .map(|(id, jail)| (id, Arc::clone(&jail.name), Arc::clone(&jail.filter)))
+                    .filter_map(|(id, jail)| Some((id, Arc::clone(&jail.name), jail.filter.clone()?)))
                     .collect(),
             });
         }
@@ -145,7 +152,7 @@ impl Pipeline {
         let Some(reader) = self.readers.get_mut(block.source.0) else { return };
         let Some(trail) = self.trails.get_mut(&reader.path) else { return };
         let clock = Clock { now, zone: self.zone.clone() };
-        let (engine, jails, name) = (&mut self.engine, &reader.jails, &reader.name);
+        let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &reader.name);
         let (evidence, keep_users) = (&mut self.evidence, self.keep_users);
         let (mut verdicts, mut heard) = (Vec::new(), Vec::new());
         reader.scanner.scan(&block.bytes, &clock, &mut |filter, failure, line| {
@@ -153,13 +160,15 @@ impl Pipeline {
             let counted = if block.again {
                 trail.counts(failure.time, now).then(|| engine.recall(*id, &failure, now)).flatten()
             } else {
+                tell_failure(events, engine, *id, &failure, name, now);
                 match engine.observe(*id, &failure, name, now) {
                     Judgement::Nothing => None,
                     Judgement::Counted(prefix) => Some(prefix),
-                    Judgement::Verdict(verdict) => {
-                        let prefix = verdict.ban().prefix;
-                        verdicts.push(verdict);
-                        Some(prefix)
+                    Judgement::Verdicts(more) => {
+                        // The first is that of the offender, then what follows from it.
+                        let prefix = more.first().map(|verdict| verdict.ban().prefix);
+                        verdicts.extend(more);
+                        prefix
                     }
                     Judgement::StillHeard(prefix) => {
                         heard.push(prefix);
@@ -213,8 +222,9 @@ impl Pipeline {
         for &address in &answer.addresses {
             let Named { time, pattern, attempts, .. } = *named;
             let failure = Failure { time, address, pattern, attempts };
-            if let Judgement::Verdict(verdict) = self.engine.observe(id, &failure, source, now) {
-                verdicts.push(verdict);
+            tell_failure(&self.events, &self.engine, id, &failure, source, now);
+            if let Judgement::Verdicts(more) = self.engine.observe(id, &failure, source, now) {
+                verdicts.extend(more);
             }
         }
         self.take(&verdicts, now);
@@ -244,6 +254,13 @@ impl Pipeline {
         self.tell(verdicts, None, now);
     }
 
+    /// The same while somebody, `who`, waits for it.
+    pub(super) fn take_now(&mut self, verdicts: &[Verdict], who: &Arc<str>, now: Timestamp) {
+        self.doubt(verdicts);
+        self.effect.settle(&self.engine, now);
+        self.tell(verdicts, Some(who), now);
+    }
+
     /// The same for one slice of a list.
     pub(super) fn take_slice(&mut self, verdicts: &[Verdict], now: Timestamp) {
         self.doubt(verdicts);
@@ -256,6 +273,12 @@ impl Pipeline {
     }
 
     fn tell(&mut self, verdicts: &[Verdict], who: Option<&Arc<str>>, now: Timestamp) {
+        if let Some(jail) = self.engine.take_alarm() {
+            tracing::error!(
+                "[{jail}] more bans than max_bans_per_minute allows: the other offenders wait, the worst are banned \
+                 first; is it an attack, or does a service refuse everybody?"
+            );
+        }
         for verdict in verdicts {
             let lines = match verdict {
                 Verdict::Ban(ban) => self.evidence.take(ban.prefix, &ban.jail),
@@ -265,7 +288,10 @@ impl Pipeline {
         }
         self.store.commit();
         // A list has one line for all.
-        verdicts.iter().filter(|verdict| !verdict.ban().jail.starts_with(FEED)).for_each(log);
+        for verdict in verdicts.iter().filter(|verdict| !verdict.ban().jail.starts_with(FEED)) {
+            log::verdict(verdict);
+            self.events.tell(now, || verdict.into());
+        }
     }
 
     /// Bans by the hand of `who`: in the kernel when this returns, or everything is as it was.
@@ -339,21 +365,22 @@ impl Pipeline {
         self.effect.sweep(&self.engine, now);
     }
 
-    /// Ends bans whose time is over: so many at once that others get their turn.
+    /// Ends bans whose time is over, so many at once that others get their turn; and makes those that had to wait.
     pub(super) fn expire(&mut self, now: Timestamp) {
         let mut verdicts = Vec::new();
         while verdicts.len() < EXPIRED_AT_ONCE {
             let Some(verdict) = self.engine.expire_next(now) else { break };
             verdicts.push(verdict);
         }
-        // The kernel has dropped these by itself; lifting what is absent costs little and catches a slow clock.
+        verdicts.extend(self.engine.release(now));
+        // The kernel has dropped those that ended by itself; lifting what is absent costs little and catches a slow clock.
         self.take(&verdicts, now);
     }
 
     /// Ends every ban, and removes the table.
-    pub(super) fn flush(&mut self) -> Result<(), FirewallError> {
+    pub(super) fn flush(&mut self, now: Timestamp) -> Result<(), FirewallError> {
         let lifted = self.engine.lift_all(Lift::by_hand(None, None));
-        self.tell(&lifted, Some(&"kband --flush-on-exit".into()), Timestamp::now());
+        self.tell(&lifted, Some(&"kband --flush-on-exit".into()), now);
         self.effect.firewall.remove_table()
     }
 
@@ -361,8 +388,9 @@ impl Pipeline {
     pub(super) fn until_deadline(&self, now: Timestamp) -> Option<Duration> {
         let until = |end: Timestamp| Duration::try_from(end.duration_since(now)).unwrap_or_default();
         let next_end = self.engine.bans().next_end().map(until);
+        let next_release = self.engine.next_release().map(until);
         let next_try = self.effect.next_try().map(|again| again.saturating_duration_since(Instant::now()));
-        [next_end, next_try].into_iter().flatten().min()
+        [next_end, next_release, next_try].into_iter().flatten().min()
     }
 
     /// Failures in each source whose hosts are names that no jail asks for.
@@ -388,15 +416,22 @@ fn resolver(started: &mut Option<Resolver>) -> Option<&mut Resolver> {
     started.as_mut()
 }
 
-/// The daemon's own log: one line for each ban and its end.
-fn log(verdict: &Verdict) {
-    let ban = verdict.ban();
-    let address = shown(&ban.prefix);
-    match verdict {
-        Verdict::Ban(_) => match ban.until {
-            Some(until) => tracing::info!("[{}] Ban {address} until {until:.0}", ban.jail),
-            None => tracing::info!("[{}] Ban {address} permanently", ban.jail),
-        },
-        Verdict::Unban(_, ending) => tracing::info!("[{}] Unban {address} ({ending})", ban.jail),
-    }
+/// Tells watchers of a failure.
+fn tell_failure(
+    events: &Events,
+    engine: &Engine,
+    jail: JailId,
+    failure: &Failure,
+    source: &str,
+    now: Timestamp,
+) {
+    let Some(jail) = engine.jails().get(jail.0) else { return };
+    let Failure { time: logged, address, attempts, .. } = *failure;
+    events.tell(now, || What::Failure {
+        jail: jail.name.to_string(),
+        address: address.to_string(),
+        source: source.to_owned(),
+        logged,
+        attempts,
+    });
 }

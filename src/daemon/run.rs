@@ -18,6 +18,7 @@ use super::recall::Recall;
 use super::start::WIDTH;
 use crate::config::plan::{FeedPlan, FirewallPlan, LogPlan, Plan, StorePlan};
 use crate::config::{self, Layout, Problem, Report};
+use crate::control::events::What;
 use crate::control::server::Call;
 use crate::feed::{Feeds, News};
 use crate::firewall::{FirewallError, Log, Options, Reply};
@@ -107,8 +108,10 @@ impl Daemon {
                 answer = self.pipeline.resolved() => self.pipeline.count_resolved(&answer, Timestamp::now()),
                 () = tokio::task::yield_now(), if self.pipeline.has_work() => self.pipeline.work(Timestamp::now()),
                 () = self.guard.heard() => {
-                    let pipeline = &mut self.pipeline;
-                    self.guard.repair(&mut pipeline.effect, &pipeline.engine, Timestamp::now());
+                    let (pipeline, now) = (&mut self.pipeline, Timestamp::now());
+                    if let Some((by, bans)) = self.guard.repair(&mut pipeline.effect, &pipeline.engine, now) {
+                        pipeline.events.tell(now, || What::Restore { by, bans });
+                    }
                 }
                 _ = tidy.tick() => self.tidy(),
             }
@@ -187,13 +190,16 @@ impl Daemon {
     /// Makes the table what the plan says of it.
     fn set_up_again(&mut self, plan: &FirewallPlan, now: Timestamp) -> Result<(), FirewallError> {
         let effect = &mut self.pipeline.effect;
-        let owned = effect.firewall.is_owned();
+        let (owned, why_plain) = (effect.firewall.is_owned(), effect.why_plain);
         effect.firewall.set_options(options(plan));
-        let done = ownership::decide(&mut effect.firewall, plan.ownership)
-            .and_then(|()| effect.rebuild(&self.pipeline.engine, now));
+        let done = ownership::decide(&mut effect.firewall, plan.ownership).and_then(|why_plain| {
+            effect.why_plain = why_plain;
+            effect.rebuild(&self.pipeline.engine, now)
+        });
         if done.is_err() {
             effect.firewall.set_options(options(&self.plan.firewall));
             effect.firewall.set_owned(owned);
+            effect.why_plain = why_plain;
         }
         ownership::hand_over(&effect.firewall);
         done

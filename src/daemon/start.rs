@@ -14,12 +14,13 @@ use super::log;
 use super::options::Options;
 use super::ownership;
 use super::pipeline::Pipeline;
-use super::restore::{adopt, remember};
+use super::restore::{adopt, remember, remind};
 use super::run::{Daemon, Signals, engine, limits, options};
 use crate::config::{
     self,
     plan::{Plan, StorePlan},
 };
+use crate::control::events::Events;
 use crate::control::server::{Server, ServerError};
 use crate::feed::Kept;
 use crate::firewall::FirewallError;
@@ -87,18 +88,20 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
         tracing::warn!("{warning}");
     }
     let (calls, requests) = mpsc::channel(CALLS);
-    let server = Server::start(&typed.socket(), &plan.control.group, calls)?;
+    let events = Events::default();
+    let server = Server::start(&typed.socket(), &plan.control.group, calls, events.clone())?;
 
     let (store, memory) = open_store(typed, &plan.store);
     let mut engine = engine(&plan);
     let now = Timestamp::now();
     let remembered = remember(&mut engine, memory.bans, now);
+    remind(&mut engine, memory.offenders, store.archive(), &plan, now);
     let kept = Kept::load(&typed.state_dir, &plan.feeds, now);
     for (feed, entries, until) in &kept.lists {
         engine.take_feed(feed, entries.clone(), *until, now);
     }
     let mut firewall = ownership::open(options(&plan.firewall))?;
-    ownership::decide(&mut firewall, plan.firewall.ownership)?;
+    let why_plain = ownership::decide(&mut firewall, plan.firewall.ownership)?;
     let found = firewall.set_up_known(&engine.allowed(), |set| intent::count_in(&engine, set))?;
 
     ownership::hand_over(&firewall);
@@ -112,9 +115,10 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
         adopted.bans
     );
     let mut effect = Effect::new(firewall);
+    effect.why_plain = why_plain;
     effect.compare(&found);
     effect.doubt(adopted.unlisted);
-    let mut pipeline = Pipeline::new(engine, effect, store, memory.readings);
+    let mut pipeline = Pipeline::new(engine, effect, store, memory.readings, events);
     pipeline.set_memory(&plan.store);
     pipeline.take(&remembered.ended, now);
     pipeline.work(now);
@@ -130,7 +134,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     daemon.note_beginnings();
     drop(server);
     let mut pipeline = daemon.pipeline;
-    let flushed = if typed.flush_on_exit { pipeline.flush() } else { Ok(()) };
+    let flushed = if typed.flush_on_exit { pipeline.flush(Timestamp::now()) } else { Ok(()) };
     pipeline.store.close();
     ended?;
     Ok(flushed?)

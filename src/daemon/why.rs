@@ -14,6 +14,7 @@ use crate::control::recall::{FailureRow, LineRow, NextRow, Why};
 use crate::firewall::{FirewallError, Target};
 use crate::jail::by_hand::Refusal;
 use crate::jail::engine::Engine;
+use crate::jail::jails::Jail;
 use crate::jail::{Ban, shown};
 
 /// What is so now. The history is missing yet.
@@ -27,6 +28,7 @@ pub(super) fn why(pipeline: &mut Pipeline, wanted: IpNet, now: Timestamp) -> Why
     let bans: Vec<Ban> = around(prefix).flat_map(|wider| engine.bans().of(&wider)).collect();
     // A network's element holds for each of its addresses; what nobody intends may be there as well.
     let mut in_kernel = holds(prefix.into());
+    let banned = !bans.iter().all(Ban::is_observed);
     let bans: Vec<BanRow> = bans
         .iter()
         .map(|ban| {
@@ -45,11 +47,11 @@ pub(super) fn why(pipeline: &mut Pipeline, wanted: IpNet, now: Timestamp) -> Why
     let failures = engine.jails().iter().filter_map(|jail| lines(&jail.name)).collect();
     Why {
         address: shown(&prefix),
-        banned: !bans.is_empty(),
+        banned,
         bans,
         in_kernel,
         allowed: allowed(engine, prefix),
-        next: next(engine, prefix),
+        next: next(engine, prefix, now),
         failures,
         ..Why::default()
     }
@@ -71,18 +73,18 @@ fn allowed(engine: &Engine, prefix: IpNet) -> Vec<String> {
         Refusal::Allowed { entry, .. } => format!("[defaults] ignoreip has {entry}"),
         other => other.to_string(),
     });
-    let jails = engine.excepted_by(prefix.network());
+    let jails = engine.jails().iter().filter_map(|jail| Some((&jail.name, jail.excepts(prefix.network())?)));
     let jails = jails.map(|(jail, entry)| format!("[jail.{jail}] ignoreip has {entry}"));
     everybody.into_iter().chain(jails).collect()
 }
 
-fn next(engine: &Engine, prefix: IpNet) -> Vec<NextRow> {
-    let row = |jail: &str| {
-        let seconds = match engine.next_bantime(&prefix, jail)? {
+fn next(engine: &Engine, prefix: IpNet, now: Timestamp) -> Vec<NextRow> {
+    let row = |jail: &Jail| {
+        let seconds = match engine.next_bantime(jail, &prefix, now) {
             BanTime::For(length) => Some(length.as_secs()),
             BanTime::Permanent => None,
         };
-        Some(NextRow { jail: jail.to_owned(), seconds })
+        NextRow { jail: jail.name.to_string(), seconds }
     };
-    engine.jails().iter().filter_map(|jail| row(&jail.name)).collect()
+    engine.jails().iter().map(row).collect()
 }

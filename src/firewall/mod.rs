@@ -8,6 +8,7 @@
 //! - `setup`: the table as a whole, created, adopted or repaired
 //! - `ranges`: banned networks of unusual lengths
 //! - `owner`: whose the table is
+//! - `trial`: whether the kernel takes such a table
 //! - `monitor`: what others do to it
 //! - `apply`: changes in transactions, and what becomes of those that the kernel refuses
 //! - `connections`: what offenders had open when they were banned
@@ -35,6 +36,7 @@ mod ruleset;
 mod set;
 mod setup;
 mod target;
+mod trial;
 
 #[cfg(test)]
 mod tests;
@@ -49,7 +51,7 @@ pub use error::{Attempt, FirewallError};
 pub use monitor::{Deed, Intrusion, Monitor, Program};
 pub use netlink::{NetlinkError, Step};
 pub use options::{Log, Options, Reply};
-pub use owner::nft_reads_owned_tables;
+pub use owner::{Belonging, nft_reads_owned_tables};
 pub use set::Set;
 pub use setup::Found;
 pub use target::Target;

@@ -7,17 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use smallvec::SmallVec;
 
+use super::Ban;
+use super::offenders::{Offenders, Past};
 use super::row::{Origins, Row};
-use super::{Ban, FEED};
 use crate::service::Service;
-
-/// How many past offenders are remembered for [`Ban::count`].
-const REMEMBERED: usize = 100_000;
 
 /// Names one row: listing goes on behind the last one that was seen.
 pub type Key = (IpNet, Arc<str>);
@@ -41,8 +38,7 @@ pub struct Bans {
     /// When bans end, in microseconds since 1970. Those of one prefix that end together have one entry.
     ends: BTreeSet<(i64, IpNet)>,
     origins: Origins,
-    past: IndexMap<Key, u32>,
-    forgotten: usize,
+    offenders: Offenders,
     /// How many rows each jail has; none of them 0.
     counts: BTreeMap<Arc<str>, usize>,
     len: usize,
@@ -139,10 +135,26 @@ impl Bans {
     /// How many times `jail` has banned `prefix` before.
     #[must_use]
     pub fn times_banned(&self, prefix: &IpNet, jail: &Arc<str>) -> u32 {
-        self.row(prefix, jail)
-            .map(|row| row.count)
-            .or_else(|| self.past.get(&(*prefix, Arc::clone(jail))).copied())
-            .unwrap_or(0)
+        self.known(prefix).iter().find(|past| past.jail == *jail).map_or(0, |past| past.count)
+    }
+
+    /// What each jail has had against `prefix`: bans in force, and those that have ended. What was only listed, found or
+    /// observed does not count.
+    #[must_use]
+    pub fn known(&self, prefix: &IpNet) -> SmallVec<[Past; 2]> {
+        let rows = self.rows_of(prefix).iter().filter(|row| row.counts());
+        let mut known: SmallVec<[Past; 2]> = rows.map(Row::past).collect();
+        for past in self.offenders.of(prefix) {
+            if known.iter().all(|row| row.jail != past.jail) {
+                known.push(past.clone());
+            }
+        }
+        known
+    }
+
+    /// What a jail had against `prefix` before a restart.
+    pub fn recall(&mut self, prefix: IpNet, past: Past) {
+        self.offenders.note(prefix, past);
     }
 
     /// The ban of `prefix` by `jail`.
@@ -205,6 +217,13 @@ impl Bans {
         self.iter_after(None)
     }
 
+    /// Every ban of `prefix` and of what is in it, in order.
+    pub fn within<'a>(&'a self, prefix: &'a IpNet) -> impl Iterator<Item = Ban> + 'a {
+        // A wider network that begins at the same address comes before.
+        let rows = self.rows.range(prefix..).take_while(|(inner, _)| prefix.contains(*inner));
+        rows.flat_map(|(prefix, rows)| rows.as_slice().iter().map(|row| row.ban(*prefix)))
+    }
+
     /// Every banned prefix, in order.
     pub fn prefixes(&self) -> impl Iterator<Item = IpNet> + '_ {
         self.rows.keys().copied()
@@ -244,20 +263,14 @@ impl Bans {
         rows.into_iter().for_each(|ban| self.insert(ban));
     }
 
-    /// Removes the ban of `prefix` by `jail`. How often it was banned is remembered, unless a list named it: lists are long,
-    /// and come back as they are.
+    /// Removes the ban of `prefix` by `jail`. How often it was banned is remembered, unless a list named it (lists are long,
+    /// and come back as they are) or it was only observed.
     pub fn remove(&mut self, prefix: &IpNet, jail: &str) -> Option<Ban> {
-        let ban = self.take(prefix, jail)?;
-        if jail.starts_with(FEED) {
-            return Some(ban);
+        let row = self.take(prefix, jail)?;
+        if row.counts() {
+            self.offenders.note(*prefix, row.past());
         }
-        if self.past.len() >= REMEMBERED {
-            // Anybody but the newest: a golden-ratio step visits all places evenly (Knuth, TAOCP 6.4).
-            self.forgotten = self.forgotten.wrapping_add(0x9E37_79B9);
-            self.past.swap_remove_index(self.forgotten % REMEMBERED);
-        }
-        self.past.insert((ban.prefix, Arc::clone(&ban.jail)), ban.count);
-        Some(ban)
+        Some(row.ban(*prefix))
     }
 
     /// Removes the next ban whose time is over at `now`; `None` once there is none left.
@@ -285,7 +298,7 @@ impl Bans {
         self.rows_of(prefix).iter().find(|row| &**row.jail() == jail)
     }
 
-    fn take(&mut self, prefix: &IpNet, jail: &str) -> Option<Ban> {
+    fn take(&mut self, prefix: &IpNet, jail: &str) -> Option<Row> {
         let row = self.take_row(prefix, jail)?;
         if let Some(until) = row.until()
             && !self.rows_of(prefix).iter().any(|other| other.until() == Some(until))
@@ -299,7 +312,7 @@ impl Bans {
                 self.counts.remove(jail);
             }
         }
-        Some(row.ban(*prefix))
+        Some(row)
     }
 
     fn take_row(&mut self, prefix: &IpNet, jail: &str) -> Option<Row> {
@@ -322,129 +335,5 @@ impl Bans {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + second).unwrap()
-    }
-
-    fn ban(prefix: &str, jail: &str, until: Option<i64>) -> Ban {
-        Ban {
-            prefix: prefix.parse().unwrap(),
-            jail: jail.into(),
-            since: at(0),
-            until: until.map(at),
-            count: 1,
-            source: "test".into(),
-            reason: "".into(),
-            services: None,
-        }
-    }
-
-    #[test]
-    fn a_prefix_is_banned_until_the_last_jail_lets_go() {
-        let mut bans = Bans::new();
-        let one = "203.0.113.1/32".parse().unwrap();
-        bans.insert(ban("203.0.113.1/32", "sshd", Some(60)));
-        bans.insert(ban("203.0.113.1/32", "mail", Some(90)));
-        assert_eq!(bans.end(&one, None), Some(End::At(at(90))));
-        bans.insert(ban("203.0.113.1/32", "manual", None));
-        assert_eq!(bans.end(&one, None), Some(End::Never));
-        bans.remove(&one, "manual").unwrap();
-        assert_eq!(bans.expire_next(at(60)).unwrap().jail, "sshd".into());
-        assert_eq!(bans.expire_next(at(60)), None);
-        assert_eq!(bans.end(&one, None), Some(End::At(at(90))));
-        assert!(bans.expire_next(at(91)).is_some());
-        assert_eq!((bans.end(&one, None), bans.len(), bans.next_end()), (None, 0, None));
-    }
-
-    #[test]
-    fn a_replaced_ban_ends_once() {
-        let mut bans = Bans::new();
-        bans.insert(ban("203.0.113.1/32", "sshd", Some(60)));
-        bans.insert(ban("203.0.113.1/32", "sshd", Some(600)));
-        assert_eq!(bans.len(), 1);
-        assert_eq!(bans.expire_next(at(599)), None);
-        assert!(bans.expire_next(at(600)).is_some());
-        assert_eq!(bans.expire_next(at(9_999)), None);
-    }
-
-    #[test]
-    fn listing_goes_on_behind_the_last_row_seen() {
-        let mut bans = Bans::new();
-        for jail in ["a", "b", "c"] {
-            bans.insert(ban("203.0.113.1/32", jail, None));
-            bans.insert(ban("203.0.113.2/32", jail, None));
-        }
-        let mut seen = Vec::new();
-        for _ in 0..6 {
-            let after = seen.last().map(|ban: &Ban| (ban.prefix, Arc::clone(&ban.jail)));
-            seen.extend(bans.iter_after(after.as_ref()).next());
-        }
-        assert_eq!(seen, bans.iter().collect::<Vec<_>>());
-        assert_eq!(seen.len(), 6);
-    }
-
-    #[test]
-    fn who_was_banned_before_is_remembered() {
-        let mut bans = Bans::new();
-        bans.insert(ban("203.0.113.1/32", "sshd", Some(60)));
-        bans.expire_next(at(61)).unwrap();
-        let one = "203.0.113.1/32".parse().unwrap();
-        assert_eq!(bans.times_banned(&one, &"sshd".into()), 1);
-        assert_eq!(bans.times_banned(&one, &"mail".into()), 0);
-    }
-
-    #[test]
-    fn the_newest_offenders_are_remembered_however_many_there_were() {
-        let mut bans = Bans::new();
-        let prefix = |n: u32| IpNet::from(std::net::IpAddr::from(std::net::Ipv4Addr::from(n)));
-        let last = u32::try_from(REMEMBERED).unwrap() + 5_000;
-        for n in 0..last {
-            bans.insert(Ban { prefix: prefix(n), ..ban("0.0.0.0/32", "sshd", None) });
-            bans.remove(&prefix(n), "sshd").unwrap();
-        }
-        let remembered =
-            (last - 1000..last).filter(|n| bans.times_banned(&prefix(*n), &"sshd".into()) > 0).count();
-        assert!(remembered > 950, "{remembered} of the last thousand");
-    }
-
-    #[test]
-    fn what_is_put_back_is_as_it_was() {
-        let mut bans = Bans::new();
-        let one = "203.0.113.1/32".parse().unwrap();
-        bans.insert(ban("203.0.113.1/32", "sshd", Some(60)));
-        let rows = bans.of(&one);
-        bans.insert(ban("203.0.113.1/32", "sshd", None));
-        bans.insert(ban("203.0.113.1/32", "manual", None));
-        bans.put_back(&one, rows.clone());
-        assert_eq!(bans.of(&one), rows);
-        assert_eq!((bans.len(), bans.next_end()), (1, Some(at(60))));
-    }
-
-    #[test]
-    fn the_bans_of_a_prefix_are_small() {
-        assert_eq!(size_of::<Rows>(), size_of::<Row>());
-    }
-
-    #[test]
-    fn many_at_once_are_the_same_as_one_after_another() {
-        let rows = vec![
-            ban("203.0.113.1/32", "mail", Some(60)),
-            ban("203.0.113.1/32", "sshd", Some(60)),
-            ban("203.0.113.9/32", "sshd", None),
-            ban("203.0.113.2/32", "sshd", Some(90)),
-            ban("2001:db8::/64", "sshd", Some(30)),
-        ];
-        let mut one_by_one = Bans::new();
-        rows.iter().cloned().for_each(|ban| one_by_one.insert(ban));
-        let mut at_once = Bans::of_rows(rows);
-        assert_eq!(at_once.len(), 5);
-        assert!(at_once.iter().eq(one_by_one.iter()));
-        while let Some(ban) = one_by_one.expire_next(at(99)) {
-            assert_eq!(at_once.expire_next(at(99)), Some(ban));
-        }
-        assert_eq!((at_once.expire_next(at(99)), at_once.len(), at_once.next_end()), (None, 1, None));
-    }
-}
+#[path = "bans_tests.rs"]
+mod tests;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::engine::{Engine, New};
 use super::target::unbannable;
-use super::{MANUAL, Verdict};
+use super::{Ban, MANUAL, Verdict};
 use crate::config::duration::BanTime;
 use crate::config::network::folded;
 
@@ -77,7 +77,8 @@ impl Engine {
         let name: Arc<str> = jail.unwrap_or(MANUAL).into();
         let configured = self.jails.iter().find(|jail| jail.name == name);
         let services = configured.and_then(|jail| jail.services.clone());
-        let bantime = bantime.or(configured.map(|jail| jail.bantime)).or(self.bantime);
+        let of_jail = configured.map(|jail| self.next_bantime(jail, &prefix, now));
+        let bantime = bantime.or(of_jail).or(self.bantime);
         if self.bans.len() >= self.capacity {
             return Err(Refusal::NoRoom(self.capacity));
         }
@@ -90,6 +91,32 @@ impl Engine {
             reason: reason.into(),
         };
         Ok(self.insert(new, now))
+    }
+
+    /// A ban that was in force elsewhere. `None` if it is here, for as long.
+    ///
+    /// # Errors
+    /// As [`Engine::ban`].
+    pub fn take_over(&mut self, ban: Ban) -> Result<Option<Verdict>, Refusal> {
+        let ban = Ban { prefix: folded(ban.prefix.trunc()), ..ban };
+        if let Some(refusal) = self.refuses(&ban.prefix) {
+            return Err(refusal);
+        }
+        let known = self.bans.get(&ban.prefix, &ban.jail);
+        let as_long = |known: &Ban| match (known.until, ban.until) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(known), Some(until)) => known >= until,
+        };
+        if known.as_ref().is_some_and(as_long) {
+            return Ok(None);
+        }
+        if self.bans.len() >= self.capacity {
+            return Err(Refusal::NoRoom(self.capacity));
+        }
+        self.supersede(&ban.prefix, ban.until);
+        self.bans.insert(ban.clone());
+        Ok(Some(Verdict::Ban(ban)))
     }
 
     /// Why a ban of `prefix` is not made by hand, if so.

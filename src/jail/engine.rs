@@ -9,62 +9,29 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::allow::Allow;
 use super::bans::{Bans, End};
+use super::breaker::Breaker;
 use super::by_hand::Refusal;
+use super::draw::Draw;
 use super::feed::Feed;
+use super::jails::{Jail, JailId};
 use super::lift::Lift;
 use super::target::{banned_as, folded, unbannable};
-use super::window::{Counted, Window};
+use super::window::Counted;
 use super::{ADOPTED, Ban, Ending, MANUAL, Verdict};
 use crate::config::duration::BanTime;
-use crate::config::plan::{JailPlan, Plan};
+use crate::config::plan::Plan;
 use crate::filter::Failure;
 use crate::service::Service;
-
-/// Names one jail of an engine: its place in the plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct JailId(pub usize);
-
-/// One jail at work.
-#[derive(Debug)]
-pub struct Jail {
-    /// Its name.
-    pub name: Arc<str>,
-    /// What became of its failures since the start.
-    pub tally: Tally,
-    pub(super) allow: Allow,
-    pub(super) bantime: BanTime,
-    pub(super) services: Option<Arc<[Service]>>,
-    ipv6_prefix: u8,
-    window: Window,
-    reason: Arc<str>,
-}
-
-/// Counters of one jail, since the daemon's start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Failures that the filter found.
-    pub failures: u64,
-    /// Of these, from addresses that are never banned.
-    pub ignored: u64,
-    /// Of these, older than `findtime`.
-    pub stale: u64,
-    /// Of these, from addresses already banned.
-    pub already_banned: u64,
-    /// Bans.
-    pub bans: u64,
-    /// Bans that were not made, because too many are in force.
-    pub no_room: u64,
-}
 
 /// What one failure leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {
     /// Nothing.
     Nothing,
-    /// It counts against this prefix, but there are too few yet.
+    /// It counts against this prefix, but there is no ban yet.
     Counted(IpNet),
-    /// A ban.
-    Verdict(Verdict),
+    /// Bans, and the ends of others that they replace; never none.
+    Verdicts(Vec<Verdict>),
     /// Somebody who is banned is still heard: the kernel may not drop them.
     StillHeard(IpNet),
 }
@@ -102,6 +69,11 @@ pub struct Engine {
     pub(super) capacity: usize,
     /// How many of these feeds may make.
     pub(super) feed_capacity: usize,
+    /// How many bans all jails may make in a minute.
+    pub(super) breaker: Breaker,
+    /// The jail whose breaker has tripped, until somebody takes note.
+    pub(super) alarm: Option<Arc<str>>,
+    pub(super) draw: Draw,
 }
 
 impl Engine {
@@ -122,6 +94,7 @@ impl Engine {
         self.capacity = set_size.saturating_mul(2).max(LEAST_CAPACITY);
         // However long the lists are, there is room for those who attack.
         self.feed_capacity = set_size / 2;
+        self.breaker.set_limit(plan.firewall.max_bans_per_minute);
         let mut feeds = std::mem::take(&mut self.feeds);
         for plan in &plan.feeds {
             let configured = Feed::configured(plan, None);
@@ -130,12 +103,19 @@ impl Engine {
             self.feeds.push(Feed::configured(plan, known));
         }
         let mut before = std::mem::take(&mut self.jails);
+        let mut lifts = Vec::new();
         for plan in &plan.jails {
             let known =
                 before.iter().position(|jail| jail.name == plan.name).map(|place| before.swap_remove(place));
-            self.jails.push(Jail::configured(plan, known));
+            let observed = known.as_ref().is_some_and(|jail| jail.observes);
+            let jail = Jail::configured(plan, known);
+            if observed && !jail.observes {
+                lifts.push(Lift::observed(&jail.name));
+            }
+            self.jails.push(jail);
         }
-        before.iter().map(|gone| Lift::jail_gone(&gone.name)).chain([Lift::spared()]).collect()
+        lifts.extend(before.iter().map(|gone| Lift::jail_gone(&gone.name)).chain([Lift::spared()]));
+        lifts
     }
 
     /// Replaces the machine's own addresses and those of neighbours that it depends on, which are never banned. `None` if
@@ -197,10 +177,18 @@ impl Engine {
             jail.tally.ignored += 1;
             return Judgement::Nothing;
         };
-        if let Some(since) = self.bans.since(&prefix, &jail.name) {
+        let networks = jail.subnets.iter().flat_map(|subnets| subnets.networks(prefix));
+        let mut bans = [prefix].into_iter().chain(networks);
+        let banned = bans.find_map(|prefix| Some((prefix, self.bans.since(&prefix, &jail.name)?)));
+        if let Some((banned, since)) = banned {
             jail.tally.already_banned += 1;
-            let late = failure.time.duration_since(since) > LATE;
-            return if late { Judgement::StillHeard(prefix) } else { Judgement::Nothing };
+            let late = failure.time.duration_since(since) > LATE && !jail.observes;
+            return if late { Judgement::StillHeard(banned) } else { Judgement::Nothing };
+        }
+        if let Some(held) = jail.queue.get_mut(&prefix) {
+            held.failures = held.failures.saturating_add(failure.attempts);
+            held.last = now;
+            return Judgement::Counted(prefix);
         }
         match jail.window.count(prefix, failure.time, failure.attempts, now) {
             Counted::Stale => {
@@ -208,22 +196,10 @@ impl Engine {
                 Judgement::Nothing
             }
             Counted::Below(_) => Judgement::Counted(prefix),
-            Counted::Reached(_) if self.bans.len() >= self.capacity => {
-                jail.tally.no_room += 1;
-                Judgement::Nothing
-            }
-            Counted::Reached(_) => {
-                jail.tally.bans += 1;
-                let new = New {
-                    prefix,
-                    jail: Arc::clone(&jail.name),
-                    bantime: jail.bantime,
-                    services: jail.services.clone(),
-                    source: Arc::clone(source),
-                    reason: Arc::clone(&jail.reason),
-                };
-                Judgement::Verdict(self.insert(new, now))
-            }
+            Counted::Reached(failures) => match self.convict(id, prefix, source, failures, now) {
+                verdicts if verdicts.is_empty() => Judgement::Counted(prefix),
+                verdicts => Judgement::Verdicts(verdicts),
+            },
         }
     }
 
@@ -323,34 +299,6 @@ pub enum Remaining {
     For(Duration),
     /// Drop it until somebody lifts the ban.
     Forever,
-}
-
-impl Jail {
-    /// How many prefixes have failures counted against them.
-    #[must_use]
-    pub fn tracked(&self) -> usize {
-        self.window.len()
-    }
-
-    fn configured(plan: &JailPlan, known: Option<Self>) -> Self {
-        let (tally, window) = match known {
-            Some(mut jail) => {
-                jail.window.set_limits(plan.findtime, plan.maxretry, plan.max_tracked);
-                (jail.tally, jail.window)
-            }
-            None => (Tally::default(), Window::new(plan.findtime, plan.maxretry, plan.max_tracked)),
-        };
-        Self {
-            name: Arc::clone(&plan.name),
-            tally,
-            allow: Allow::new(plan.ignoreip.iter().copied()),
-            bantime: plan.bantime,
-            services: plan.services.clone(),
-            ipv6_prefix: plan.ipv6_prefix,
-            window,
-            reason: format!("{} failures within {}", plan.maxretry, BanTime::For(plan.findtime)).into(),
-        }
-    }
 }
 
 #[cfg(test)]

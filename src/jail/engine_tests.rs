@@ -1,9 +1,11 @@
 //! What the engine promises, with time as an argument.
 
 use super::*;
-use crate::config::plan::Plan;
+use crate::config::judgement::Mode;
+use crate::config::plan::{JailPlan, Plan};
 use crate::filter::Filter;
 use crate::jail::by_hand::{ByHand, Refusal};
+use crate::jail::jails::Tally;
 use crate::jail::{MANUAL, shown};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -15,7 +17,7 @@ fn at(second: i64) -> Timestamp {
 fn jail(name: &str, maxretry: u32) -> JailPlan {
     JailPlan {
         name: name.into(),
-        filter: Arc::new(Filter::load("sshd", &[]).unwrap()),
+        filter: Some(Arc::new(Filter::load("sshd", &[]).unwrap())),
         logpath: Vec::new(),
         maxretry,
         findtime: Duration::from_secs(600),
@@ -25,6 +27,10 @@ fn jail(name: &str, maxretry: u32) -> JailPlan {
         max_tracked: 100,
         services: None,
         usedns: crate::config::choices::UseDns::No,
+        escalate: None,
+        subnet: None,
+        mode: Mode::Ban,
+        max_bans_per_minute: None,
     }
 }
 
@@ -38,7 +44,7 @@ fn engine(maxretry: u32) -> Engine {
 fn fail(engine: &mut Engine, address: &str, second: i64) -> Option<Verdict> {
     let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
     match engine.observe(JailId(0), &failure, &"auth.log".into(), at(second)) {
-        Judgement::Verdict(verdict) => Some(verdict),
+        Judgement::Verdicts(verdicts) => verdicts.into_iter().next(),
         Judgement::Nothing | Judgement::Counted(_) | Judgement::StillHeard(_) => None,
     }
 }

@@ -22,6 +22,8 @@ pub struct Lift {
 enum Whose {
     /// Those of one jail (of any, if not given) within a prefix (anywhere, if not given).
     Wanted { jail: Option<Arc<str>>, within: Option<IpNet> },
+    /// Those that a jail has only observed.
+    Observed(Arc<str>),
     /// Those of whoever may not be banned.
     Spared,
 }
@@ -50,6 +52,12 @@ impl Lift {
         Self { ending: Ending::JailGone, ..Self::by_hand(Some(jail), None) }
     }
 
+    /// What a jail has only observed, now that it bans.
+    #[must_use]
+    pub fn observed(jail: &str) -> Self {
+        Self { whose: Whose::Observed(jail.into()), ending: Ending::Observed, ..Self::jail_gone(jail) }
+    }
+
     /// Every ban of whoever may not be banned (any more).
     #[must_use]
     pub fn spared() -> Self {
@@ -73,6 +81,7 @@ impl Lift {
     pub fn jail(&self) -> Option<&str> {
         match &self.whose {
             Whose::Wanted { jail, .. } => jail.as_deref(),
+            Whose::Observed(jail) => Some(jail),
             Whose::Spared => None,
         }
     }
@@ -82,7 +91,7 @@ impl Lift {
     pub fn within(&self) -> Option<IpNet> {
         match &self.whose {
             Whose::Wanted { within, .. } => *within,
-            Whose::Spared => None,
+            Whose::Observed(_) | Whose::Spared => None,
         }
     }
 
@@ -98,6 +107,7 @@ impl Lift {
                 jail.as_ref().is_none_or(|jail| *jail == ban.jail)
                     && within.is_none_or(|within| within.contains(&ban.prefix))
             }
+            Whose::Observed(jail) => *jail == ban.jail && ban.is_observed(),
             Whose::Spared => engine.spares(&ban.prefix),
         }
     }

@@ -2,17 +2,23 @@
 //!
 //! Nothing here does I/O or asks for the time: every function that needs `now` takes it, so that the
 //! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door, [`by_hand`] the one for administrators,
-//! [`feed`] the one for lists, [`lift`] the way out, `outlook` tells what would be; [`window`] counts, [`allow`] knows who is never banned, [`target`] what is banned for an
+//! [`feed`] the one for lists, [`lift`] the way out; [`window`] counts, [`jails`] are the jails, `convict` makes bans of offenders (`escalation`, `subnet`, `breaker`), [`allow`] knows who is never banned, [`target`] what is banned for an
 //! address, [`bans`] holds the intent that the firewall makes true.
 
 pub mod allow;
 pub mod bans;
+mod breaker;
 pub mod by_hand;
+mod convict;
+mod draw;
 pub mod engine;
+mod escalation;
 pub mod feed;
+pub mod jails;
 pub mod lift;
-mod outlook;
+pub mod offenders;
 mod row;
+mod subnet;
 pub mod target;
 pub mod window;
 
@@ -48,7 +54,7 @@ pub struct Ban {
     pub source: Arc<str>,
     /// Why, in a short sentence; empty if nobody said.
     pub reason: Arc<str>,
-    /// The services that are closed; `None`: everything.
+    /// The services that are closed; `None`: everything; none of them: the jail only observes.
     pub services: Option<Arc<[Service]>>,
 }
 
@@ -57,6 +63,12 @@ impl Ban {
     pub fn closes(&self) -> impl Iterator<Item = Option<Service>> + '_ {
         let everything = self.services.is_none().then_some(None);
         everything.into_iter().chain(self.services.iter().flat_map(|list| list.iter().copied().map(Some)))
+    }
+
+    /// Whether the jail only says that it would ban: nothing is closed.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        self.services.as_deref().is_some_and(<[Service]>::is_empty)
     }
 }
 
@@ -92,6 +104,10 @@ pub enum Ending {
     Unlisted,
     /// It is allowed now, or has an address of this machine in it.
     Allowed,
+    /// The network that it is in is banned.
+    Widened,
+    /// Its jail has only observed, and bans now.
+    Observed,
 }
 
 impl fmt::Display for Ending {
@@ -102,6 +118,8 @@ impl fmt::Display for Ending {
             Self::JailGone => "its jail is gone",
             Self::Unlisted => "not listed any more",
             Self::Allowed => "it is allowed now",
+            Self::Widened => "its network is banned",
+            Self::Observed => "it was only observed",
         })
     }
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::Ban;
 use super::bans::End;
+use super::offenders::Past;
+use super::{ADOPTED, Ban, FEED};
 use crate::service::Service;
 
 /// The end of a permanent ban; no [`Timestamp`] is as late.
@@ -83,6 +84,19 @@ impl Row {
         let Origin { jail, source, reason, services } = (*self.origin).clone();
         let until = self.until().map(time);
         Ban { prefix, jail, since: self.since(), until, count: self.count, source, reason, services }
+    }
+
+    /// Whether it counts against its offender later: somebody misbehaved, and was banned for it.
+    pub(super) fn counts(&self) -> bool {
+        let Origin { jail, services, .. } = &*self.origin;
+        let observed = services.as_deref().is_some_and(<[Service]>::is_empty);
+        !(observed || jail.starts_with(FEED) || **jail == *ADOPTED)
+    }
+
+    /// What its jail has against its offender.
+    pub(super) fn past(&self) -> Past {
+        let until = self.until().map_or(Timestamp::MAX, time);
+        Past { jail: Arc::clone(&self.origin.jail), count: self.count, until }
     }
 
     pub(super) fn jail(&self) -> &Arc<str> {

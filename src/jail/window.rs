@@ -9,9 +9,9 @@ use indexmap::IndexMap;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use smallvec::SmallVec;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::time::Duration;
+
+use super::draw::Draw;
 
 /// How many entries are compared before one is dropped.
 const DRAWN: usize = 8;
@@ -48,7 +48,7 @@ pub struct Window {
     maxretry: usize,
     capacity: usize,
     tracked: IndexMap<IpNet, Times>,
-    draw: u64,
+    draw: Draw,
     swept: usize,
 }
 
@@ -61,7 +61,7 @@ impl Window {
             maxretry: 1,
             capacity: 1,
             tracked: IndexMap::new(),
-            draw: RandomState::new().hash_one(findtime) | 1,
+            draw: Draw::default(),
             swept: 0,
         };
         window.set_limits(findtime, maxretry, capacity);
@@ -109,6 +109,11 @@ impl Window {
         Counted::Reached(counted)
     }
 
+    /// The window, in seconds.
+    pub(super) fn findtime(&self) -> u32 {
+        self.findtime
+    }
+
     /// How many prefixes are tracked.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -150,7 +155,7 @@ impl Window {
     fn evict(&mut self) {
         let least_suspicious = (0..DRAWN)
             .filter_map(|_| {
-                let index = self.random_index()?;
+                let index = self.draw.below(self.tracked.len())?;
                 let (_, times) = self.tracked.get_index(index)?;
                 Some((times.len(), times.last().copied(), index))
             })
@@ -159,14 +164,6 @@ impl Window {
         if let Some(index) = least_suspicious {
             self.tracked.swap_remove_index(index);
         }
-    }
-
-    /// A place in the table by xorshift64 (Marsaglia 2003): its seed is random, so nobody outside can aim at it.
-    fn random_index(&mut self) -> Option<usize> {
-        self.draw ^= self.draw << 13;
-        self.draw ^= self.draw >> 7;
-        self.draw ^= self.draw << 17;
-        usize::try_from(self.draw >> 33).ok()?.checked_rem(self.tracked.len())
     }
 }
 

@@ -11,12 +11,14 @@ use rusqlite::{Connection, OpenFlags, params, params_from_iter};
 
 use super::event::{Event, Line};
 use super::history::{COLUMNS, network, prefix, read};
-use super::rows::{self, Names, bad, read_time};
+use super::rows::{self, Names, bad, read_prefix, read_time, readable};
 use super::{FILE, StoreError, schema};
 use crate::jail::Ban;
 
 /// How many networks are counted.
 const MOST_NETWORKS: i64 = 10;
+/// How many bans are told at a start.
+const MOST_MADE: i64 = 100_000;
 /// Bans are counted by quarters of an hour: every zone's days begin with one.
 const QUARTER: i64 = 15 * 60 * 1_000_000;
 
@@ -136,6 +138,16 @@ impl Archive {
         })
     }
 
+    /// The last bans that jails made from then on: who, by which jail, and when, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn made(&self, since: Timestamp) -> Result<Vec<(IpNet, Arc<str>, Timestamp)>, StoreError> {
+        let mut made = self.read(|database| made(database, since.as_microsecond()))?;
+        made.reverse();
+        Ok(made)
+    }
+
     /// The bans of `prefix`, or of what contains it, that were in force when they were last written.
     ///
     /// # Errors
@@ -224,9 +236,23 @@ fn around(within: IpNet) -> Vec<Vec<u8>> {
     ends.into_iter().chain(wider).map(network).collect()
 }
 
+fn made(database: &Connection, since: i64) -> rusqlite::Result<Vec<(IpNet, Arc<str>, Timestamp)>> {
+    let mut found = database.prepare(
+        "SELECT prefix, jail, time FROM history WHERE time >= ? AND what = 'ban' AND who IS NULL
+         ORDER BY time DESC, id DESC LIMIT ?",
+    )?;
+    let mut rows = found.query(params![since, MOST_MADE])?;
+    let (mut made, mut names) = (Vec::new(), Names::default());
+    while let Some(row) = rows.next()? {
+        let mut read = || Ok((read_prefix(row, 0)?, names.read(row, 1)?, read_time(row, 2)?));
+        made.extend(readable(row, read())?);
+    }
+    Ok(made)
+}
+
 fn jails(database: &Connection, since: i64) -> rusqlite::Result<Vec<JailCount>> {
     let mut counted = database.prepare(
-        "SELECT jail, sum(what = 'ban'), sum(what <> 'ban'), count(DISTINCT iif(what = 'ban', prefix, NULL))
+        "SELECT jail, sum(what = 'ban'), sum(what NOT IN ('ban', 'would_ban')), count(DISTINCT iif(what = 'ban', prefix, NULL))
          FROM history WHERE time >= ? GROUP BY jail ORDER BY jail",
     )?;
     let count = |row: &rusqlite::Row<'_>| {

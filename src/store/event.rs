@@ -37,6 +37,8 @@ pub struct Event {
 pub enum What {
     /// It began, or its end was changed.
     Ban,
+    /// It would have begun, did its jail not only observe.
+    WouldBan,
     /// It ended.
     Unban(Ending),
 }
@@ -51,30 +53,37 @@ pub struct Line {
 }
 
 /// The endings, by their names in the database and in JSON.
-const ENDINGS: [(&str, Ending); 5] = [
+const ENDINGS: [(&str, Ending); 7] = [
     ("expired", Ending::Expired),
     ("by_hand", Ending::ByHand),
     ("jail_gone", Ending::JailGone),
     ("unlisted", Ending::Unlisted),
     ("allowed", Ending::Allowed),
+    ("widened", Ending::Widened),
+    ("observed", Ending::Observed),
 ];
 const BAN: &str = "ban";
+const WOULD_BAN: &str = "would_ban";
 
 impl What {
-    /// `ban`, or how a ban ended: `expired`, `by_hand`, `jail_gone`, `unlisted`, `allowed`.
+    /// `ban`, `would_ban`, or how a ban ended: `expired`, `by_hand`, `jail_gone`, `unlisted`, `allowed`, `widened`, `observed`.
     #[must_use]
     pub fn name(self) -> &'static str {
         let named = |ending| ENDINGS.iter().find(|(_, known)| *known == ending).map_or("", |(name, _)| name);
         match self {
             Self::Ban => BAN,
+            Self::WouldBan => WOULD_BAN,
             Self::Unban(ending) => named(ending),
         }
     }
 
     /// What has this name.
     pub(super) fn named(name: &str) -> Option<Self> {
-        let ending = || ENDINGS.iter().find(|(known, _)| *known == name).map(|(_, ending)| *ending);
-        if name == BAN { Some(Self::Ban) } else { ending().map(Self::Unban) }
+        match name {
+            BAN => Some(Self::Ban),
+            WOULD_BAN => Some(Self::WouldBan),
+            _ => ENDINGS.iter().find(|(known, _)| *known == name).map(|(_, ending)| Self::Unban(*ending)),
+        }
     }
 }
 
@@ -83,6 +92,7 @@ impl Event {
     pub(super) fn new(verdict: &Verdict, now: Timestamp, who: Option<&Arc<str>>, lines: Vec<Line>) -> Self {
         let ban = verdict.ban();
         let (what, time) = match verdict {
+            Verdict::Ban(ban) if ban.is_observed() => (What::WouldBan, ban.since),
             Verdict::Ban(ban) => (What::Ban, ban.since),
             // The kernel ends it to the second, whether or not anybody watches.
             Verdict::Unban(ban, Ending::Expired) => {
@@ -117,7 +127,8 @@ mod tests {
 
     #[test]
     fn whatever_happens_has_a_name_of_its_own() {
-        let all = ENDINGS.map(|(_, ending)| What::Unban(ending)).into_iter().chain([What::Ban]);
+        let all =
+            ENDINGS.map(|(_, ending)| What::Unban(ending)).into_iter().chain([What::Ban, What::WouldBan]);
         for what in all {
             assert_eq!(What::named(what.name()), Some(what));
         }

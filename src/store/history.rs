@@ -31,8 +31,8 @@ pub(super) fn write<'a>(
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     let mut count = transaction.prepare_cached(
-        "INSERT INTO offenders VALUES (?, ?, 1, ?)
-         ON CONFLICT DO UPDATE SET count = count + 1, last = max(last, excluded.last)",
+        "INSERT INTO offenders VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+         count = max(count + 1, excluded.count), last = max(last, excluded.last), until = excluded.until",
     )?;
     let mut put_line = transaction.prepare_cached("INSERT INTO evidence VALUES (?, ?, ?, ?)")?;
     for event in events {
@@ -49,8 +49,9 @@ pub(super) fn write<'a>(
             event.who.as_deref(),
         ])?;
         if event.what == What::Ban {
+            let end = event.until.map(Timestamp::as_microsecond);
             let time = event.time.as_microsecond();
-            count.execute(params![event.prefix.to_string(), event.jail.as_ref(), time])?;
+            count.execute(params![event.prefix.to_string(), event.jail.as_ref(), event.count, time, end])?;
         }
         for (number, line) in (0_i64..).zip(&event.lines) {
             put_line.execute(params![id, number, line.time.as_microsecond(), &*line.bytes])?;
@@ -114,7 +115,7 @@ pub(super) fn offenders(
     now: Timestamp,
 ) -> rusqlite::Result<Vec<Offender>> {
     let mut found = database.prepare(
-        "SELECT prefix, jail, count, last FROM offenders WHERE last >= ? ORDER BY last DESC LIMIT ?",
+        "SELECT prefix, jail, count, last, until FROM offenders WHERE last >= ? ORDER BY last DESC LIMIT ?",
     )?;
     let mut rows = found.query(params![oldest(keep, now), MOST_OFFENDERS])?;
     let (mut offenders, mut names) = (Vec::new(), Names::default());
@@ -125,6 +126,7 @@ pub(super) fn offenders(
                 jail: names.read(row, 1)?,
                 count: row.get(2)?,
                 last: read_time(row, 3)?,
+                until: read_end(row, 4)?,
             })
         };
         offenders.extend(readable(row, read())?);

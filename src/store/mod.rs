@@ -81,10 +81,12 @@ pub struct Offender {
     pub prefix: IpNet,
     /// By which jail.
     pub jail: Arc<str>,
-    /// How many times, since it was first known; at least 1.
+    /// How many times; at least 1.
     pub count: u32,
     /// When the last one began.
     pub last: Timestamp,
+    /// When that ended, or was to end; `None`: never.
+    pub until: Option<Timestamp>,
 }
 
 /// Why the store cannot be used. kban protects on without it.
@@ -247,15 +249,16 @@ impl Store {
 
     /// Notes a verdict of `now`, who asked for it, if anybody did, and the log lines that led to it; it reaches the disk with
     /// the next [`Store::commit`]. Those of feeds are left out: a feed keeps its whole list. The ends of bans of whose beginning
-    /// nothing is known are history only if somebody brought them about.
+    /// nothing is known are history only if somebody brought them about, those of what was only observed are none.
     pub fn note(&mut self, verdict: &Verdict, now: Timestamp, who: Option<&Arc<str>>, lines: Vec<Line>) {
         let ban = verdict.ban();
         if self.queue.is_none() || ban.jail.starts_with(FEED) {
             return;
         }
-        let row = matches!(verdict, Verdict::Ban(_)).then(|| ban.clone());
-        self.waiting.bans.insert((ban.prefix, Arc::clone(&ban.jail)), row);
-        if who.is_some() || &*ban.jail != ADOPTED {
+        let begins = matches!(verdict, Verdict::Ban(_));
+        self.waiting.bans.insert((ban.prefix, Arc::clone(&ban.jail)), begins.then(|| ban.clone()));
+        let ends_nothing = !begins && ban.is_observed();
+        if (who.is_some() || &*ban.jail != ADOPTED) && !ends_nothing {
             self.waiting.history.push(Event::new(verdict, now, who, lines));
         }
     }

@@ -62,6 +62,7 @@ const TABLES: &str = "
         jail   TEXT NOT NULL,
         count  INTEGER NOT NULL,
         last   INTEGER NOT NULL,
+        until  INTEGER,
         PRIMARY KEY (prefix, jail)
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS offenders_last ON offenders (last);

@@ -22,6 +22,8 @@ mod dialect;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod explain;
 #[cfg(test)]
 mod feeds;
@@ -34,11 +36,15 @@ mod house;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod judgement;
+#[cfg(test)]
 mod manual;
 #[cfg(test)]
 mod many;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod moving;
 #[cfg(test)]
 mod mutate;
 #[cfg(test)]
@@ -47,3 +53,5 @@ mod reload;
 mod rsyslog;
 #[cfg(test)]
 mod sshd;
+#[cfg(test)]
+mod watch;

@@ -17,7 +17,7 @@ pub(super) struct Defaults {
 }
 
 /// The keys with one value.
-const SCALARS: [&str; 4] = ["bantime", "findtime", "maxretry", "usedns"];
+const SCALARS: [&str; 5] = ["bantime", "findtime", "maxretry", "usedns", "escalate"];
 
 impl Import<'_> {
     /// What `[DEFAULT]` says.
@@ -47,16 +47,20 @@ impl Import<'_> {
             return String::new();
         }
         let some = Some(name);
+        let bans = self.bans(name);
+        // Its log is what fail2ban writes; kban knows its own bans.
+        let typed = self.value(some, "filter").unwrap_or_default();
+        if typed.split('[').next().is_some_and(|filter| filter.trim() == "recidive") {
+            return self.keys(name, &format!("enabled = {bans}\ncounts = \"bans\"\n"), defaults);
+        }
         let filter = self.filter(name);
         let paths = self.logpath(name);
-        let bans = self.bans(name);
         if paths.is_empty() {
             let help = "name the log file in kban.toml, and enable the jail there";
             self.tell(some, "logpath", format!("the jail {name} has no log file, and is not enabled"), help);
         }
         let enabled = filter.is_some() && !paths.is_empty() && bans;
-        let heading = if name.contains('.') { quoted(name) } else { name.to_owned() };
-        let mut text = format!("\n[jail.{heading}]\nenabled = {enabled}\n");
+        let mut text = format!("enabled = {enabled}\n");
         text += &filter.map_or(String::new(), |filter| format!("filter = {}\n", quoted(&filter)));
         let list: Vec<String> = paths.iter().map(|path| quoted(path)).collect();
         match list.as_slice() {
@@ -64,6 +68,14 @@ impl Import<'_> {
             [path] => text += &format!("logpath = {path}\n"),
             paths => text += &format!("logpath = [{}]\n", paths.join(", ")),
         }
+        self.keys(name, &text, defaults)
+    }
+
+    /// The jail's table: `text` and the keys that every jail has.
+    fn keys(&mut self, name: &str, text: &str, defaults: &Defaults) -> String {
+        let some = Some(name);
+        let heading = if name.contains('.') { quoted(name) } else { name.to_owned() };
+        let mut text = format!("\n[jail.{heading}]\n{text}");
         for (key, default) in &defaults.scalars {
             let own = self.scalar(some, key);
             if let Some(own) = own.filter(|own| Some(own) != default.as_ref()) {
@@ -77,6 +89,9 @@ impl Import<'_> {
     }
 
     fn scalar(&mut self, jail: Option<&str>, key: &str) -> Option<String> {
+        if key == "escalate" {
+            return self.escalate(jail);
+        }
         let typed = self.value(jail, key)?;
         if key == "usedns" {
             // What is neither: names stay what they are.
@@ -151,7 +166,12 @@ impl Import<'_> {
             } else {
                 if path.ends_with("/fail2ban.log") {
                     let message = format!("logpath = {path} will have no more lines: fail2ban writes it");
-                    self.tell(some, "logpath", message, "set a longer bantime in the other jails instead");
+                    self.tell(
+                        some,
+                        "logpath",
+                        message,
+                        "let the jail count kban's own bans: counts = \"bans\"",
+                    );
                 }
                 paths.push(path.to_owned());
             }

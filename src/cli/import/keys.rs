@@ -38,7 +38,7 @@ const SILENT: [&str; 30] = [
 ];
 
 /// Options that change what a jail does, with what to do.
-const TOLD: [(&str, &str); 8] = [
+const TOLD: [(&str, &str); 7] = [
     ("failregex", "write it into a filter of your own and name that in filter"),
     ("ignoreregex", "write it into a filter of your own and name that in filter"),
     ("prefregex", "write it into a filter of your own and name that in filter"),
@@ -46,7 +46,6 @@ const TOLD: [(&str, &str); 8] = [
     ("maxlines", "write it into a filter of your own and name that in filter"),
     ("journalmatch", "kban follows log files: have the journal written to one, and name it in logpath"),
     ("logtimezone", "run kban in the zone that the log is written in"),
-    ("bantime.increment", "set a longer bantime; kban does not lengthen it by itself"),
 ];
 
 impl Import<'_> {
@@ -55,8 +54,7 @@ impl Import<'_> {
         let some = Some(jail);
         for (option, help) in TOLD {
             let value = self.value(some, option);
-            let off = option == "bantime.increment" && value.as_deref().is_some_and(is_no);
-            if value.is_some() && !off {
+            if value.is_some() {
                 self.tell(some, option, format!("{option} is not carried over"), help);
             }
         }
@@ -102,7 +100,7 @@ impl Import<'_> {
                 || TOLD.iter().any(|(told, _)| *told == option)
                 || option.starts_with("action_")
                 || self.conf.is_referred_to(&option);
-            // What belongs to increments matters only with them, and then they are told of.
+            // What belongs to increments matters only with them.
             if !known && !option.starts_with("bantime.") {
                 let message = format!("{option} is not carried over: kban does not know it");
                 self.tell(jail, &option, message, "remove it if nothing needs it");
@@ -111,7 +109,7 @@ impl Import<'_> {
     }
 }
 
-fn is_no(value: &str) -> bool {
+pub(super) fn is_no(value: &str) -> bool {
     matches!(value.trim().to_lowercase().as_str(), "false" | "no" | "off" | "0")
 }
 

@@ -10,6 +10,7 @@ use super::options::{Options, usage};
 use crate::cli::exit::Failure;
 use crate::config::duration::BanTime;
 use crate::config::file::{File, Jail};
+use crate::config::judgement::{Escalate, Mode, Subnet};
 use crate::config::network::Networks;
 use crate::config::plan::{ControlPlan, FirewallPlan, JailPlan, Plan, StorePlan};
 use crate::config::value::{At, JailName, Table};
@@ -28,6 +29,8 @@ pub(super) struct Settings {
     ignoreip: Vec<IpNet>,
     ipv6_prefix: u8,
     max_tracked: usize,
+    escalate: Option<Escalate>,
+    subnet: Option<Subnet>,
 }
 
 impl Settings {
@@ -68,6 +71,8 @@ impl Settings {
             .or(defaults.findtime.as_ref().map(|at| at.value));
         let bantime = jail.bantime.or(defaults.bantime.clone()).map(|at| at.value);
         let prefix = jail.ipv6_prefix.or(defaults.ipv6_prefix.clone()).map(|at| at.value.0);
+        let escalate = jail.escalate.or(defaults.escalate.clone()).and_then(|at| at.value.0);
+        let subnet = jail.subnet.or(defaults.subnet.clone()).and_then(|at| at.value.0);
         let tracked = jail.max_tracked.or(defaults.max_tracked.clone()).map(|at| at.value.0);
         Ok(Self {
             jail: name,
@@ -79,6 +84,8 @@ impl Settings {
             ipv6_prefix: prefix.ok_or_else(|| missing("ipv6_prefix"))?,
             max_tracked: usize::try_from(tracked.ok_or_else(|| missing("max_tracked"))?)
                 .unwrap_or(usize::MAX),
+            escalate,
+            subnet,
         })
     }
 
@@ -88,7 +95,7 @@ impl Settings {
             services: None,
             usedns: crate::config::choices::UseDns::No,
             name: self.jail.as_deref().unwrap_or("test").into(),
-            filter: Arc::clone(filter),
+            filter: Some(Arc::clone(filter)),
             logpath: Vec::new(),
             maxretry: self.maxretry,
             findtime: self.findtime,
@@ -96,6 +103,10 @@ impl Settings {
             ignoreip: self.ignoreip.clone(),
             ipv6_prefix: self.ipv6_prefix,
             max_tracked: self.max_tracked,
+            escalate: self.escalate.clone(),
+            subnet: self.subnet.clone(),
+            mode: Mode::Ban,
+            max_bans_per_minute: None,
         };
         Plan {
             feeds: Vec::new(),

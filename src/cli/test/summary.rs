@@ -18,8 +18,9 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::config::duration::BanTime;
 use crate::filter::{self, Clock, Filter, Scanner, date_shape};
-use crate::jail::engine::{Engine, JailId, Judgement};
-use crate::jail::shown;
+use crate::jail::engine::{Engine, Judgement};
+use crate::jail::jails::JailId;
+use crate::jail::{Verdict, shown};
 
 /// What is tested, with what, and under which settings.
 pub(super) struct Tested<'o> {
@@ -114,13 +115,16 @@ impl Tally {
         // The log's own time stands for now: an old log is judged as if it were read as it was written.
         self.latest = self.latest.max(failure.time);
         while self.engine.expire_next(self.latest).is_some() {}
-        if let Judgement::Verdict(verdict) = self.engine.observe(JailId(0), failure, source, self.latest) {
-            let ban = verdict.ban();
-            self.would_ban.push(Convict {
+        if let Judgement::Verdicts(verdicts) = self.engine.observe(JailId(0), failure, source, self.latest) {
+            let bans = verdicts.iter().filter_map(|verdict| match verdict {
+                Verdict::Ban(ban) => Some(ban),
+                Verdict::Unban(..) => None,
+            });
+            self.would_ban.extend(bans.map(|ban| Convict {
                 address: shown(&ban.prefix),
                 time: failure.time,
                 until: ban.until,
-            });
+            }));
         }
     }
 

@@ -1,6 +1,7 @@
 //! What an administrator sees: real files in, the plan or the rendered report out.
 
 mod feeds;
+mod judgement;
 mod mistakes;
 mod store;
 
@@ -208,7 +209,7 @@ fn jails_with_one_filter_share_it() {
         "[jail.a]\nenabled = true\nfilter = \"here\"\n[jail.b]\nenabled = true\nfilter = \"here\"\n",
     )]);
     let plan = etc.load().unwrap();
-    assert!(Arc::ptr_eq(&plan.jails[0].filter, &plan.jails[1].filter));
+    assert!(Arc::ptr_eq(plan.jails[0].filter.as_ref().unwrap(), plan.jails[1].filter.as_ref().unwrap()));
 }
 
 #[test]

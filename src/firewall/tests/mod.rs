@@ -7,6 +7,7 @@ mod owner;
 mod packets;
 mod ranges;
 mod table;
+mod trial;
 mod wire;
 
 use std::collections::BTreeMap;

@@ -6,9 +6,10 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
+/// A first ban, for ten minutes.
 fn banned(prefix: &str, jail: &str, since: Timestamp) -> Ban {
     let until = since.checked_add(Duration::from_secs(600)).ok();
-    Ban { jail: jail.into(), since, until, ..ban(prefix, None) }
+    Ban { count: 1, jail: jail.into(), since, until, ..ban(prefix, None) }
 }
 
 fn line(text: &[u8]) -> Line {
@@ -79,7 +80,7 @@ fn bans_and_their_ends_are_told_with_their_lines_and_who_did_it() {
     assert_eq!(pages.count(), 1);
     assert_eq!(all.len(), 4);
     assert_eq!(archive.lines(all[3].0).unwrap(), lines);
-    assert_eq!((&all[3].1.reason[..], all[3].1.until, all[3].1.count), ("because", first.until, 3));
+    assert_eq!((&all[3].1.reason[..], all[3].1.until, all[3].1.count), ("because", first.until, 1));
     store.close();
 }
 

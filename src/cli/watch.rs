@@ -1,0 +1,79 @@
+//! `banctl watch`: what happens, as it happens.
+
+use std::io::Write;
+
+use clap::Args;
+use jiff::tz::TimeZone;
+
+use super::exit::{Exit, Failure};
+use super::{Shared, output, unexpected};
+use crate::control::events::{Event, What};
+use crate::control::protocol::{Answer, Request};
+
+/// What is typed behind `watch`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Only what is about this jail.
+    #[arg(long, value_name = "JAIL")]
+    jail: Option<String>,
+    /// One JSON document a line.
+    #[arg(long)]
+    jsonl: bool,
+}
+
+pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let mut client = shared.connect()?;
+    match client.ask(&Request::Watch)? {
+        Answer::Watching => {}
+        other => return Err(unexpected(&other)),
+    }
+    while let Some(line) = client.next_event()? {
+        let event = client.understand_event(&line)?;
+        if options.jail.is_some() && jail(&event.what) != options.jail.as_deref() {
+            continue;
+        }
+        if options.jsonl || shared.json {
+            out.write_all(line.as_bytes())?;
+        } else {
+            let time = event.time.to_zoned(TimeZone::system()).strftime("%T");
+            writeln!(out, "{time} {}", output::harmless(&sentence(&event)))?;
+        }
+        out.flush()?;
+    }
+    Ok(Exit::Done)
+}
+
+fn jail(what: &What) -> Option<&str> {
+    match what {
+        What::Failure { jail, .. } | What::Unban { jail, .. } => Some(jail),
+        What::Ban(banned) | What::WouldBan(banned) => Some(&banned.jail),
+        What::Restore { .. } | What::Missed { .. } => None,
+    }
+}
+
+fn sentence(event: &Event) -> String {
+    match &event.what {
+        What::Failure { jail, address, source, attempts: 1, .. } => {
+            format!("[{jail}] {address} failed ({source})")
+        }
+        What::Failure { jail, address, source, attempts, .. } => {
+            format!("[{jail}] {address} failed {attempts} times ({source})")
+        }
+        What::Ban(banned) | What::WouldBan(banned) => {
+            let what = if matches!(event.what, What::Ban(_)) { "Ban" } else { "Would ban" };
+            let long = match banned.until {
+                Some(until) => {
+                    let left =
+                        std::time::Duration::try_from(until.duration_since(event.time)).unwrap_or_default();
+                    format!("for {}", output::duration(left))
+                }
+                None => "permanently".to_owned(),
+            };
+            let why = if banned.reason.is_empty() { String::new() } else { format!(": {}", banned.reason) };
+            format!("[{}] {what} {} {long}{why}", banned.jail, banned.address)
+        }
+        What::Unban { jail, address, why } => format!("[{jail}] Unban {address} ({why})"),
+        What::Restore { by, bans } => format!("{by} changed table inet kban: {bans} bans restored"),
+        What::Missed { events } => format!("{events} events were missed: they are read too slowly"),
+    }
+}

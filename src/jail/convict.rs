@@ -1,0 +1,203 @@
+//! From an offender to bans: how long, which network with it, who else counts it, and whether it has to wait.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use jiff::{SignedDuration, Timestamp};
+
+use super::breaker::Held;
+use super::engine::{Engine, New};
+use super::escalation;
+use super::jails::{Jail, JailId};
+use super::offenders::Past;
+use super::target::unbannable;
+use super::window::Counted;
+use super::{Ban, Ending, Verdict};
+use crate::config::duration::BanTime;
+
+/// How many bans become part of one network's at once; what is left ends by itself.
+const PARTS: usize = 20_000;
+
+impl Engine {
+    /// `prefix` has reached `maxretry`: its ban, and what follows from that; nothing if it has to wait.
+    pub(super) fn convict(
+        &mut self,
+        id: JailId,
+        prefix: IpNet,
+        source: &Arc<str>,
+        failures: u32,
+        now: Timestamp,
+    ) -> Vec<Verdict> {
+        let Some(jail) = self.jails.get_mut(id.0) else { return Vec::new() };
+        if self.bans.len() >= self.capacity {
+            jail.tally.no_room += 1;
+            return Vec::new();
+        }
+        let free = jail.observes || (jail.breaker.allows(now) && self.breaker.allows(now));
+        if !free {
+            if jail.queue.is_empty() {
+                self.alarm = Some(Arc::clone(&jail.name));
+            }
+            jail.tally.held += 1;
+            jail.queue.push(prefix, Held { failures, last: now, source: Arc::clone(source) });
+            return Vec::new();
+        }
+        self.sentence(id, prefix, source, now)
+    }
+
+    /// Bans of those who had to wait, now that more may be made; the worst first.
+    pub fn release(&mut self, now: Timestamp) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        for id in (0..self.jails.len()).map(JailId) {
+            while let Some(jail) = self.jails.get_mut(id.0)
+                && !jail.queue.is_empty()
+                && jail.breaker.allows(now)
+                && self.breaker.allows(now)
+            {
+                let findtime = jail.window.findtime();
+                let Some((prefix, held)) = jail.queue.pop_worst() else { break };
+                // Whoever has been quiet since, or is allowed now, is let off.
+                let quiet = now.duration_since(held.last) > SignedDuration::from_secs(findtime.into());
+                if !quiet && !self.spares(&prefix) && self.bans.len() < self.capacity {
+                    verdicts.extend(self.sentence(id, prefix, &held.source, now));
+                }
+            }
+        }
+        verdicts
+    }
+
+    /// When somebody who waits may be banned, if anybody does.
+    #[must_use]
+    pub fn next_release(&self) -> Option<Timestamp> {
+        let waiting = self.jails.iter().filter(|jail| !jail.queue.is_empty());
+        let free = waiting.map(|jail| jail.breaker.next().max(self.breaker.next()));
+        free.map(|free| free.unwrap_or(Timestamp::MIN)).min()
+    }
+
+    /// The jail whose breaker has tripped since this was last asked.
+    pub fn take_alarm(&mut self) -> Option<Arc<str>> {
+        self.alarm.take()
+    }
+
+    /// How long the next ban of `prefix` by a jail lasts (without the part that is left to chance).
+    #[must_use]
+    pub fn next_bantime(&self, jail: &Jail, prefix: &IpNet, now: Timestamp) -> BanTime {
+        let Some(escalate) = &jail.escalate else { return jail.bantime };
+        let known = self.bans.known(prefix);
+        let previous = escalation::previous(escalate, &jail.name, known.iter(), now);
+        escalation::length(escalate, jail.bantime, previous)
+    }
+
+    fn sentence(&mut self, id: JailId, prefix: IpNet, source: &Arc<str>, now: Timestamp) -> Vec<Verdict> {
+        let Some(jail) = self.jails.get(id.0) else { return Vec::new() };
+        let reason = Arc::clone(&jail.reason);
+        let (observes, counts_bans) = (jail.observes, jail.counts_bans);
+        let mut verdicts: Vec<Verdict> = self.imprison(id, prefix, source, reason, now).into_iter().collect();
+        verdicts.extend(self.widen(id, prefix, source, now));
+        if !observes && !counts_bans {
+            verdicts.extend(self.repeated(prefix, source, now));
+        }
+        verdicts
+    }
+
+    fn imprison(
+        &mut self,
+        id: JailId,
+        prefix: IpNet,
+        source: &Arc<str>,
+        reason: Arc<str>,
+        now: Timestamp,
+    ) -> Option<Verdict> {
+        let mut bantime = self.next_bantime(self.jails.get(id.0)?, &prefix, now);
+        let jail = self.jails.get_mut(id.0)?;
+        if let Some(escalate) = &jail.escalate {
+            bantime = escalation::with_jitter(escalate, bantime, jail.bantime, &mut self.draw);
+        }
+        if !jail.observes {
+            jail.breaker.made(now);
+            self.breaker.made(now);
+        }
+        jail.tally.bans += 1;
+        let (jail, services) = (Arc::clone(&jail.name), jail.closes());
+        let new = New { prefix, jail, bantime, services, source: Arc::clone(source), reason };
+        Some(self.insert(new, now))
+    }
+
+    /// The networks that are banned because of `member`, and the bans that are parts of them now.
+    fn widen(&mut self, id: JailId, member: IpNet, source: &Arc<str>, now: Timestamp) -> Vec<Verdict> {
+        let (mut verdicts, mut member) = (Vec::new(), member);
+        while let Some(jail) = self.jails.get_mut(id.0)
+            && let Some(subnets) = &mut jail.subnets
+            && let Some(network) = subnets.offended(member, now)
+        {
+            let spared = jail.allow.overlapping(&network).is_some() || unbannable(network.network());
+            let within =
+                subnets.rule().within.map_or(BanTime::Permanent, |within| BanTime::For(within.get()));
+            let reason = format!("{} of its members were banned within {within}", subnets.rule().after.0);
+            let name = Arc::clone(&jail.name);
+            if spared || self.spares(&network) {
+                break;
+            }
+            let Some(verdict) = self.imprison(id, network, source, reason.into(), now) else { break };
+            let until = verdict.ban().until;
+            verdicts.push(verdict);
+            // Whoever is banned for longer than the network stays banned by itself.
+            let part = |ban: &Ban| {
+                ban.jail == name
+                    && ban.prefix != network
+                    && until.is_none_or(|until| ban.until.is_some_and(|end| end <= until))
+            };
+            let parts: Vec<IpNet> =
+                self.bans.within(&network).take(PARTS).filter(part).map(|ban| ban.prefix).collect();
+            let absorbed = parts.iter().filter_map(|prefix| self.bans.remove(prefix, &name));
+            verdicts.extend(absorbed.map(|ban| Verdict::Unban(ban, Ending::Widened)));
+            member = network;
+        }
+        verdicts
+    }
+
+    /// Bans by those jails that count bans.
+    fn repeated(&mut self, prefix: IpNet, source: &Arc<str>, now: Timestamp) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        for id in (0..self.jails.len()).map(JailId) {
+            if let Some(bans) = self.count_ban(id, prefix, now, now) {
+                verdicts.extend(self.convict(id, prefix, source, bans, now));
+            }
+        }
+        verdicts
+    }
+
+    /// What a jail had against `prefix` before a restart. To be told once the bans in force are known.
+    pub fn recall_offender(&mut self, prefix: IpNet, past: Past) {
+        self.bans.recall(prefix, past);
+    }
+
+    /// A ban by another jail that was made at `time`, before a restart: it is counted, and leads to nothing.
+    pub fn recall_ban(&mut self, prefix: IpNet, time: Timestamp, now: Timestamp) {
+        for id in (0..self.jails.len()).map(JailId) {
+            self.count_ban(id, prefix, time, now);
+        }
+    }
+
+    /// If the jail counts bans, counts one more of `prefix`; how many there are, if they are enough.
+    fn count_ban(&mut self, id: JailId, prefix: IpNet, time: Timestamp, now: Timestamp) -> Option<u32> {
+        let jail = self.jails.get_mut(id.0).filter(|jail| jail.counts_bans)?;
+        jail.tally.failures += 1;
+        if jail.allow.overlapping(&prefix).is_some() {
+            jail.tally.ignored += 1;
+            return None;
+        }
+        if self.bans.since(&prefix, &jail.name).is_some() {
+            jail.tally.already_banned += 1;
+            return None;
+        }
+        match jail.window.count(prefix, time, 1, now) {
+            Counted::Reached(bans) => Some(bans),
+            Counted::Stale | Counted::Below(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "convict_tests.rs"]
+mod tests;

@@ -1,0 +1,125 @@
+//! One jail at work: its limits, and what it has counted.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::allow::Allow;
+use super::breaker::{Breaker, Queue};
+use super::subnet::Subnets;
+use super::window::Window;
+use crate::config::duration::BanTime;
+use crate::config::judgement::{Escalate, Mode};
+use crate::config::plan::JailPlan;
+use crate::service::Service;
+
+/// Names one jail of an engine: its place in the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JailId(pub usize);
+
+/// One jail at work.
+#[derive(Debug)]
+pub struct Jail {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What became of its failures since the start.
+    pub tally: Tally,
+    pub(super) allow: Allow,
+    pub(super) bantime: BanTime,
+    pub(super) escalate: Option<Escalate>,
+    /// What bans by hand close; its own do so unless it observes.
+    pub(super) services: Option<Arc<[Service]>>,
+    /// It only says whom it would ban.
+    pub(super) observes: bool,
+    pub(super) ipv6_prefix: u8,
+    /// It counts bans by other jails.
+    pub(super) counts_bans: bool,
+    pub(super) window: Window,
+    pub(super) subnets: Option<Subnets>,
+    pub(super) breaker: Breaker,
+    pub(super) queue: Queue,
+    pub(super) reason: Arc<str>,
+}
+
+/// Counters of one jail, since the daemon's start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Failures that the filter found.
+    pub failures: u64,
+    /// Of these, from addresses that are never banned.
+    pub ignored: u64,
+    /// Of these, older than `findtime`.
+    pub stale: u64,
+    /// Of these, from addresses already banned.
+    pub already_banned: u64,
+    /// Bans.
+    pub bans: u64,
+    /// Bans that were not made, because too many are in force.
+    pub no_room: u64,
+    /// Bans that had to wait, because too many were made in a minute.
+    pub held: u64,
+}
+
+/// What an observed ban closes.
+const NOTHING: [Service; 0] = [];
+
+impl Jail {
+    /// The entry of its own `ignoreip` by which it never bans `address`, if there is one.
+    #[must_use]
+    pub fn excepts(&self, address: IpAddr) -> Option<&IpNet> {
+        self.allow.covering(address)
+    }
+
+    /// How many prefixes have failures counted against them.
+    #[must_use]
+    pub fn tracked(&self) -> usize {
+        self.window.len()
+    }
+
+    /// How many offenders wait for their ban.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn configured(plan: &JailPlan, known: Option<Self>) -> Self {
+        let known = known.map(|jail| (jail.tally, jail.window, jail.subnets, jail.breaker, jail.queue));
+        let (tally, mut window, subnets, mut breaker, queue) = known.unwrap_or_else(|| {
+            let window = Window::new(plan.findtime, plan.maxretry, plan.max_tracked);
+            (Tally::default(), window, None, Breaker::default(), Queue::default())
+        });
+        window.set_limits(plan.findtime, plan.maxretry, plan.max_tracked);
+        breaker.set_limit(plan.max_bans_per_minute);
+        let subnets = plan.subnet.clone().map(|rule| match subnets {
+            Some(mut known) => {
+                known.set_rule(rule);
+                known
+            }
+            None => Subnets::new(rule),
+        });
+        let counts_bans = plan.filter.is_none();
+        let what = if counts_bans { "bans" } else { "failures" };
+        Self {
+            name: Arc::clone(&plan.name),
+            tally,
+            allow: Allow::new(plan.ignoreip.iter().copied()),
+            bantime: plan.bantime,
+            escalate: plan.escalate.clone(),
+            services: plan.services.clone(),
+            observes: plan.mode == Mode::Observe,
+            ipv6_prefix: plan.ipv6_prefix,
+            counts_bans,
+            window,
+            subnets,
+            breaker,
+            queue,
+            reason: format!("{} {what} within {}", plan.maxretry, BanTime::For(plan.findtime)).into(),
+        }
+    }
+
+    /// What its bans close.
+    pub(super) fn closes(&self) -> Option<Arc<[Service]>> {
+        if self.observes { Some(NOTHING.into()) } else { self.services.clone() }
+    }
+}

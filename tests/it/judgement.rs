@@ -1,0 +1,98 @@
+//! Repeat offenders, whole networks, jails that only observe, and the breaker: from the log to the kernel.
+
+use crate::harness::{Machine, eventually, failed_password, stdout};
+
+fn ban_of(machine: &Machine, jail: &str, address: &str) -> Option<serde_json::Value> {
+    let bans = machine.banctl_json(&["list"]);
+    let bans = bans["bans"].as_array().unwrap().clone();
+    bans.into_iter().find(|ban| ban["jail"] == jail && ban["address"] == address)
+}
+
+#[test]
+fn who_comes_again_stays_longer_and_at_last_meets_recidive() {
+    let machine = Machine::new();
+    machine.configure(
+        "maxretry = 1\nbantime = \"2s\"\nescalate = { factor = 2 }\n\
+         [jail.recidive]\nenabled = true\nmaxretry = 3\nbantime = \"1w\"\n",
+    );
+    let _daemon = machine.start(machine.kband());
+    for (times, seconds) in [(1, 2), (2, 4), (3, 8)] {
+        machine.log(&failed_password("203.0.113.9"));
+        eventually("banned", || ban_of(&machine, "sshd", "203.0.113.9").is_some());
+        let ban = ban_of(&machine, "sshd", "203.0.113.9").unwrap();
+        assert_eq!(ban["count"], times);
+        assert!((seconds / 2..=seconds).contains(&ban["seconds_left"].as_i64().unwrap()), "{ban}");
+        if times < 3 {
+            eventually("it ends", || ban_of(&machine, "sshd", "203.0.113.9").is_none());
+        }
+    }
+    let long = ban_of(&machine, "recidive", "203.0.113.9").expect("three bans");
+    assert_eq!((&long["reason"], &long["in_kernel"]), (&"3 bans within 1d".into(), &true.into()));
+    let set = machine.nft("list set inet kban host4").to_string();
+    assert!(set.contains("\"timeout\":604800"), "one element, as long as the longest: {set}");
+}
+
+#[test]
+fn a_network_of_offenders_becomes_one_element() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nbantime = \"1h\"\nsubnet = { after = 3 }\n");
+    let _daemon = machine.start(machine.kband());
+    for last in 1..=3 {
+        machine.log(&failed_password(&format!("203.0.113.{last}")));
+    }
+    machine.log(&failed_password("198.51.100.7"));
+    eventually("the network", || machine.listed() == ["198.51.100.7", "203.0.113.0/24"]);
+    eventually("in the kernel", || {
+        let bans = machine.banctl_json(&["list"]);
+        bans["bans"].as_array().unwrap().iter().all(|ban| ban["in_kernel"] == true)
+    });
+    let table = machine.nft("list table inet kban").to_string();
+    assert!(table.contains("203.0.113.0") && !table.contains("203.0.113.1\""), "{table}");
+    machine.log(&failed_password("203.0.113.77"));
+    machine.log(&failed_password("198.51.100.8"));
+    eventually("it is read", || machine.listed().contains(&"198.51.100.8".to_owned()));
+    assert!(!machine.listed().contains(&"203.0.113.77".to_owned()), "it is banned with its network");
+    let output = machine.banctl(&["unban", "203.0.113.1"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_jail_that_observes_says_whom_it_would_ban() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nmode = \"observe\"\n");
+    let _daemon = machine.start(machine.kband());
+    machine.log(&failed_password("203.0.113.9"));
+    eventually("told", || machine.kband_log().contains("[sshd] Would ban 203.0.113.9"));
+    let listed = stdout(&machine.banctl(&["list"]));
+    assert!(listed.contains("none: observed") && !listed.contains("NOT IN THE KERNEL"), "{listed}");
+    let row = ban_of(&machine, "sshd", "203.0.113.9").unwrap();
+    assert_eq!((&row["ports"], &row["in_kernel"]), (&serde_json::json!([]), &false.into()));
+    assert!(!machine.nft("list table inet kban").to_string().contains("203.0.113.9"));
+    // By hand it is meant.
+    assert!(machine.banctl(&["ban", "203.0.113.8", "--jail", "sshd"]).status.success());
+    assert!(machine.nft("list table inet kban").to_string().contains("203.0.113.8"));
+    // The week is over.
+    machine.configure("maxretry = 1\n");
+    assert!(machine.banctl(&["reload"]).status.success());
+    assert_eq!(machine.listed(), ["203.0.113.8"]);
+    machine.log(&failed_password("203.0.113.9"));
+    eventually("banned", || machine.listed() == ["203.0.113.8", "203.0.113.9"]);
+}
+
+#[test]
+fn the_breaker_raises_the_alarm_and_holds_the_rest() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nmax_bans_per_minute = 3\n");
+    let _daemon = machine.start(machine.kband());
+    for last in 1..=9 {
+        machine.log(&failed_password(&format!("203.0.113.{last}")));
+    }
+    let status = || machine.banctl_json(&["status"]);
+    eventually("they wait", || status()["jails"][0]["waiting"] == 6);
+    assert_eq!(machine.listed().len(), 3);
+    assert!(machine.kband_log().contains("[sshd] more bans than max_bans_per_minute allows"));
+    let said = stdout(&machine.banctl(&["status"]));
+    assert!(said.contains("WARNING: sshd: 6 offenders wait for their ban"), "{said}");
+    // Who is banned by hand does not wait.
+    assert!(machine.banctl(&["ban", "198.51.100.1"]).status.success());
+}

@@ -1,0 +1,62 @@
+//! `banctl watch`: what happens reaches whoever watches.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::harness::{Background, Machine, eventually, failed_password};
+
+#[test]
+fn each_event_is_a_document_of_its_own() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 2\n");
+    let _daemon = machine.start(machine.kband());
+    let watch = |arguments: &[&str]| {
+        let mut command = machine.command(env!("CARGO_BIN_EXE_banctl"));
+        command.arg("--socket").arg(machine.path("run/control.sock")).arg("watch").args(arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        (Background(child), lines)
+    };
+    let (_jsonl, mut documents) = watch(&["--jsonl"]);
+    let (_human, mut lines) = watch(&["--jail", "sshd"]);
+    // Whoever has begun to watch hears this ban.
+    let mut heard = Vec::new();
+    for number in 1..=50 {
+        assert!(machine.banctl(&["ban", &format!("198.51.100.{number}")]).status.success());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    for _ in 0..2 {
+        machine.log(&failed_password("203.0.113.9"));
+    }
+    eventually("banned", || machine.listed().contains(&"203.0.113.9".to_owned()));
+    assert!(machine.banctl(&["unban", "203.0.113.9"]).status.success());
+    machine.sh("nft flush ruleset");
+    while heard.last().is_none_or(|event: &Value| event["event"] != "restore") {
+        let line = documents.next().unwrap().unwrap();
+        let event: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(event["schema"], 1, "{line}");
+        if event["jail"] != "manual" {
+            heard.push(event);
+        }
+    }
+    let told: Vec<(&str, &str)> = heard
+        .iter()
+        .map(|event| (event["event"].as_str().unwrap(), event["address"].as_str().unwrap_or_default()))
+        .collect();
+    let one = "203.0.113.9";
+    assert_eq!(told, [("failure", one), ("failure", one), ("ban", one), ("unban", one), ("restore", "")]);
+    assert_eq!(
+        (&heard[2]["reason"], &heard[3]["why"]),
+        (&"2 failures within 10m".into(), &"lifted by hand".into())
+    );
+    assert!(heard[4]["by"].as_str().unwrap().starts_with("nft"), "{}", heard[4]);
+    assert_eq!(heard[4]["bans"], 50);
+
+    let mut next = || lines.next().unwrap().unwrap();
+    assert!(next().contains("[sshd] 203.0.113.9 failed ("));
+    assert!(next().contains("[sshd] 203.0.113.9 failed"));
+    assert!(next().ends_with("[sshd] Ban 203.0.113.9 for 10m: 2 failures within 10m"));
+    assert!(next().ends_with("[sshd] Unban 203.0.113.9 (lifted by hand)"));
+}
