@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use kban::firewall::{Change, Firewall, Options, Set, Target};
 use kban::jail::{Ban, Verdict};
-use kban::store::Store;
+use kban::store::{Limits, Store};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -265,7 +265,7 @@ fn live() -> Outcome<()> {
 
 /// A store that remembers so many bans.
 fn remember(bans: u32, directory: &Path) -> Outcome<()> {
-    let (mut store, _) = Store::open(directory)?;
+    let (mut store, _) = Store::open(directory, Limits::default())?;
     let since = Timestamp::now();
     for n in 0..bans {
         let ban = Ban {
@@ -279,7 +279,7 @@ fn remember(bans: u32, directory: &Path) -> Outcome<()> {
             services: None,
             renew: None,
         };
-        store.note_verdicts(&[Verdict::Ban(ban)]);
+        store.note(&Verdict::Ban(ban), since, None, Vec::new());
         if n % 50_000 == 0 {
             store.commit();
         }

@@ -1,12 +1,13 @@
 //! How `banctl` talks to `kband`: JSON lines over `/run/kban/control.sock`.
 //!
 //! [`protocol`] is what both sides say, [`server`] the daemon's end, [`client`] the command line's; [`events`] is what
-//! happens, told to whoever watches, and [`moved`] a ban on its way to another kban.
+//! happens, told to whoever watches, [`recall`] what has happened, and [`moved`] a ban on its way to another kban.
 
 pub mod client;
 pub mod events;
 pub mod moved;
 pub mod protocol;
+pub mod recall;
 pub mod server;
 
 /// The socket's name in the runtime directory.

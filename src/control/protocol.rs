@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::moved::Moved;
+use super::recall::{EventCursor, EventRow, Stats, Why};
 use crate::config::duration::BanTime;
 use crate::jail::{Ban, shown};
 
@@ -73,6 +74,27 @@ pub enum Request {
         /// Only this jail's.
         jail: Option<String>,
     },
+    /// All that is known of an address or prefix.
+    Why {
+        /// Whom.
+        address: IpNet,
+    },
+    /// One page of what happened to bans, newest first.
+    History {
+        /// Only prefixes within this one, or that contain it.
+        within: Option<IpNet>,
+        /// Only this jail's.
+        jail: Option<String>,
+        /// Only from then on.
+        since: Option<Timestamp>,
+        /// Go on behind this event.
+        after: Option<EventCursor>,
+    },
+    /// What the history adds up to.
+    Stats {
+        /// Only from then on.
+        since: Option<Timestamp>,
+    },
     /// Take over bans from elsewhere; those that are in force here for as long stay as they are.
     Load {
         /// With the time that is left to them.
@@ -84,6 +106,14 @@ pub enum Request {
     Flush,
     /// Tell what happens from now on, one event a line, until this side hangs up.
     Watch,
+}
+
+impl Request {
+    /// Whether it changes bans: the history has who did.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        matches!(self, Self::Ban { .. } | Self::Unban { .. } | Self::Load { .. } | Self::Flush)
+    }
 }
 
 /// A row of the list, to go on behind.
@@ -115,6 +145,17 @@ pub enum Answer {
         /// How many bans.
         bans: usize,
     },
+    /// To [`Request::Why`].
+    Why(Box<Why>),
+    /// To [`Request::History`].
+    History {
+        /// The events, newest first.
+        events: Vec<EventRow>,
+        /// Whether to ask again, behind this event.
+        next: Option<EventCursor>,
+    },
+    /// To [`Request::Stats`].
+    Stats(Box<Stats>),
     /// To [`Request::Load`].
     Loaded {
         /// How many are in force now.
@@ -370,56 +411,4 @@ pub struct FirewallStatus {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_survive_the_wire() {
-        let requests = [
-            Request::Status,
-            Request::List {
-                jail: Some("sshd".into()),
-                within: "192.0.2.0/24".parse().ok(),
-                after: Some(Cursor { prefix: "192.0.2.1/32".parse().unwrap(), jail: "sshd".into() }),
-            },
-            Request::Ban {
-                prefix: "2001:db8::1/128".parse().unwrap(),
-                jail: None,
-                bantime: Some(BanTime::Permanent),
-                reason: Some("\u{1b}[2J".into()),
-            },
-            Request::Unban { within: None, jail: None },
-        ];
-        for request in requests {
-            let line = serde_json::to_string(&request).unwrap();
-            assert!(!line.contains('\n') && !line.contains('\u{1b}'));
-            assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
-        }
-    }
-
-    #[test]
-    fn unknown_requests_and_fields_are_errors() {
-        for line in [r#"{"request":"dance"}"#, r#"{"request":"ban","address":"1.2.3.4","forever":true}"#] {
-            assert!(serde_json::from_str::<Request>(line).is_err(), "{line}");
-        }
-    }
-
-    #[test]
-    fn the_time_left_is_rounded_up() {
-        let now: Timestamp = "2026-11-21T06:00:00.4Z".parse().unwrap();
-        let mut ban = Ban {
-            prefix: "192.0.2.1/32".parse().unwrap(),
-            jail: "sshd".into(),
-            since: now,
-            until: Some("2026-11-21T06:00:10Z".parse().unwrap()),
-            count: 1,
-            source: "s".into(),
-            reason: "".into(),
-            services: None,
-            renew: None,
-        };
-        assert_eq!(BanRow::new(&ban, now, true).seconds_left, Some(10));
-        ban.until = Some(now - std::time::Duration::from_secs(1));
-        assert_eq!(BanRow::new(&ban, now, true).seconds_left, Some(0));
-    }
-}
+mod tests;

@@ -3,13 +3,15 @@
 //! `start` reads like a recipe; `run` is the loop; `pipeline` is what happens to one block;
 //! `guard` and `drift` see to it that the kernel holds what is intended; `ownership` is whose the table is;
 //! `answer` is what happens to one request of `banctl`, `feeds` what happens to a list,
-//! `lifts` what happens to many bans that end together.
+//! `lifts` what happens to many bans that end together; `evidence` are the lines that a ban is made of, `recall`
+//! has questions about the past answered, `why` those about one address.
 
 mod adoption;
 mod alone;
 mod answer;
 mod drift;
 mod effect;
+mod evidence;
 mod feeds;
 mod guard;
 mod intent;
@@ -19,6 +21,7 @@ mod options;
 mod own;
 mod ownership;
 mod pipeline;
+mod recall;
 mod renewal;
 mod resolver;
 mod restore;
@@ -27,6 +30,7 @@ mod start;
 mod sweep;
 mod trail;
 mod turns;
+mod why;
 
 pub use start::main;
 

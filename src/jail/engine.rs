@@ -27,8 +27,10 @@ use crate::tier::Tier;
 /// What one failure leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {
-    /// Nothing, for now.
+    /// Nothing.
     Nothing,
+    /// It counts against this prefix, but there is no ban yet.
+    Counted(IpNet),
     /// Bans, and the ends of others that they replace; never none.
     Verdicts(Vec<Verdict>),
     /// Somebody who is banned is still heard: the kernel may not drop them.
@@ -218,7 +220,7 @@ impl Engine {
         if let Some(held) = jail.queue.get_mut(&prefix) {
             held.failures = held.failures.saturating_add(failure.attempts);
             held.last = now;
-            return Judgement::Nothing;
+            return Judgement::Counted(prefix);
         }
         let Failure { time, attempts, .. } = *failure;
         let counted = match jail.trusted.as_mut().filter(|trusted| trusted.trusts(&prefix, now)) {
@@ -230,21 +232,20 @@ impl Engine {
                 jail.tally.stale += 1;
                 Judgement::Nothing
             }
-            Counted::Below(_) => Judgement::Nothing,
+            Counted::Below(_) => Judgement::Counted(prefix),
             Counted::Reached(failures) => match self.convict(id, prefix, source, failures, now) {
-                verdicts if verdicts.is_empty() => Judgement::Nothing,
+                verdicts if verdicts.is_empty() => Judgement::Counted(prefix),
                 verdicts => Judgement::Verdicts(verdicts),
             },
         }
     }
 
-    /// A failure that was acted upon before a restart: it is counted, and leads to nothing.
-    pub fn recall(&mut self, id: JailId, failure: &Failure, now: Timestamp) {
-        let Some(prefix) = self.offender(id, failure.address) else { return };
-        let Some(jail) = self.jails.get_mut(id.0) else { return };
-        if self.bans.since(&prefix, &jail.name).is_none() {
-            jail.window.count(prefix, failure.time, failure.attempts, now);
-        }
+    /// A failure that was acted upon before a restart: it is counted, and leads to nothing. Against whom it was counted.
+    pub fn recall(&mut self, id: JailId, failure: &Failure, now: Timestamp) -> Option<IpNet> {
+        let prefix = self.offender(id, failure.address)?;
+        let jail = self.jails.get_mut(id.0).filter(|jail| self.bans.since(&prefix, &jail.name).is_none())?;
+        jail.window.count(prefix, failure.time, failure.attempts, now);
+        Some(prefix)
     }
 
     /// What a jail counts and bans for `address`; `None` if it is spared.

@@ -1,6 +1,9 @@
 //! One jail at work: its limits, and what it has counted.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+
+use ipnet::IpNet;
 
 use super::allow::Allow;
 use super::breaker::{Breaker, Queue};
@@ -66,6 +69,12 @@ pub struct Tally {
 const NOTHING: [Service; 0] = [];
 
 impl Jail {
+    /// The entry of its own `ignoreip` by which it never bans `address`, if there is one.
+    #[must_use]
+    pub fn excepts(&self, address: IpAddr) -> Option<&IpNet> {
+        self.allow.covering(address)
+    }
+
     /// How many prefixes have failures counted against them.
     #[must_use]
     pub fn tracked(&self) -> usize {

@@ -3,6 +3,7 @@
 mod feeds;
 mod judgement;
 mod mistakes;
+mod store;
 
 use std::fs;
 use std::ops::Range;
