@@ -64,7 +64,7 @@ fn from_disk(archive: &Archive, address: IpNet) -> Result<Why, Failure> {
 
 /// Whether the kernel has all of a ban; none if it does not say.
 fn held(ban: &Ban) -> Option<bool> {
-    let each = ban.closes().map(|service| drops(Target { prefix: ban.prefix, service }));
+    let each = ban.closes().map(|service| drops(Target { prefix: ban.prefix, service, renew: ban.renew }));
     each.collect::<Option<Vec<bool>>>().map(|each| each.into_iter().all(|held| held))
 }
 

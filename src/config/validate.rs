@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use super::choices::{FirewallVerdict, StoreMode};
 use super::feed;
 use super::file::{Defaults, Firewall, Jail, Store};
-use super::judgement::Counts;
+use super::judgement::{Counts, Trust};
 use super::merge::{Layers, Merged};
 use super::network::Networks;
 use super::plan::{ControlPlan, FirewallPlan, JailPlan, LogPlan, Plan, StorePlan};
@@ -137,8 +137,13 @@ impl Check<'_> {
         Some(JailPlan {
             services: services?,
             usedns: self.either(&jail.usedns, &defaults.usedns, "usedns")?,
+            renew_on_contact: self.either(
+                &jail.renew_on_contact,
+                &defaults.renew_on_contact,
+                "renew_on_contact",
+            )?,
             name: Arc::clone(&name.0),
-            filter,
+            filter: filter.clone(),
             logpath: logpath?,
             maxretry: self.either(&jail.maxretry, &defaults.maxretry, "maxretry")?.0,
             findtime: self.either(&jail.findtime, &defaults.findtime, "findtime")?.get(),
@@ -151,6 +156,7 @@ impl Check<'_> {
             .unwrap_or(usize::MAX),
             escalate: self.either(&jail.escalate, &defaults.escalate, "escalate")?.0,
             subnet: self.either(&jail.subnet, &defaults.subnet, "subnet")?.0,
+            trust: self.trust(jail, defaults, filter.as_deref())?,
             mode: self.either(&jail.mode, &defaults.mode, "mode")?,
             max_bans_per_minute: jail
                 .max_bans_per_minute
@@ -158,6 +164,19 @@ impl Check<'_> {
                 .or(defaults.max_bans_per_minute.as_ref())
                 .map(|most| most.value.0),
         })
+    }
+
+    /// Trust needs a filter that recognises successes.
+    fn trust(&mut self, jail: &Jail, defaults: &Defaults, filter: Option<&Filter>) -> Option<Option<Trust>> {
+        let trust = self.either(&jail.trust, &defaults.trust, "trust")?.0;
+        let blind = !filter.is_some_and(Filter::tells_successes);
+        if let (true, Some(_), Some(typed)) = (blind, &trust, &jail.trust) {
+            let problem = Problem::warning("nobody will be trusted: the jail's filter recognises no success");
+            let help =
+                "take a filter of kban's own with `success` patterns, such as sshd, or leave trust out";
+            self.tell(self.layers.place(problem.help(help), &typed.span));
+        }
+        Some(trust.filter(|_| !blind))
     }
 
     /// A jail that counts bans reads no log.

@@ -56,6 +56,8 @@ impl Moved {
             source: self.source.as_str().into(),
             reason: self.reason.as_str().into(),
             services: self.ports.as_ref().map(|ports| Arc::from(ports.as_slice())),
+            // Its jail decides.
+            renew: None,
         }
     }
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use super::intent;
 use super::lifts::Asker;
 use super::pipeline::{NotBanned, Pipeline};
+use super::renewal;
 use super::run::Daemon;
 use super::why;
+use crate::config::network::folded;
 use crate::control::moved::Moved;
 use crate::control::protocol::{
     Answer, BanRow, Cursor, FeedRow, FirewallStatus, ForeignChange, JailStatus, Kind, LONGEST_REASON, PAGE,
@@ -155,6 +157,8 @@ fn load(daemon: &mut Daemon, bans: &[Moved], who: &Arc<str>, now: Timestamp) -> 
             refused.push(Unloaded { address: moved.address.clone(), why });
             continue;
         };
+        // Whatever is replaced may have closed other ports.
+        daemon.pipeline.effect.doubt(intent::targets_of(engine, &folded(prefix.trunc())));
         let is_here = engine.knows(&moved.jail) && !moved.jail.starts_with(FEED);
         match engine.take_over(moved.ban(prefix, if is_here { &moved.jail } else { MANUAL }, now)) {
             Ok(Some(verdict)) => {
@@ -196,12 +200,14 @@ fn list(
     let slice = engine.bans().slice(after, PAGE, wanted);
     let mut bans = Vec::with_capacity(slice.bans.len());
     for ban in slice.bans {
-        let held = intent::targets(&ban).map(|target| firewall.contains(target).map(|held| held.is_some()));
-        let in_kernel = match held.collect::<Result<Vec<bool>, _>>() {
-            Ok(held) => !ban.is_observed() && held.into_iter().all(|held| held),
-            Err(error) if error.is_missing() => false,
+        let held = intent::targets(&ban).map(|target| firewall.contains(target));
+        let held = match held.collect::<Result<Vec<_>, _>>() {
+            Ok(held) => held,
+            Err(error) if error.is_missing() => vec![None],
             Err(error) => return Err(Refused::new(Kind::Kernel, error)),
         };
+        let in_kernel = !ban.is_observed() && held.iter().all(Option::is_some);
+        let ban = renewal::as_renewed(ban, held.iter().flatten(), now);
         bans.push(BanRow::new(&ban, now, in_kernel));
     }
     let next = slice.next.map(|(prefix, jail)| Cursor { prefix, jail: jail.to_string() });
@@ -258,6 +264,7 @@ fn status(daemon: &mut Daemon) -> Answer {
             pipeline.unasked()
         ));
     }
+    warnings.extend(renewal::warnings(&pipeline.engine));
     warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
     if !pipeline.store.is_durable() && !daemon.plan.store.in_memory {
         warnings.push(Status::NOT_DURABLE.into());

@@ -7,6 +7,7 @@
 //! has questions about the past answered, `why` those about one address.
 
 mod adoption;
+mod alone;
 mod answer;
 mod drift;
 mod effect;
@@ -21,6 +22,7 @@ mod own;
 mod ownership;
 mod pipeline;
 mod recall;
+mod renewal;
 mod resolver;
 mod restore;
 mod run;

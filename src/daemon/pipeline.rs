@@ -14,12 +14,13 @@ use super::effect::Effect;
 use super::evidence::Evidence;
 use super::intent;
 use super::log;
+use super::renewal::Renewal;
 use super::resolver::{Answer, Question, Resolver};
 use super::trail::Trail;
 use crate::config::choices::UseDns;
 use crate::config::plan::{JailPlan, Plan, StorePlan};
 use crate::control::events::{Events, What};
-use crate::filter::{Clock, Failure, Filter, Named, Scanner};
+use crate::filter::{Clock, Failure, Filter, Named, Scanner, Told};
 use crate::firewall::{FirewallError, Set, Target};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::{Engine, Judgement};
@@ -31,9 +32,6 @@ use crate::store::Store;
 
 // A line that a source has cut must not match: its author chose where it seems to end.
 const _: () = assert!(crate::filter::LONGEST_LINE <= crate::source::lines::LONGEST_LINE);
-
-/// How many bans are ended in one go before others get their turn.
-const EXPIRED_AT_ONCE: usize = 1000;
 
 /// Everything between a block and the kernel.
 pub(super) struct Pipeline {
@@ -47,6 +45,7 @@ pub(super) struct Pipeline {
     /// Started when the first jail asks for it.
     resolver: Option<Resolver>,
     adoption: Adoption,
+    pub(super) renewal: Renewal,
     readers: Vec<Reader>,
     /// How far each file has been dealt with: of those that are followed, and of those that once were.
     trails: BTreeMap<PathBuf, Trail>,
@@ -92,6 +91,7 @@ impl Pipeline {
             keep_users: true,
             resolver: None,
             adoption: Adoption::default(),
+            renewal: Renewal::default(),
             readers: Vec::new(),
             trails: BTreeMap::new(),
             stored,
@@ -127,6 +127,7 @@ impl Pipeline {
             let filters: Vec<Arc<Filter>> =
                 jails.iter().filter_map(|(_, jail)| jail.filter.clone()).collect();
             let mut scanner = Scanner::one_of(files, &filters);
+            scanner.tell_successes();
             let asks = |(id, jail): &(JailId, &JailPlan)| (*id, (Arc::clone(&jail.name), jail.usedns));
             let asking: BTreeMap<_, _> =
                 jails.iter().filter(|(_, jail)| jail.usedns != UseDns::No).map(asks).collect();
@@ -155,13 +156,19 @@ impl Pipeline {
         let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &reader.name);
         let (evidence, keep_users) = (&mut self.evidence, self.keep_users);
         let (mut verdicts, mut heard) = (Vec::new(), Vec::new());
-        reader.scanner.scan(&block.bytes, &clock, &mut |filter, failure, line| {
+        reader.scanner.scan_all(&block.bytes, &clock, &mut |filter, told, line| {
             let Some((id, jail, filter)) = jails.get(filter) else { return };
+            let failure = match told {
+                Told::Failure(failure) => failure,
+                Told::Success(success) => return engine.succeeded(*id, &success, now),
+            };
             let counted = if block.again {
                 trail.counts(failure.time, now).then(|| engine.recall(*id, &failure, now)).flatten()
             } else {
                 tell_failure(events, engine, *id, &failure, name, now);
-                match engine.observe(*id, &failure, name, now) {
+                let asks = engine.asks_for_user(*id, &failure, now);
+                let user = asks.then(|| filter.user(line, failure.pattern)).flatten();
+                match engine.observe(*id, &failure, user.as_deref(), name, now) {
                     Judgement::Nothing => None,
                     Judgement::Counted(prefix) => Some(prefix),
                     Judgement::Verdicts(more) => {
@@ -179,7 +186,7 @@ impl Pipeline {
             let Some(prefix) = counted.filter(|_| evidence.is_wanted()) else { return };
             if keep_users {
                 evidence.note(prefix, jail, failure.time, line);
-            } else if let Some(line) = filter.without_user(line, &clock) {
+            } else if let Some(line) = filter.without_user(line, failure.pattern, &clock) {
                 evidence.note(prefix, jail, failure.time, &line);
             }
         });
@@ -223,7 +230,7 @@ impl Pipeline {
             let Named { time, pattern, attempts, .. } = *named;
             let failure = Failure { time, address, pattern, attempts };
             tell_failure(&self.events, &self.engine, id, &failure, source, now);
-            if let Judgement::Verdicts(more) = self.engine.observe(id, &failure, source, now) {
+            if let Judgement::Verdicts(more) = self.engine.observe(id, &failure, None, source, now) {
                 verdicts.extend(more);
             }
         }
@@ -252,6 +259,7 @@ impl Pipeline {
         self.doubt(verdicts);
         self.effect.settle_in_turn(&self.engine, now);
         self.tell(verdicts, None, now);
+        self.tell_unrenewed();
     }
 
     /// The same while somebody, `who`, waits for it.
@@ -356,6 +364,7 @@ impl Pipeline {
 
     /// Takes the rules of unused sets away, puts right what has drifted, and adopts what nobody knows.
     pub(super) fn tidy(&mut self, now: Timestamp) {
+        self.follow_some(now);
         self.effect.tidy(&self.engine, now);
         self.adoption.go_on(&mut self.engine, &mut self.effect, now);
     }
@@ -363,18 +372,6 @@ impl Pipeline {
     /// Does some of it.
     pub(super) fn work(&mut self, now: Timestamp) {
         self.effect.sweep(&self.engine, now);
-    }
-
-    /// Ends bans whose time is over, so many at once that others get their turn; and makes those that had to wait.
-    pub(super) fn expire(&mut self, now: Timestamp) {
-        let mut verdicts = Vec::new();
-        while verdicts.len() < EXPIRED_AT_ONCE {
-            let Some(verdict) = self.engine.expire_next(now) else { break };
-            verdicts.push(verdict);
-        }
-        verdicts.extend(self.engine.release(now));
-        // The kernel has dropped those that ended by itself; lifting what is absent costs little and catches a slow clock.
-        self.take(&verdicts, now);
     }
 
     /// Ends every ban, and removes the table.

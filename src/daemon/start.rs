@@ -7,6 +7,7 @@ use clap::Parser;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::alone::{Alone, NotAlone};
 use super::effect::Effect;
 use super::guard::Guard;
 use super::intent;
@@ -42,6 +43,8 @@ const CALLS: usize = 16;
 enum StartError {
     #[error("{0}")]
     Control(#[from] ServerError),
+    #[error("{0}")]
+    NotAlone(#[from] NotAlone),
     #[error("{0}")]
     Firewall(#[from] FirewallError),
     #[error("the system refused: {0}")]
@@ -91,6 +94,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     let events = Events::default();
     let server = Server::start(&typed.socket(), &plan.control.group, calls, events.clone())?;
 
+    let _alone = Alone::mark()?;
     let (store, memory) = open_store(typed, &plan.store);
     let mut engine = engine(&plan);
     let now = Timestamp::now();
@@ -101,6 +105,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
         engine.take_feed(feed, entries.clone(), *until, now);
     }
     let mut firewall = ownership::open(options(&plan.firewall))?;
+    engine.set_can_renew(firewall.can_renew()?);
     let why_plain = ownership::decide(&mut firewall, plan.firewall.ownership)?;
     let found = firewall.set_up_known(&engine.allowed(), |set| intent::count_in(&engine, set))?;
 
@@ -120,6 +125,8 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     effect.doubt(adopted.unlisted);
     let mut pipeline = Pipeline::new(engine, effect, store, memory.readings, events);
     pipeline.set_memory(&plan.store);
+    adopted.renewed.iter().for_each(|ban| pipeline.store.note_moved(ban));
+    pipeline.place_bans(now);
     pipeline.take(&remembered.ended, now);
     pipeline.work(now);
     pipeline.adopt_later(found.unlisted, kept.gone.clone());

@@ -17,7 +17,7 @@ use super::ruleset::Table;
 use super::{Attempt, Firewall, FirewallError, Options, ruleset};
 
 /// The table whose making is tried, and undone in the same transaction.
-const TRIAL: &str = "kban_trial";
+pub(super) const TRIAL: &str = "kban_trial";
 /// Where distributions have nft's library, and nft itself where that is not shared.
 const LIBRARY: &str = "libnftables.so.1";
 const LIBRARY_DIRECTORIES: [&str; 6] =

@@ -11,7 +11,8 @@ const ATTEMPTS: u32 = 8;
 impl Firewall {
     /// Whether the kernel takes the table with every kind of set and rule that kband may write. All of it is made and
     /// removed in one transaction, so nothing is ever in force and nothing stays. If the table is there, it is the
-    /// proof itself and nothing is tried.
+    /// proof itself and nothing is tried. What kband can do without is asked for by itself ([`Firewall::can_own`],
+    /// [`Firewall::can_renew`]).
     ///
     /// # Errors
     /// What the kernel refuses, or a missing privilege.
@@ -37,11 +38,11 @@ impl Firewall {
     fn write_and_remove(&mut self, generation: u32) -> Result<(), NetlinkError> {
         let mut batch = self.socket.batch(Some(generation))?;
         ruleset::add_table(&mut batch, 0)?;
-        for set in Set::BANS.into_iter().chain(Set::ALLOW) {
+        for set in Set::fixed().chain(Set::ALLOW) {
             ruleset::add_set(&mut batch, set, self.options.set_size)?;
         }
         ruleset::add_chains(&mut batch, &self.options, false)?;
-        let all = Set::BANS.into_iter().chain(Set::ALLOW);
+        let all = Set::fixed().chain(Set::ALLOW);
         rules::write_rules(&mut batch, &self.options, all, Counter::default())?;
         ruleset::delete_table(&mut batch)?;
         self.socket.commit(batch)

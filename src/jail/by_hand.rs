@@ -47,7 +47,8 @@ pub enum Refusal {
 pub struct ByHand<'a> {
     /// Whom.
     pub prefix: IpNet,
-    /// On behalf of which jail, and closing its ports; `manual`, which closes everything, if not given.
+    /// On behalf of which jail, closing its ports and renewed as its bans are; `manual`, which closes everything and ends
+    /// when it was said to, if not given.
     pub jail: Option<&'a str>,
     /// How long; the jail's own bantime if not given.
     pub bantime: Option<BanTime>,
@@ -79,6 +80,7 @@ impl Engine {
         let services = configured.and_then(|jail| jail.services.clone());
         let of_jail = configured.map(|jail| self.next_bantime(jail, &prefix, now));
         let bantime = bantime.or(of_jail).or(self.bantime);
+        let renews = configured.is_some_and(|jail| jail.renews);
         if self.bans.len() >= self.capacity {
             return Err(Refusal::NoRoom(self.capacity));
         }
@@ -87,6 +89,7 @@ impl Engine {
             jail: name,
             bantime: bantime.unwrap_or(BanTime::Permanent),
             services,
+            renews,
             source: "banctl".into(),
             reason: reason.into(),
         };
@@ -114,7 +117,8 @@ impl Engine {
         if self.bans.len() >= self.capacity {
             return Err(Refusal::NoRoom(self.capacity));
         }
-        self.supersede(&ban.prefix, ban.until);
+        let ban = Ban { renew: self.tier_of(&ban), ..ban };
+        self.supersede(&ban.prefix, ban.until, ban.renew);
         self.bans.insert(ban.clone());
         Ok(Some(Verdict::Ban(ban)))
     }

@@ -263,6 +263,14 @@ impl Store {
         }
     }
 
+    /// Notes a ban whose end was moved, by knocking or a reload; it reaches the disk with the next [`Store::commit`], and is no
+    /// history.
+    pub fn note_moved(&mut self, ban: &Ban) {
+        if self.queue.is_some() && !ban.jail.starts_with(FEED) {
+            self.waiting.bans.insert((ban.prefix, Arc::clone(&ban.jail)), Some(ban.clone()));
+        }
+    }
+
     /// Notes how far a file was read; it reaches the disk with the next [`Store::commit`].
     pub fn note_reading(&mut self, path: &Path, reading: Reading) {
         if self.queue.is_none() {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -17,11 +18,12 @@ use super::batch::Batch;
 use crate::jail::Ban;
 use crate::service::Service;
 use crate::source::{Position, Reading};
+use crate::tier::Tier;
 
 /// Writes the bans and positions of a batch.
 pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     let mut put =
-        transaction.prepare_cached("INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
+        transaction.prepare_cached("INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
     let mut delete = transaction.prepare_cached("DELETE FROM bans WHERE prefix = ? AND jail = ?")?;
     for ((prefix, jail), ban) in &batch.bans {
         match ban {
@@ -34,6 +36,7 @@ pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
                 ban.source.as_ref(),
                 ban.reason.as_ref(),
                 ban.services.as_deref().map(written),
+                ban.renew.map(Tier::seconds),
             ])?,
             None => delete.execute(params![prefix.to_string(), jail.as_ref()])?,
         };
@@ -69,8 +72,8 @@ pub(super) fn read(database: &Connection) -> rusqlite::Result<Memory> {
 
 /// Reads all bans.
 pub(super) fn read_bans(database: &Connection) -> rusqlite::Result<Vec<Ban>> {
-    let mut bans =
-        database.prepare("SELECT prefix, jail, since, until, count, source, reason, services FROM bans")?;
+    let mut bans = database
+        .prepare("SELECT prefix, jail, since, until, count, source, reason, services, renew FROM bans")?;
     let mut rows = bans.query([])?;
     let (mut names, mut all) = (Names::default(), Vec::new());
     while let Some(row) = rows.next()? {
@@ -124,6 +127,9 @@ fn read_ban(row: &Row<'_>, names: &mut Names) -> rusqlite::Result<Ban> {
             .get::<_, Option<String>>(7)?
             .map(|list| services(&list).ok_or_else(|| unreadable(&list)))
             .transpose()?,
+        renew: row
+            .get::<_, Option<u32>>(8)?
+            .and_then(|seconds| Tier::of(Duration::from_secs(seconds.into()))),
     })
 }
 

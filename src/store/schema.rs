@@ -15,7 +15,7 @@ use super::batch::Batch;
 use super::{Limits, Memory, StoreError, history, rows};
 
 /// The format that this version writes, kept in SQLite's `user_version`.
-pub(super) const FORMAT: i64 = 3;
+pub(super) const FORMAT: i64 = 4;
 /// How long the write-ahead log stays on disk, in bytes; while much is written it may be longer.
 const LONGEST_LOG: i64 = 4 << 20;
 /// How long is waited for whoever else is using the database: a reader in memory, `sqlite3`.
@@ -31,6 +31,7 @@ const TABLES: &str = "
         source TEXT NOT NULL,
         reason TEXT NOT NULL,
         services TEXT,
+        renew  INTEGER,
         PRIMARY KEY (prefix, jail)
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS positions (
@@ -144,12 +145,18 @@ fn prepare(database: &Connection, found: i64) -> rusqlite::Result<()> {
     database.pragma_update(None, "synchronous", "FULL")?;
     database.pragma_update(None, "journal_size_limit", LONGEST_LOG)?;
     database.busy_timeout(BUSY)?;
+    // All of it or nothing: whoever is killed half-way begins again.
+    let change = database.unchecked_transaction()?;
     database.execute_batch(TABLES)?;
     if (1..2).contains(&found) {
         database.execute_batch("ALTER TABLE bans ADD COLUMN services TEXT")?;
     }
+    if (1..3).contains(&found) {
+        database.execute_batch("ALTER TABLE bans ADD COLUMN renew INTEGER")?;
+    }
     database.pragma_update(None, "user_version", FORMAT)?;
-    if (1..3).contains(&found)
+    change.commit()?;
+    if (1..FORMAT).contains(&found)
         && let Err(error) = database.execute_batch("VACUUM")
     {
         tracing::warn!("the store was brought to format {FORMAT}, but its file will not shrink: {error}");

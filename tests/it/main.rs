@@ -50,6 +50,8 @@ mod mutate;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod renewal;
+#[cfg(test)]
 mod rsyslog;
 #[cfg(test)]
 mod sshd;

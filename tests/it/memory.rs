@@ -285,7 +285,7 @@ fn a_store_of_a_newer_version_is_left_alone_and_said() {
     eventually("it protects", || machine.listed() == ["203.0.113.9"]);
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert!(
-        machine.kband_log().contains("has format 99, this kban knows up to 3: install the newer kban again")
+        machine.kband_log().contains("has format 99, this kban knows up to 4: install the newer kban again")
     );
 }
 

@@ -45,6 +45,7 @@ fn the_time_left_is_rounded_up() {
         source: "s".into(),
         reason: "".into(),
         services: None,
+        renew: None,
     };
     assert_eq!(BanRow::new(&ban, now, true).seconds_left, Some(10));
     ban.until = Some(now - std::time::Duration::from_secs(1));

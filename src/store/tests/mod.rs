@@ -29,6 +29,7 @@ fn ban(prefix: &str, until: Option<i64>) -> Ban {
         source: "/var/log/auth.log".into(),
         reason: "because".into(),
         services: None,
+        renew: None,
     }
 }
 
@@ -37,7 +38,8 @@ fn what_was_committed_is_there_after_reopening() {
     let directory = tempfile::tempdir().unwrap();
     let (mut store, memory) = open(directory.path());
     assert!(memory.bans.is_empty() && memory.readings.is_empty());
-    let kept = [ban("192.0.2.1/32", Some(1_900_000_000)), ban("2001:db8::/64", None)];
+    let renew = crate::tier::Tier::of(Duration::from_secs(u64::from(u32::MAX)));
+    let kept = [Ban { renew, ..ban("192.0.2.1/32", Some(1_900_000_000)) }, ban("2001:db8::/64", None)];
     note(&mut store, [Verdict::Ban(ban("192.0.2.9/32", None))]);
     note(&mut store, kept.clone().map(Verdict::Ban));
     store.commit();
@@ -160,9 +162,9 @@ fn a_row_that_makes_no_sense_is_skipped() {
     let database = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
     database
         .execute_batch(
-            "INSERT INTO bans VALUES ('192.0.2.300', 'sshd', 1, NULL, 1, '', '', NULL);
-             INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 'today', NULL, 1, '', '', NULL);
-             INSERT INTO bans VALUES ('192.0.2.4', 'sshd', 1, NULL, -1, '', '', NULL);
+            "INSERT INTO bans VALUES ('192.0.2.300', 'sshd', 1, NULL, 1, '', '', NULL, NULL);
+             INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 'today', NULL, 1, '', '', NULL, NULL);
+             INSERT INTO bans VALUES ('192.0.2.4', 'sshd', 1, NULL, -1, '', '', NULL, NULL);
              INSERT INTO positions VALUES ('/var/log/x', 'here', 1, 1, 1, 1, 1);",
         )
         .unwrap();
