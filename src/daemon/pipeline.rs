@@ -167,7 +167,7 @@ impl Pipeline {
             } else {
                 tell_failure(events, engine, *id, &failure, name, now);
                 let asks = engine.asks_for_user(*id, &failure, now);
-                let user = if asks { filter.user(line, failure.pattern) } else { None };
+                let user = asks.then(|| filter.user(line, failure.pattern)).flatten();
                 match engine.observe(*id, &failure, user.as_deref(), name, now) {
                     Judgement::Nothing => None,
                     Judgement::Counted(prefix) => Some(prefix),
@@ -186,7 +186,7 @@ impl Pipeline {
             let Some(prefix) = counted.filter(|_| evidence.is_wanted()) else { return };
             if keep_users {
                 evidence.note(prefix, jail, failure.time, line);
-            } else if let Some(line) = filter.without_user(line, &clock) {
+            } else if let Some(line) = filter.without_user(line, failure.pattern, &clock) {
                 evidence.note(prefix, jail, failure.time, &line);
             }
         });
@@ -258,8 +258,8 @@ impl Pipeline {
     pub(super) fn take(&mut self, verdicts: &[Verdict], now: Timestamp) {
         self.doubt(verdicts);
         self.effect.settle_in_turn(&self.engine, now);
-        self.tell_unrenewed();
         self.tell(verdicts, None, now);
+        self.tell_unrenewed();
     }
 
     /// The same while somebody, `who`, waits for it.

@@ -86,7 +86,7 @@ impl Pipeline {
             self.follow(&ban, now);
             let Some(placed) = self.engine.place(&ban) else { continue };
             self.effect.doubt([&ban, &placed].into_iter().flat_map(intent::targets));
-            self.store.note_ends([placed]);
+            self.store.note_moved(&placed);
         }
         self.effect.settle(&self.engine, now);
         self.store.commit();
@@ -121,7 +121,7 @@ impl Pipeline {
             |(target, held): &(Target, _)| differs(target, *held, intent::remaining(engine, target, now));
         let behind: Vec<Target> = held.into_iter().filter(behind).map(|(target, _)| target).collect();
         self.effect.doubt(behind);
-        self.store.note_ends(moved);
+        moved.iter().for_each(|ban| self.store.note_moved(ban));
     }
 }
 

@@ -125,7 +125,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     effect.doubt(adopted.unlisted);
     let mut pipeline = Pipeline::new(engine, effect, store, memory.readings, events);
     pipeline.set_memory(&plan.store);
-    pipeline.store.note_ends(adopted.renewed);
+    adopted.renewed.iter().for_each(|ban| pipeline.store.note_moved(ban));
     pipeline.place_bans(now);
     pipeline.take(&remembered.ended, now);
     pipeline.work(now);

@@ -2,8 +2,8 @@
 
 use memchr::memmem;
 
+use super::Clock;
 use super::matcher::{Field, Filter, LineVerdict};
-use super::{Clock, LONGEST_LINE};
 
 /// The capture that holds a user's name.
 const USER: &str = "user";
@@ -11,17 +11,19 @@ const USER: &str = "user";
 const BLANK: &[u8] = b"<user>";
 
 impl Filter {
-    /// The line with `<user>` for the name of its user, wherever that stands as a word. None if the filter cannot tell where
-    /// that is: its pattern has no such capture, or the line means nothing without those before it.
+    /// The line, in which `pattern` has found a failure, with `<user>` for the name of its user, wherever that stands as a word.
+    /// None if the filter cannot tell where that is: the pattern has no such capture, or (in the dialect) the line means
+    /// nothing without those before it.
     #[must_use]
-    pub fn without_user(&self, line: &[u8], clock: &Clock) -> Option<Vec<u8>> {
-        if line.len() >= LONGEST_LINE {
-            return None;
-        }
-        let LineVerdict::Match { first, .. } = self.line(line, clock, false) else { return None };
-        let names = match first.fields.get(USER)? {
-            Field::Text(name) => std::slice::from_ref(name),
-            Field::List(names) => names.as_slice(),
+    pub fn without_user(&self, line: &[u8], pattern: usize, clock: &Clock) -> Option<Vec<u8>> {
+        let names = if self.is_dialect() {
+            let LineVerdict::Match { mut first, .. } = self.line(line, clock, false) else { return None };
+            match first.fields.remove(USER)? {
+                Field::Text(name) => vec![name],
+                Field::List(names) => names,
+            }
+        } else {
+            vec![self.user(line, pattern)?]
         };
         let names = names.iter().filter(|name| !name.is_empty());
         names.map(String::as_bytes).try_fold(line.to_vec(), |line, name| blanked(&line, name))
@@ -53,8 +55,11 @@ mod tests {
     fn without_user(message: &str) -> Option<String> {
         let filter = Filter::load("sshd", &[]).unwrap();
         let clock = Clock { now: Timestamp::now(), zone: TimeZone::UTC };
-        let line =
-            filter.without_user(format!("Nov 21 06:00:00 host sshd[1]: {message}").as_bytes(), &clock)?;
+        let line = format!("Nov 21 06:00:00 host sshd[1]: {message}");
+        let LineVerdict::Match { first, .. } = filter.line(line.as_bytes(), &clock, false) else {
+            return None;
+        };
+        let line = filter.without_user(line.as_bytes(), first.pattern, &clock)?;
         String::from_utf8(line).unwrap().split_once("sshd[1]: ").map(|(_, message)| message.to_owned())
     }
 

@@ -34,6 +34,8 @@ pub(super) fn write<'a>(
         "INSERT INTO offenders VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
          count = max(count + 1, excluded.count), last = max(last, excluded.last), until = excluded.until",
     )?;
+    let mut renew =
+        transaction.prepare_cached("UPDATE offenders SET until = ? WHERE prefix = ? AND jail = ?")?;
     let mut put_line = transaction.prepare_cached("INSERT INTO evidence VALUES (?, ?, ?, ?)")?;
     for event in events {
         let id = put.insert(params![
@@ -52,6 +54,11 @@ pub(super) fn write<'a>(
             let end = event.until.map(Timestamp::as_microsecond);
             let time = event.time.as_microsecond();
             count.execute(params![event.prefix.to_string(), event.jail.as_ref(), event.count, time, end])?;
+        }
+        if matches!(event.what, What::Unban(_)) {
+            // Who knocked was banned for longer than it was to be at first.
+            let end = event.until.map(Timestamp::as_microsecond);
+            renew.execute(params![end, event.prefix.to_string(), event.jail.as_ref()])?;
         }
         for (number, line) in (0_i64..).zip(&event.lines) {
             put_line.execute(params![id, number, line.time.as_microsecond(), &*line.bytes])?;

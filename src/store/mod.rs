@@ -247,15 +247,6 @@ impl Store {
         self.queue.is_some() && !self.in_memory && !self.failing.load(Ordering::Relaxed)
     }
 
-    /// Notes bans of which nothing has changed but the end: that is no history. They reach the disk with the next
-    /// [`Store::commit`].
-    pub fn note_ends(&mut self, bans: impl IntoIterator<Item = Ban>) {
-        if self.queue.is_some() {
-            let of_jails = bans.into_iter().filter(|ban| !ban.jail.starts_with(FEED));
-            self.waiting.bans.extend(of_jails.map(|ban| ((ban.prefix, Arc::clone(&ban.jail)), Some(ban))));
-        }
-    }
-
     /// Notes a verdict of `now`, who asked for it, if anybody did, and the log lines that led to it; it reaches the disk with
     /// the next [`Store::commit`]. Those of feeds are left out: a feed keeps its whole list. The ends of bans of whose beginning
     /// nothing is known are history only if somebody brought them about, those of what was only observed are none.
@@ -269,6 +260,14 @@ impl Store {
         let ends_nothing = !begins && ban.is_observed();
         if (who.is_some() || &*ban.jail != ADOPTED) && !ends_nothing {
             self.waiting.history.push(Event::new(verdict, now, who, lines));
+        }
+    }
+
+    /// Notes a ban whose end was moved, by knocking or a reload; it reaches the disk with the next [`Store::commit`], and is no
+    /// history.
+    pub fn note_moved(&mut self, ban: &Ban) {
+        if self.queue.is_some() && !ban.jail.starts_with(FEED) {
+            self.waiting.bans.insert((ban.prefix, Arc::clone(&ban.jail)), Some(ban.clone()));
         }
     }
 

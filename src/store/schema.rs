@@ -15,7 +15,7 @@ use super::batch::Batch;
 use super::{Limits, Memory, StoreError, history, rows};
 
 /// The format that this version writes, kept in SQLite's `user_version`.
-pub(super) const FORMAT: i64 = 3;
+pub(super) const FORMAT: i64 = 4;
 /// How long the write-ahead log stays on disk, in bytes; while much is written it may be longer.
 const LONGEST_LOG: i64 = 4 << 20;
 /// How long is waited for whoever else is using the database: a reader in memory, `sqlite3`.
@@ -156,7 +156,7 @@ fn prepare(database: &Connection, found: i64) -> rusqlite::Result<()> {
     }
     database.pragma_update(None, "user_version", FORMAT)?;
     change.commit()?;
-    if (1..3).contains(&found)
+    if (1..FORMAT).contains(&found)
         && let Err(error) = database.execute_batch("VACUUM")
     {
         tracing::warn!("the store was brought to format {FORMAT}, but its file will not shrink: {error}");

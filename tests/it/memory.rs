@@ -285,6 +285,47 @@ fn a_store_of_a_newer_version_is_left_alone_and_said() {
     eventually("it protects", || machine.listed() == ["203.0.113.9"]);
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert!(
-        machine.kband_log().contains("has format 99, this kban knows up to 3: install the newer kban again")
+        machine.kband_log().contains("has format 99, this kban knows up to 4: install the newer kban again")
     );
+}
+
+#[test]
+fn who_was_banned_before_a_crash_stays_longer_and_meets_recidive_after_it() {
+    let machine = Machine::new();
+    machine.configure(
+        "maxretry = 1\nbantime = \"1s\"\nescalate = { factor = 60 }\n\
+         [jail.recidive]\nenabled = true\nmaxretry = 2\nbantime = \"1w\"\n",
+    );
+    let daemon = machine.start(machine.kband());
+    machine.log(&failed_password("203.0.113.9"));
+    told(&machine, 2);
+    let next = |jail: usize| why(&machine, "203.0.113.9").1["next"][jail]["seconds"].clone();
+    assert_eq!(next(1), 60);
+    daemon.kill();
+    let _daemon = machine.start(machine.kband());
+    assert_eq!(next(1), 60, "remembered");
+    machine.log(&failed_password("203.0.113.9"));
+    told(&machine, 4);
+    let bans = why(&machine, "203.0.113.9").1["bans"].clone();
+    let row = |place: usize| (bans[place]["jail"].as_str().unwrap(), bans[place]["count"].as_u64().unwrap());
+    assert_eq!([row(0), row(1)], [("recidive", 1), ("sshd", 2)], "{bans}");
+}
+
+#[test]
+fn what_is_only_observed_is_told_as_such_and_counts_for_nothing() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nbantime = \"1s\"\nmode = \"observe\"\nescalate = { factor = 60 }\n");
+    let daemon = machine.start(machine.kband());
+    machine.log(&failed_password("203.0.113.9"));
+    told(&machine, 1);
+    assert_eq!(history(&machine, &[]), [happened("would_ban", "203.0.113.9", None)]);
+    let (code, observed) = why(&machine, "203.0.113.9");
+    assert_eq!((code, &observed["banned"]), (Some(1), &false.into()), "{observed}");
+    assert_eq!(observed["history"][0]["lines"].as_array().unwrap().len(), 1);
+    eventually("it is over", || machine.listed().is_empty());
+    daemon.stop();
+    let _daemon = machine.start(machine.kband());
+    assert_eq!(why(&machine, "203.0.113.9").1["next"][0]["seconds"], 1);
+    assert_eq!(history(&machine, &[]).len(), 1, "its end is none");
+    assert_eq!(machine.banctl_json(&["stats"])["bans"], 0);
 }

@@ -262,7 +262,7 @@ fn the_format_before_becomes_this_one() {
     store.close();
     let database = rusqlite::Connection::open(&path).unwrap();
     let pragma = |name| database.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!((pragma("user_version"), pragma("auto_vacuum")), (3, 2), "it can shrink");
+    assert_eq!((pragma("user_version"), pragma("auto_vacuum")), (4, 2), "it can shrink");
     assert_eq!(archive.history(&Query { most: 9, ..Query::default() }).unwrap().events.len(), 1);
 }
 

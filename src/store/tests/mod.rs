@@ -38,7 +38,8 @@ fn what_was_committed_is_there_after_reopening() {
     let directory = tempfile::tempdir().unwrap();
     let (mut store, memory) = open(directory.path());
     assert!(memory.bans.is_empty() && memory.readings.is_empty());
-    let kept = [ban("192.0.2.1/32", Some(1_900_000_000)), ban("2001:db8::/64", None)];
+    let renew = crate::tier::Tier::of(Duration::from_secs(u64::from(u32::MAX)));
+    let kept = [Ban { renew, ..ban("192.0.2.1/32", Some(1_900_000_000)) }, ban("2001:db8::/64", None)];
     note(&mut store, [Verdict::Ban(ban("192.0.2.9/32", None))]);
     note(&mut store, kept.clone().map(Verdict::Ban));
     store.commit();
