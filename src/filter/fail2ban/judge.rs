@@ -315,7 +315,7 @@ impl Memory {
         results.gained |= merge.gained;
         match host::of(&merge.known.groups, RAW_IDS) {
             Some(host) => results.add(asked, pattern, host, merge.known),
-            None => self.connections.set_pending(&self.id),
+            None => self.connections.set_pending(&self.id, asked.now),
         }
         true
     }
