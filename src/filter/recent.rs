@@ -1,6 +1,7 @@
 //! What is remembered for a while: so many things at most, the oldest goes first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,8 +45,10 @@ impl<V> Recent<V> {
         if self.known.len() >= self.most {
             // Drops what is over up to the oldest that is not.
             while let Some((oldest, until)) = self.order.pop_front() {
-                if self.known.get(&oldest).is_some_and(|(_, own)| *own == until) {
-                    self.known.remove(&oldest);
+                if let Entry::Occupied(known) = self.known.entry(oldest)
+                    && known.get().1 == until
+                {
+                    known.remove();
                     if until > now {
                         break;
                     }

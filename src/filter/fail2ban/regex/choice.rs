@@ -7,7 +7,8 @@ use regex_automata::meta::Regex;
 use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::{Input, MatchKind, PatternID, PatternSet};
 
-use super::pattern::{Pattern, linear_with};
+use super::linear::linear_with;
+use super::pattern::Pattern;
 use super::translate::Alphabet;
 
 /// What the lazy DFA of one choice may take, in bytes.
