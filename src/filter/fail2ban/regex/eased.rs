@@ -40,12 +40,8 @@ struct Check {
 /// A look-ahead that a mark replaces, and whether it guards a loop.
 type Marked = (Look, bool);
 
-/// What the eased pattern says of a text.
-pub(super) enum Answer {
-    Nothing,
-    Match(Spans),
-    Unknown,
-}
+/// The eased pattern says nothing of a text.
+pub(super) struct Unknown;
 
 impl Eased {
     /// None where it cannot be done. `groups` is the number of groups of the pattern, the whole included.
@@ -75,12 +71,12 @@ impl Eased {
         Some(Self { regex, origins, checks, groups })
     }
 
-    pub(super) fn find(&self, text: &str, start: usize) -> Answer {
-        let Some(found) = self.regex.spans(text, start) else { return Answer::Nothing };
+    pub(super) fn find(&self, text: &str, start: usize) -> Result<Option<Spans>, Unknown> {
+        let Some(found) = self.regex.spans(text, start) else { return Ok(None) };
         for check in &self.checks {
             let Some(Some(place)) = found.get(check.group) else { continue };
             if !check.holds(text, place) {
-                return Answer::Unknown;
+                return Err(Unknown);
             }
         }
         let mut spans: Spans = smallvec![None; self.groups];
@@ -91,7 +87,7 @@ impl Eased {
                 *place = span;
             }
         }
-        Answer::Match(spans)
+        Ok(Some(spans))
     }
 }
 

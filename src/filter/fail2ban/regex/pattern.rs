@@ -11,7 +11,7 @@ use regex_automata::Input;
 use regex_automata::meta;
 use regex_syntax::hir::Hir;
 
-use super::eased::{Answer, Eased};
+use super::eased::{Eased, Unknown};
 use super::linear::{CACHE, Linear, SIZE_LIMIT, Searched, Spans, refused, strict};
 use super::parse::{SyntaxError, parse};
 use super::prefix;
@@ -37,7 +37,7 @@ pub(in crate::filter::fail2ban) struct Pattern {
 }
 
 enum Engine {
-    Linear(Linear),
+    Linear(Box<Linear>),
     Backtracking(Box<Backtracking>),
 }
 
@@ -200,7 +200,7 @@ impl Engine {
         let text = |node: &Node, target| write(node, Style { target, alphabet, lines });
         if regular {
             let texts: Vec<String> = variants.iter().map(|variant| text(variant, Target::Linear)).collect();
-            return Linear::new(&texts, alphabet, searched).map(Self::Linear);
+            return Linear::new(&texts, alphabet, searched).map(|linear| Self::Linear(Box::new(linear)));
         }
         let superset = strict(&[text(node, Target::Superset(false))], alphabet, Searched::All)?;
         let regex = fancy_regex::RegexBuilder::new(&text(node, Target::Backtracking))
@@ -216,11 +216,13 @@ impl Engine {
     fn find(&self, text: &str, start: usize) -> Option<Found> {
         match self {
             Self::Linear(regex) => regex.spans(text, start).map(|spans| Found { spans }),
-            Self::Backtracking(engine) => match engine.eased.as_ref().map(|eased| eased.find(text, start)) {
-                Some(Answer::Nothing) => None,
-                Some(Answer::Match(spans)) => Some(Found { spans }),
-                Some(Answer::Unknown) | None => engine.backtrack(text, start),
-            },
+            Self::Backtracking(engine) => {
+                let eased = engine.eased.as_ref().ok_or(Unknown).and_then(|eased| eased.find(text, start));
+                match eased {
+                    Ok(spans) => spans.map(|spans| Found { spans }),
+                    Err(Unknown) => engine.backtrack(text, start),
+                }
+            }
         }
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! Of ASCII alone: what stands around a place decides what holds there (`\b`, `$`), and one byte on either side tells it.
 
-use std::collections::HashMap;
+mod cache;
+
 use std::fmt;
 use std::sync::Mutex;
 
@@ -15,10 +16,10 @@ use regex_automata::nfa::thompson::{NFA, State};
 use regex_automata::util::primitives::{NonMaxUsize, StateID};
 use smallvec::{SmallVec, smallvec};
 
-/// What the lazy DFA of one pattern may take, in bytes.
-const CACHE: usize = 512 << 10;
-/// A DFA that is full again before each of its states was entered so many times costs more than it saves.
-const WORTH: usize = 10;
+use self::cache::{Cache, Place, Set, Step, UNTAKEN};
+
+/// No text of more bytes is looked at: the trail is as long as the text.
+const LONGEST: usize = 4096;
 
 /// A pattern's NFA, and the lazy DFA of what leads to its end.
 pub(super) struct Guide {
@@ -39,66 +40,6 @@ pub(super) enum Way {
     Found(PatternID),
     /// The guide cannot tell.
     Unknown,
-}
-
-/// A set of the NFA's states.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Set(Box<[u64]>);
-
-/// What is known before a byte is read backwards.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Place {
-    /// States that read the next byte and lead to a match, or are one.
-    ready: Set,
-    /// The next byte, or one that is like it beside a `\b`; none at the text's end.
-    after: Option<u8>,
-}
-
-/// What a byte before a place tells: the states that lead to a match from the place, and the place before that byte.
-#[derive(Clone, Copy)]
-struct Step {
-    leading: u32,
-    /// Where its own steps begin.
-    place: u32,
-}
-
-/// A step that nobody has taken yet.
-const UNTAKEN: Step = Step { leading: u32::MAX, place: u32::MAX };
-
-/// The lazy DFA.
-#[derive(Default)]
-struct Cache {
-    places: Vec<Place>,
-    /// Where the steps of each begin.
-    numbers: HashMap<Place, u32>,
-    /// One for each class of bytes.
-    steps: Vec<Step>,
-    leading: Vec<Set>,
-    leading_numbers: HashMap<Set, u32>,
-    /// Where a search may end, by the byte that follows.
-    last_places: SmallVec<[(Option<u8>, u32); 4]>,
-    /// The numbers of the sets of the last text, last place first.
-    trail: Vec<u32>,
-    /// Bytes read since the cache was empty.
-    read: usize,
-    /// It filled up too fast.
-    is_tired: bool,
-}
-
-impl Set {
-    fn of(states: usize) -> Self {
-        Self(vec![0; states.div_ceil(64)].into_boxed_slice())
-    }
-
-    fn add(&mut self, state: StateID) {
-        if let Some(word) = self.0.get_mut(state.as_usize() / 64) {
-            *word |= 1 << (state.as_usize() % 64);
-        }
-    }
-
-    fn has(&self, state: StateID) -> bool {
-        self.0.get(state.as_usize() / 64).is_some_and(|word| word >> (state.as_usize() % 64) & 1 == 1)
-    }
 }
 
 impl fmt::Debug for Guide {
@@ -138,14 +79,18 @@ impl Guide {
 
     /// Fills the trail; none if the cache is of no use.
     fn look_back(&self, cache: &mut Cache, text: &[u8], start: usize, end: usize) -> Option<()> {
-        self.make_room(cache);
-        if cache.is_tired {
+        if end.checked_sub(start)? > LONGEST {
+            return None;
+        }
+        cache.make_room();
+        if cache.rest > 0 {
+            cache.rest -= 1;
             return None;
         }
         let mut trail = std::mem::take(&mut cache.trail);
         trail.clear();
         trail.reserve(text.len() + 1);
-        cache.read += end.checked_sub(start)?;
+        cache.read += end - start;
         let mut place = self.last_place(cache, text.get(end).map(alike))?;
         let bytes = self.nfa.byte_classes();
         for byte in text.get(start..end)?.iter().rev() {
@@ -170,7 +115,7 @@ impl Guide {
     /// None if there is no room for another place.
     #[cold]
     fn untaken(&self, cache: &mut Cache, place: u32, class: usize) -> Option<Step> {
-        if self.is_full(cache) {
+        if cache.room.is_full() {
             return None;
         }
         let step = self.step(cache, place as usize / self.classes.len(), class)?;
@@ -268,44 +213,6 @@ impl Guide {
     fn is_match(&self, state: StateID) -> bool {
         matches!(self.nfa.state(state), State::Match { .. })
     }
-
-    /// Whether the cache takes all that it may.
-    fn is_full(&self, cache: &Cache) -> bool {
-        let set = self.order.len() / 8;
-        let place = 2 * set + self.classes.len() * size_of::<Step>();
-        cache.places.len() * place + cache.leading.len() * 2 * set > CACHE
-    }
-
-    /// Empties a full cache.
-    fn make_room(&self, cache: &mut Cache) {
-        if self.is_full(cache) {
-            let is_tired = cache.read < WORTH * cache.places.len();
-            *cache = Cache { is_tired, ..Cache::default() };
-        }
-    }
-}
-
-impl Cache {
-    fn place(&mut self, place: Place, classes: usize) -> Option<u32> {
-        if let Some(number) = self.numbers.get(&place) {
-            return Some(*number);
-        }
-        let number = u32::try_from(self.steps.len()).ok()?;
-        self.places.push(place.clone());
-        self.steps.resize(self.places.len() * classes, UNTAKEN);
-        self.numbers.insert(place, number);
-        Some(number)
-    }
-
-    fn leading(&mut self, set: Set) -> Option<u32> {
-        if let Some(number) = self.leading_numbers.get(&set) {
-            return Some(*number);
-        }
-        let number = u32::try_from(self.leading.len()).ok()?;
-        self.leading.push(set.clone());
-        self.leading_numbers.insert(set, number);
-        Some(number)
-    }
 }
 
 /// A byte that is to `\b`, `^` and `$` what this one is.
@@ -372,4 +279,42 @@ fn order(nfa: &NFA) -> Option<Vec<StateID>> {
         }
     }
     Some(order)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cache::CACHE;
+    use super::*;
+
+    fn guide(pattern: &str) -> Option<Guide> {
+        let config = NFA::config().utf8(false);
+        Guide::of(NFA::compiler().configure(config).build(pattern).unwrap(), true)
+    }
+
+    #[test]
+    fn what_could_go_round_without_a_byte_is_left_to_the_engine() {
+        assert!(guide(r"(?:a*)*b").is_none());
+        assert!(guide(r"(?:a+)*b").is_some());
+    }
+
+    #[test]
+    fn hostile_texts_fill_no_more_than_the_cache_and_are_left_to_the_engine() {
+        // Backwards, each of the last bytes may be the one before the run: the DFA has 2^14 states.
+        let guide = guide(r"^[ab]*?([ab]{14}a[ab]*)$").unwrap();
+        let (mut seed, mut unknown) = (1_u64, 0);
+        for _ in 0..3000 {
+            let text: Vec<u8> = (0..200)
+                .map(|_| {
+                    seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    if seed >> 60 & 1 == 0 { b'a' } else { b'b' }
+                })
+                .collect();
+            let mut slots = [None; 4];
+            unknown += usize::from(matches!(guide.find(&text, (0, text.len()), &mut slots), Way::Unknown));
+            let taken = guide.cache.lock().unwrap().room.0;
+            assert!(taken <= CACHE + (8 << 10), "{taken}");
+        }
+        assert!(unknown > 0);
+        assert!(matches!(guide.find(&[b'a'; LONGEST + 1], (0, LONGEST + 1), &mut []), Way::Unknown));
+    }
 }
