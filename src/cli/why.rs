@@ -141,16 +141,14 @@ fn print_ban(ban: &BanRow, kernel: Option<bool>, out: &mut dyn Write) -> io::Res
         Some(ports) => ports.join(" "),
     };
     let reason = if ban.reason.is_empty() { "no reason given".into() } else { output::harmless(&ban.reason) };
-    writeln!(
-        out,
-        "    {ports}; {} ({reason}){}",
-        output::harmless(&ban.source),
-        match (kernel, ban.in_kernel) {
-            (None, _) => "",
-            (_, true) => "; the kernel agrees",
-            (_, false) => "; NOT IN THE KERNEL",
-        }
-    )
+    let agrees = match (kernel, ban.in_kernel) {
+        // Nothing was to be there.
+        _ if ban.ports.as_ref().is_some_and(Vec::is_empty) => "",
+        (None, _) => "",
+        (_, true) => "; the kernel agrees",
+        (_, false) => "; NOT IN THE KERNEL",
+    };
+    writeln!(out, "    {ports}; {} ({reason}){agrees}", output::harmless(&ban.source))
 }
 
 fn print_lines(lines: &[LineRow], out: &mut dyn Write) -> io::Result<()> {
