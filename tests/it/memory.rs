@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Machine, eventually, failed_password, stderr, stdout};
+use crate::harness::{Machine, addresses, eventually, failed_password, stderr, stdout};
 
 /// A line that sshd writes for a wrong password of this user, dated now.
 fn failed_user(user: &str, address: &str) -> String {
@@ -328,4 +328,27 @@ fn what_is_only_observed_is_told_as_such_and_counts_for_nothing() {
     assert_eq!(why(&machine, "203.0.113.9").1["next"][0]["seconds"], 1);
     assert_eq!(history(&machine, &[]).len(), 1, "its end is none");
     assert_eq!(machine.banctl_json(&["stats"])["bans"], 0);
+}
+
+/// A real one: SQLite says so in its own words, and everybody is banned all the same.
+#[test]
+fn a_disk_that_is_full_costs_no_ban() {
+    const ATTACKERS: u32 = 3_000;
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nbantime = \"1h\"\n");
+    let state = machine.path("state").display().to_string();
+    machine.sh(&format!("mkdir {state} && mount -t tmpfs -o size=400k tmpfs {state}"));
+    let daemon = machine.start(machine.kband());
+    let lines: String = addresses(ATTACKERS).iter().map(|address| failed_password(address)).collect();
+    machine.log(&lines);
+    eventually("everybody is banned", || machine.listed().len() == ATTACKERS as usize);
+    let durable = || machine.banctl_json(&["status"])["durable"] == true;
+    eventually("it is said", || !durable());
+    assert!(machine.kband_log().contains("database or disk is full"), "{}", machine.kband_log());
+    machine.sh(&format!("mount -o remount,size=100m {state}"));
+    eventually("it is made good", || durable() && history(&machine, &[]).len() == ATTACKERS as usize);
+    daemon.kill();
+    machine.sh("nft delete table inet kban");
+    let _daemon = machine.start(machine.kband());
+    assert_eq!(machine.listed().len(), ATTACKERS as usize);
 }
