@@ -107,16 +107,20 @@ fn print(why: &Why, out: &mut dyn Write) -> io::Result<()> {
     for event in &why.history {
         let begins = event.ending.is_none();
         let times = if begins { format!(" (time {})", event.count) } else { String::new() };
-        let address = if event.address == why.address { "" } else { &*event.address };
-        let text = format!(
-            "  {}  {} by {}{times} [{}] {address} {}",
+        let mut text = format!(
+            "  {}  {} by {}{times} [{}]",
             local(event.time),
             what(event),
             by(event),
-            output::harmless(&event.jail),
-            if begins { output::harmless(&event.reason) } else { String::new() },
+            output::harmless(&event.jail)
         );
-        writeln!(out, "{}", text.trim_end())?;
+        let address = Some(&event.address).filter(|address| **address != why.address).cloned();
+        let reason = Some(output::harmless(&event.reason)).filter(|reason| begins && !reason.is_empty());
+        for word in address.into_iter().chain(reason) {
+            text.push(' ');
+            text.push_str(&word);
+        }
+        writeln!(out, "{text}")?;
         print_lines(&event.lines, out)?;
     }
     match &why.history_error {

@@ -78,7 +78,10 @@ fn allowed(engine: &Engine, prefix: IpNet) -> Vec<String> {
     everybody.into_iter().chain(jails).collect()
 }
 
+/// How long each jail that may ban it would do so.
 fn next(engine: &Engine, prefix: IpNet, now: Timestamp) -> Vec<NextRow> {
+    let may_ban =
+        |jail: &&Jail| engine.refusal(prefix.network()).is_none() && jail.excepts(prefix.network()).is_none();
     let row = |jail: &Jail| {
         let seconds = match engine.next_bantime(jail, &prefix, now) {
             BanTime::For(length) => Some(length.as_secs()),
@@ -86,5 +89,5 @@ fn next(engine: &Engine, prefix: IpNet, now: Timestamp) -> Vec<NextRow> {
         };
         NextRow { jail: jail.name.to_string(), seconds }
     };
-    engine.jails().iter().map(row).collect()
+    engine.jails().iter().filter(may_ban).map(row).collect()
 }

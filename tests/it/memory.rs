@@ -79,6 +79,8 @@ fn what_is_allowed_and_who_is_banned_as_part_of_a_network_is_told() {
     assert_eq!(allowed("198.51.100.1")[0], "[jail.sshd] ignoreip has 198.51.100.0/24");
     assert!(allowed("127.0.0.1")[0].as_str().unwrap().contains("address of this machine"));
     assert_eq!(allowed("203.0.113.1"), Value::Array(Vec::new()));
+    let next = |address: &str| why(&machine, address).1["next"].as_array().unwrap().len();
+    assert_eq!([next("192.0.2.1"), next("198.51.100.1"), next("203.0.113.1")], [0, 0, 1]);
 
     assert!(machine.banctl(&["ban", "203.0.113.0/24", "--jail", "sshd"]).status.success());
     let (code, part) = why(&machine, "203.0.113.9");
