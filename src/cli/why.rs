@@ -107,16 +107,20 @@ fn print(why: &Why, out: &mut dyn Write) -> io::Result<()> {
     for event in &why.history {
         let begins = event.ending.is_none();
         let times = if begins { format!(" (time {})", event.count) } else { String::new() };
-        let address = if event.address == why.address { "" } else { &*event.address };
-        let text = format!(
-            "  {}  {} by {}{times} [{}] {address} {}",
+        let mut text = format!(
+            "  {}  {} by {}{times} [{}]",
             local(event.time),
             what(event),
             by(event),
-            output::harmless(&event.jail),
-            if begins { output::harmless(&event.reason) } else { String::new() },
+            output::harmless(&event.jail)
         );
-        writeln!(out, "{}", text.trim_end())?;
+        let address = Some(&event.address).filter(|address| **address != why.address).cloned();
+        let reason = Some(output::harmless(&event.reason)).filter(|reason| begins && !reason.is_empty());
+        for word in address.into_iter().chain(reason) {
+            text.push(' ');
+            text.push_str(&word);
+        }
+        writeln!(out, "{text}")?;
         print_lines(&event.lines, out)?;
     }
     match &why.history_error {
@@ -141,16 +145,14 @@ fn print_ban(ban: &BanRow, kernel: Option<bool>, out: &mut dyn Write) -> io::Res
         Some(ports) => ports.join(" "),
     };
     let reason = if ban.reason.is_empty() { "no reason given".into() } else { output::harmless(&ban.reason) };
-    writeln!(
-        out,
-        "    {ports}; {} ({reason}){}",
-        output::harmless(&ban.source),
-        match (kernel, ban.in_kernel) {
-            (None, _) => "",
-            (_, true) => "; the kernel agrees",
-            (_, false) => "; NOT IN THE KERNEL",
-        }
-    )
+    let agrees = match (kernel, ban.in_kernel) {
+        // Nothing was to be there.
+        _ if ban.ports.as_ref().is_some_and(Vec::is_empty) => "",
+        (None, _) => "",
+        (_, true) => "; the kernel agrees",
+        (_, false) => "; NOT IN THE KERNEL",
+    };
+    writeln!(out, "    {ports}; {} ({reason}){agrees}", output::harmless(&ban.source))
 }
 
 fn print_lines(lines: &[LineRow], out: &mut dyn Write) -> io::Result<()> {

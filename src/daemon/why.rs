@@ -7,11 +7,12 @@ use jiff::Timestamp;
 
 use super::intent;
 use super::pipeline::Pipeline;
+use super::renewal;
 use crate::config::duration::BanTime;
 use crate::config::network::folded;
 use crate::control::protocol::BanRow;
 use crate::control::recall::{FailureRow, LineRow, NextRow, Why};
-use crate::firewall::{FirewallError, Target};
+use crate::firewall::{Element, Firewall, Target};
 use crate::jail::by_hand::Refusal;
 use crate::jail::engine::Engine;
 use crate::jail::jails::Jail;
@@ -21,23 +22,19 @@ use crate::jail::{Ban, shown};
 pub(super) fn why(pipeline: &mut Pipeline, wanted: IpNet, now: Timestamp) -> Why {
     let prefix = folded(wanted.trunc());
     let (engine, firewall) = (&pipeline.engine, &mut pipeline.effect.firewall);
-    let mut holds = |target: Target| match firewall.contains(target) {
-        Ok(element) => Some(element.is_some()),
-        Err(error) => absent(&error),
-    };
-    let bans: Vec<Ban> = around(prefix).flat_map(|wider| engine.bans().of(&wider)).collect();
+    let in_force: Vec<Ban> = around(prefix).flat_map(|wider| engine.bans().of(&wider)).collect();
+    let banned = !in_force.iter().all(Ban::is_observed);
     // A network's element holds for each of its addresses; what nobody intends may be there as well.
-    let mut in_kernel = holds(prefix.into());
-    let banned = !bans.iter().all(Ban::is_observed);
-    let bans: Vec<BanRow> = bans
-        .iter()
-        .map(|ban| {
-            let held: Vec<Option<bool>> = intent::targets(ban).map(&mut holds).collect();
-            let all = held.iter().all(|held| *held == Some(true));
-            in_kernel = in_kernel.map(|so_far| so_far || held.contains(&Some(true)));
-            BanRow::new(ban, now, all)
-        })
-        .collect();
+    let mut in_kernel = held(firewall, prefix.into()).map(|element| element.is_some());
+    let mut bans = Vec::with_capacity(in_force.len());
+    for ban in in_force {
+        let elements: Vec<Option<Element>> =
+            intent::targets(&ban).map(|target| held(firewall, target).flatten()).collect();
+        in_kernel = in_kernel.map(|so_far| so_far || elements.iter().any(Option::is_some));
+        let all = !ban.is_observed() && elements.iter().all(Option::is_some);
+        let ban = renewal::as_renewed(ban, elements.iter().flatten(), now);
+        bans.push(BanRow::new(&ban, now, all));
+    }
     // Failures are counted against what would be banned for an address, which may be the network that it is in.
     let lines = |jail: &Arc<str>| {
         let lines = around(prefix).flat_map(|counted| pipeline.evidence.of(counted, jail));
@@ -57,9 +54,12 @@ pub(super) fn why(pipeline: &mut Pipeline, wanted: IpNet, now: Timestamp) -> Why
     }
 }
 
-/// No table holds nobody; what else went wrong tells nothing.
-fn absent(error: &FirewallError) -> Option<bool> {
-    error.is_missing().then_some(false)
+/// The kernel's element, if there is one; none at all if the kernel does not say. No table holds nobody.
+fn held(firewall: &mut Firewall, target: Target) -> Option<Option<Element>> {
+    match firewall.contains(target) {
+        Ok(element) => Some(element),
+        Err(error) => error.is_missing().then_some(None),
+    }
 }
 
 /// The prefix and all that contain it, the widest first.
@@ -78,7 +78,10 @@ fn allowed(engine: &Engine, prefix: IpNet) -> Vec<String> {
     everybody.into_iter().chain(jails).collect()
 }
 
+/// How long each jail that may ban it would do so.
 fn next(engine: &Engine, prefix: IpNet, now: Timestamp) -> Vec<NextRow> {
+    let may_ban =
+        |jail: &&Jail| engine.refusal(prefix.network()).is_none() && jail.excepts(prefix.network()).is_none();
     let row = |jail: &Jail| {
         let seconds = match engine.next_bantime(jail, &prefix, now) {
             BanTime::For(length) => Some(length.as_secs()),
@@ -86,5 +89,5 @@ fn next(engine: &Engine, prefix: IpNet, now: Timestamp) -> Vec<NextRow> {
         };
         NextRow { jail: jail.name.to_string(), seconds }
     };
-    engine.jails().iter().map(row).collect()
+    engine.jails().iter().filter(may_ban).map(row).collect()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Machine, eventually, failed_password, stderr, stdout};
+use crate::harness::{Machine, addresses, eventually, failed_password, stderr, stdout};
 
 /// A line that sshd writes for a wrong password of this user, dated now.
 fn failed_user(user: &str, address: &str) -> String {
@@ -79,6 +79,8 @@ fn what_is_allowed_and_who_is_banned_as_part_of_a_network_is_told() {
     assert_eq!(allowed("198.51.100.1")[0], "[jail.sshd] ignoreip has 198.51.100.0/24");
     assert!(allowed("127.0.0.1")[0].as_str().unwrap().contains("address of this machine"));
     assert_eq!(allowed("203.0.113.1"), Value::Array(Vec::new()));
+    let next = |address: &str| why(&machine, address).1["next"].as_array().unwrap().len();
+    assert_eq!([next("192.0.2.1"), next("198.51.100.1"), next("203.0.113.1")], [0, 0, 1]);
 
     assert!(machine.banctl(&["ban", "203.0.113.0/24", "--jail", "sshd"]).status.success());
     let (code, part) = why(&machine, "203.0.113.9");
@@ -328,4 +330,27 @@ fn what_is_only_observed_is_told_as_such_and_counts_for_nothing() {
     assert_eq!(why(&machine, "203.0.113.9").1["next"][0]["seconds"], 1);
     assert_eq!(history(&machine, &[]).len(), 1, "its end is none");
     assert_eq!(machine.banctl_json(&["stats"])["bans"], 0);
+}
+
+/// A real one: SQLite says so in its own words, and everybody is banned all the same.
+#[test]
+fn a_disk_that_is_full_costs_no_ban() {
+    const ATTACKERS: u32 = 3_000;
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nbantime = \"1h\"\n");
+    let state = machine.path("state").display().to_string();
+    machine.sh(&format!("mkdir {state} && mount -t tmpfs -o size=400k tmpfs {state}"));
+    let daemon = machine.start(machine.kband());
+    let lines: String = addresses(ATTACKERS).iter().map(|address| failed_password(address)).collect();
+    machine.log(&lines);
+    eventually("everybody is banned", || machine.listed().len() == ATTACKERS as usize);
+    let durable = || machine.banctl_json(&["status"])["durable"] == true;
+    eventually("it is said", || !durable());
+    assert!(machine.kband_log().contains("database or disk is full"), "{}", machine.kband_log());
+    machine.sh(&format!("mount -o remount,size=100m {state}"));
+    eventually("it is made good", || durable() && history(&machine, &[]).len() == ATTACKERS as usize);
+    daemon.kill();
+    machine.sh("nft delete table inet kban");
+    let _daemon = machine.start(machine.kband());
+    assert_eq!(machine.listed().len(), ATTACKERS as usize);
 }

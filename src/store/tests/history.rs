@@ -180,8 +180,11 @@ fn a_store_that_is_too_large_loses_the_oldest_of_its_history_and_gives_room_back
 #[test]
 fn a_history_that_cannot_be_written_costs_no_ban_and_no_time() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut store, _) = open(directory.path());
+    // Whoever is beside gets a turn between two attempts.
+    let pace = Pace { retry: Duration::from_millis(500), ..HURRIED };
+    let (mut store, _) = Store::open_with(directory.path(), Limits::default(), pace).unwrap();
     let beside = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+    beside.busy_timeout(Duration::from_secs(60)).unwrap();
     beside
         .execute_batch(
             "CREATE TRIGGER full BEFORE INSERT ON history BEGIN SELECT RAISE(FAIL, 'disk is full'); END",
@@ -326,4 +329,24 @@ fn a_history_nobody_wrote_is_an_error_that_says_so() {
     let database = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(Archive::of(directory.path()).stats(None), Err(StoreError::Newer { found: 99, .. })));
+}
+
+#[test]
+fn an_end_that_moves_is_no_history() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(directory.path());
+    let first = banned("192.0.2.1/32", "sshd", Timestamp::now());
+    note(&mut store, [Verdict::Ban(first.clone())]);
+    let until = first.until.and_then(|until| until.checked_add(Duration::from_secs(600)).ok());
+    let later = Ban { until, ..first.clone() };
+    store.note_moved(&later);
+    let (mut store, memory) = reopened(store, directory.path());
+    assert_eq!(
+        (memory.bans[0].until.map(Timestamp::as_second), count(&store)),
+        (until.map(Timestamp::as_second), 1)
+    );
+    note(&mut store, [Verdict::Unban(later, Ending::ByHand)]);
+    let (store, memory) = reopened(store, directory.path());
+    store.close();
+    assert_eq!(memory.offenders[0].until.map(Timestamp::as_second), until.map(Timestamp::as_second));
 }
