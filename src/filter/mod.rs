@@ -36,6 +36,7 @@ mod tail;
 mod tests;
 
 pub use bare::Bare;
+pub use date::date_of;
 pub use definition::{Connection, Definition, Example, Mode, NORMAL, Port};
 pub use error::{Fault, FaultKind, FilterError, closest};
 pub use fail2ban::{JailConf, Place};
