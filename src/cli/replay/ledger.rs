@@ -100,7 +100,7 @@ impl Ledger {
         self.totals.bans += 1;
         match ban.until {
             Some(until) => {
-                self.totals.seconds = self.totals.seconds.saturating_add(seconds(ban.since, until))
+                self.totals.seconds = self.totals.seconds.saturating_add(seconds(ban.since, until));
             }
             None => self.totals.permanent += 1,
         }

@@ -61,7 +61,7 @@ fn logins(logins: &LoginRow) -> String {
     if logins.after > 0 {
         said.push(format!("after it ({})", logins.after));
     }
-    let users = logins.users.iter().flatten().map(|user| harmless(user)).collect::<Vec<_>>().join(" ");
+    let users = logins.users.iter().flatten().map(|user| harmless(user)).collect::<Vec<_>>().join(", ");
     match (said.is_empty(), users.is_empty()) {
         (true, _) | (_, true) => said.join(", "),
         _ => format!("{}: {users}", said.join(", ")),
@@ -70,9 +70,10 @@ fn logins(logins: &LoginRow) -> String {
 
 fn read(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     let Document { lines, failures, addresses, .. } = document;
-    write!(out, "{lines} lines: {failures} failures of {} addresses", number(*addresses))?;
+    let (lines, failures) = (counted(*lines, "line"), counted(*failures, "failure"));
+    write!(out, "{lines}: {failures} of {}", bounded(*addresses, "address"))?;
     if let Some(logins) = document.logins {
-        write!(out, ", {logins} logins")?;
+        write!(out, ", {}", counted(logins, "login"))?;
     }
     match (document.from, document.to) {
         (Some(from), Some(to)) => writeln!(out, ", from {} to {}", moment(from), moment(to)),
@@ -82,21 +83,19 @@ fn read(document: &Document, out: &mut dyn Write) -> io::Result<()> {
 
 fn whom(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     if outcome.allowed > 0 {
-        writeln!(out, "{} failures are of addresses that are never banned", outcome.allowed)?;
+        writeln!(out, "of addresses that are never banned: {}", counted(outcome.allowed, "failure"))?;
     }
     let jails = outcome.jails.iter().map(settings).collect::<Vec<_>>().join("; ");
     let who = if outcome.jails.len() == 1 { "jail" } else { "jails" };
     match outcome.bans {
         0 => writeln!(out, "{who} {jails}: nobody would have been banned")?,
-        bans => writeln!(
-            out,
-            "{who} {jails}: {bans} bans of {} offenders, {}",
-            number(outcome.offenders),
-            sum(outcome)
-        )?,
+        bans => {
+            let (bans, offenders) = (counted(bans, "ban"), bounded(outcome.offenders, "offender"));
+            writeln!(out, "{who} {jails}: {bans} of {offenders}, {} in sum", sum(outcome))?;
+        }
     }
     if outcome.waiting > 0 {
-        writeln!(out, "{} offenders still waited for their ban (max_bans_per_minute)", outcome.waiting)?;
+        writeln!(out, "still waiting for their ban (max_bans_per_minute) at the end: {}", outcome.waiting)?;
     }
     Ok(())
 }
@@ -111,12 +110,12 @@ fn false_positives(document: &Document, outcome: &Outcome, out: &mut dyn Write) 
     };
     writeln!(
         out,
-        "false positives: {} bans of addresses from which somebody logged in after all: {locked_out} during the ban \
-         (locked out), {later} only after it",
-        outcome.false_positives.unwrap_or_default(),
+        "false positives: {}, as somebody logged in from there after all: {locked_out} during the ban (locked out), {later} \
+         only after it",
+        counted(outcome.false_positives.unwrap_or_default(), "ban"),
     )?;
     if let Some(before @ 1..) = outcome.known_before {
-        writeln!(out, "{before} bans are of addresses from which somebody had logged in before")?;
+        writeln!(out, "where somebody had logged in before: {}", counted(before, "ban"))?;
     }
     if !blind.is_empty() {
         writeln!(out, "the filters of {blind} recognise no logins: only those count that other jails saw")?;
@@ -137,7 +136,7 @@ fn compared(
         table.add_row([name.to_owned(), of(current), of(changed)]);
     };
     row("bans", &|outcome| outcome.bans.to_string());
-    row("offenders", &|outcome| number(outcome.offenders));
+    row("offenders", &|outcome| bounded(outcome.offenders, ""));
     row("banned in sum", &|outcome| sum(outcome));
     row("false positives", &|outcome| known(outcome.false_positives));
     row("locked out", &|outcome| known(outcome.locked_out));
@@ -167,13 +166,21 @@ fn settings(jail: &JailSettings) -> String {
 fn sum(outcome: &Outcome) -> String {
     let sum = duration(Duration::from_secs(outcome.seconds));
     match outcome.permanent {
-        0 => format!("{sum} in sum"),
-        permanent => format!("{sum} in sum and {permanent} permanent"),
+        0 => sum,
+        permanent => format!("{sum} and {permanent} for ever"),
     }
 }
 
-fn number(bounded: Bounded) -> String {
-    if bounded.more { format!("at least {}", bounded.count) } else { bounded.count.to_string() }
+/// `1 ban`, `2 bans`.
+fn counted(count: u64, one: &str) -> String {
+    let more = if one.ends_with('s') { "es" } else { "s" };
+    format!("{count} {one}{}", if count == 1 { "" } else { more })
+}
+
+fn bounded(number: Bounded, one: &str) -> String {
+    let count = u64::try_from(number.count).unwrap_or(u64::MAX);
+    let count = if one.is_empty() { count.to_string() } else { counted(count, one) };
+    if number.more { format!("at least {count}") } else { count }
 }
 
 fn length(row: &BanRow) -> String {
