@@ -231,6 +231,7 @@ fn other_settings_are_compared_with_the_current_ones() {
     let log = archive.log("auth.log", "2026-03-02T00:00:00Z", &lines);
     let changed = archive.text(&[&log, "--jail", "sshd", "--set", "maxretry=2", "--set", "bantime=1d"]);
     insta::assert_snapshot!(changed, @r"
+    with maxretry=2, bantime=1d:
     ADDRESS    JAIL  AT                   FOR  FAILURES  TIMES  LOGINS
     192.0.2.1  sshd  2026-03-01 09:00:01  1d   2         1
     192.0.2.2  sshd  2026-03-01 09:00:01  1d   2         1
@@ -255,6 +256,7 @@ fn other_settings_are_compared_with_the_current_ones() {
     assert_eq!((&ignoring["changed"]["bans"], &ignoring["changed"]["allowed"]), (&json!(0), &json!(11)));
     archive.refused(&[&log, "--set", "maxrety=3"], 2, "did you mean `maxretry`?");
     archive.refused(&[&log, "--jail", "shd"], 2, "did you mean sshd?");
+    archive.refused(&[&log, "--jail", "recidive"], 2, "name one that reads logs as well");
     archive.refused(&["/nonexistent.log"], 2, "cannot read /nonexistent.log");
     archive.refused(&["no such.log"], 2, "no file is named 'no such.log'");
     Archive::new("[jail.sshd]\nenabled = 1\n").refused(&[&log], 1, "kban.toml:2:11: jail.sshd.enabled: ");
@@ -308,4 +310,31 @@ fn lines_without_dates_and_clocks_that_jump_are_told_of() {
             && notes.contains("1 failures and logins lie more"),
         "{notes}"
     );
+}
+
+#[test]
+fn several_logs_are_read_side_by_side() {
+    let archive = Archive::new(SSHD);
+    let date = |day: u32, second: u32| format!("2026-03-{day:02}T09:00:{second:02}Z");
+    // Each log has two failures of each day; the second one was rotated.
+    let log = |days: std::ops::Range<u32>, from: u32| {
+        let each =
+            days.flat_map(|day| [from, from + 2].map(|second| failed(&date(day, second), "192.0.2.1")));
+        each.collect::<Vec<_>>()
+    };
+    let logs = [
+        archive.log("host-b.log", "2026-03-09T00:00:00Z", &log(5..9, 1)),
+        archive.log("host-a.log", "2026-03-09T00:00:00Z", &log(1..9, 0)),
+        archive.log("host-b.log.1", "2026-03-05T00:00:00Z", &log(1..5, 1)),
+    ];
+    let found = archive.json(&[&logs[0], &logs[1], &logs[2]]);
+    let expected: Vec<String> = (1..9)
+        .map(|day| format!("192.0.2.1 sshd 2026-03-0{day}T09:00:02Z 2026-03-0{day}T10:00:02Z 3 {day}"))
+        .collect();
+    assert_eq!(
+        rows(&found["current"]),
+        expected,
+        "the fourth failure of each day is of somebody who is banned"
+    );
+    assert_eq!((&found["failures"], &found["notes"]), (&json!(32), &json!([])));
 }

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::filter::{Failure, Success};
 use crate::jail::Ban;
 
-/// So many bans are kept at most, and as many offenders, addresses with failures, and addresses with logins; more are only counted.
+/// So many bans are kept at most, and as many offenders and addresses; more are only counted.
 pub(super) const MOST: usize = 100_000;
 /// So many users are named for one ban or address, each with so many characters.
 const USERS: usize = 4;
@@ -27,7 +27,9 @@ pub(super) struct Ledger {
     /// Whose bans they were.
     pub(super) offenders: BTreeSet<IpNet>,
     /// Failures of each address since its last ban, by the jail that counted them.
-    failures: BTreeMap<(IpAddr, Arc<str>), u32>,
+    failures: Failures,
+    /// The same of those who were quiet for longest; forgotten when there are too many.
+    quiet: Failures,
     /// Who logged in so far.
     users: BTreeMap<IpAddr, Users>,
     /// The bans of each prefix, by their place.
@@ -35,6 +37,8 @@ pub(super) struct Ledger {
     /// The lengths of these prefixes, of IPv4 and of IPv6.
     lengths: BTreeSet<(bool, u8)>,
 }
+
+type Failures = BTreeMap<(IpAddr, Arc<str>), u32>;
 
 /// One ban.
 #[derive(Debug, Clone)]
@@ -85,13 +89,14 @@ pub(super) struct Totals {
 }
 
 impl Ledger {
-    /// A jail heard of a failure.
-    pub(super) fn failure(&mut self, jail: Option<&Arc<str>>, failure: &Failure) {
-        let Some(jail) = jail else { return };
+    /// A jail counts a failure.
+    pub(super) fn failure(&mut self, jail: &Arc<str>, failure: &Failure) {
         let key = (failure.address, Arc::clone(jail));
-        if self.failures.len() < MOST || self.failures.contains_key(&key) {
-            let known = self.failures.entry(key).or_default();
-            *known = known.saturating_add(failure.attempts);
+        let before = self.quiet.remove(&key).unwrap_or_default();
+        let known = self.failures.entry(key).or_default();
+        *known = known.saturating_add(before).saturating_add(failure.attempts);
+        if self.failures.len() > MOST / 2 {
+            self.quiet = std::mem::take(&mut self.failures);
         }
     }
 
@@ -171,13 +176,16 @@ impl Ledger {
     }
 
     fn take_failures(&mut self, prefix: &IpNet, jail: &Arc<str>) -> u32 {
-        let (first, last) = (prefix.network(), prefix.broadcast());
-        let within =
-            self.failures.range((first, Arc::from(""))..).take_while(|((address, _), _)| *address <= last);
-        let own: Vec<IpAddr> =
-            within.filter(|((_, own), _)| own == jail).map(|((address, _), _)| *address).collect();
-        let taken = own.into_iter().filter_map(|address| self.failures.remove(&(address, Arc::clone(jail))));
-        taken.fold(0, u32::saturating_add)
+        let (first, last) = ((prefix.network(), Arc::from("")), prefix.broadcast());
+        let mut sum = 0_u32;
+        for failures in [&mut self.failures, &mut self.quiet] {
+            let within = failures.range(first.clone()..).take_while(|((address, _), _)| *address <= last);
+            let own = within.filter(|((_, own), _)| own == jail).map(|(key, _)| key.clone());
+            for key in own.collect::<Vec<_>>() {
+                sum = sum.saturating_add(failures.remove(&key).unwrap_or_default());
+            }
+        }
+        sum
     }
 
     /// Who logged in from there; none, if nobody did.
@@ -275,9 +283,9 @@ mod tests {
         };
         let (sshd, mail): (Arc<str>, Arc<str>) = ("sshd".into(), "mail".into());
         for address in ["192.0.2.1", "192.0.2.3", "192.0.3.1", "191.0.0.1"] {
-            ledger.failure(Some(&sshd), &failure(address));
+            ledger.failure(&sshd, &failure(address));
         }
-        ledger.failure(Some(&mail), &failure("192.0.2.1"));
+        ledger.failure(&mail, &failure("192.0.2.1"));
         ledger.banned(&ban("192.0.2.0/24", 1, None));
         ledger.banned(&ban("192.0.2.0/24", 2, None));
         let failures: Vec<_> = ledger.rows.iter().map(|row| row.failures).collect();
@@ -291,12 +299,17 @@ mod tests {
         for number in 0..u32::try_from(MOST).unwrap() + 10 {
             let address = IpAddr::from(number.to_be_bytes());
             let failure = Failure { time: at(0), address, pattern: 0, attempts: 1 };
-            ledger.failure(Some(&"sshd".into()), &failure);
+            ledger.failure(&"sshd".into(), &failure);
             ledger.banned(&Ban { prefix: address.into(), ..ban("192.0.2.1/32", 0, None) });
             ledger.login(&login("192.0.2.9", &format!("{number}{long}"), 0));
         }
         assert_eq!(ledger.totals.bans, 100_010);
         assert_eq!((ledger.rows.len(), ledger.offenders.len()), (MOST, MOST));
+        for number in 0..u32::try_from(2 * MOST).unwrap() {
+            let address = IpAddr::from(number.to_be_bytes());
+            ledger.failure(&"mail".into(), &Failure { time: at(0), address, pattern: 0, attempts: 1 });
+        }
+        assert!(ledger.failures.len() + ledger.quiet.len() <= MOST + 2);
         let users = &ledger.users[&"192.0.2.9".parse::<IpAddr>().unwrap()];
         assert!(users.len() == USERS && users.iter().all(|user| user.chars().count() == LONGEST_USER));
     }

@@ -12,8 +12,9 @@ Examples:
 
 Old lines are judged as if they were read when they were written. A date without a year is in the year before its file was
 changed last. Rotated files of one log (.1, -20261121, .gz, .xz, .zst) are read as one, and several logs side by side, by
-their dates. What lies in the logs of a machine that bans already is what its firewall has let through. Packets are in no
-log: renew_on_contact counts for nothing here, and neither do lists of addresses.";
+their dates. The logs of a machine that bans already hold what its firewall has let through. Packets are in no log:
+renew_on_contact counts for nothing here, and neither do lists of addresses. The logs may be another machine's: this one's
+addresses and gateways are not spared unless ignoreip names them.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

@@ -1,7 +1,7 @@
 //! Under which settings logs are replayed: those of the configuration, and those that `--set` makes of them.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,7 +83,13 @@ fn wanted(named: &[String], file: &File) -> Result<Vec<String>, Failure> {
         }
     }
     if !named.is_empty() {
-        return Ok(named.to_vec());
+        let once: BTreeSet<String> = named.iter().cloned().collect();
+        return match once.iter().any(|name| reads_logs(name, file)) {
+            true => Ok(once.into_iter().collect()),
+            false => {
+                Err(usage("these jails count bans by others: name one that reads logs as well, with --jail"))
+            }
+        };
     }
     let enabled = file.jail.iter().filter(|(_, jail)| jail.value.enabled.as_ref().is_some_and(|on| on.value));
     let enabled: Vec<String> = enabled.map(|(name, _)| name.0.to_string()).collect();
@@ -120,9 +126,6 @@ fn changes(typed: &[String], wanted: &[String], file: &File) -> Result<Arc<Sourc
             Some((name, key)) => (vec![name], key),
             None => (wanted.iter().filter(|name| reads_logs(name, file)).collect(), key),
         };
-        if jails.is_empty() {
-            return Err(usage(format!("--set {setting}: no jail here reads logs; write JAIL.{key}=VALUE")));
-        }
         for jail in jails {
             let _ = writeln!(tables.entry(jail).or_default(), "{key} = {}", toml_value(value));
         }
@@ -193,7 +196,7 @@ mod tests {
     fn settings_are_laid_over_the_jails_that_are_meant() {
         let (_dir, layout) = file(TWO);
         let both = options(
-            &["sshd", "recidive"],
+            &["sshd", "recidive", "sshd"],
             &[
                 "maxretry=3",
                 "bantime=1h",
@@ -237,7 +240,7 @@ mod tests {
         }
         let (_, twice) = said(&["sshd"], &["maxretry=3", "maxretry=4"]);
         assert!(twice.contains("--set:3:"), "{twice}");
-        assert!(said(&["recidive"], &["maxretry=3"]).1.contains("write JAIL.maxretry=VALUE"));
+        assert!(said(&["recidive"], &["maxretry=3"]).1.contains("name one that reads logs"));
         assert!(said(&["shd"], &[]).1.contains("did you mean sshd?"));
         let (exit, broken) = said(&[], &[]);
         assert!(exit == Exit::No && broken.contains("no-such"), "{broken}");

@@ -14,6 +14,13 @@ const SOME: usize = 10;
 
 pub(super) fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     let outcome = document.changed.as_ref().unwrap_or(&document.current);
+    if document.changed.is_some() {
+        writeln!(
+            out,
+            "with {}:",
+            document.set.iter().map(|set| harmless(set)).collect::<Vec<_>>().join(", ")
+        )?;
+    }
     bans(outcome, out)?;
     for note in &document.notes {
         writeln!(out, "note: {}", harmless_lines(note))?;
@@ -45,7 +52,11 @@ fn bans(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     }
     output::print_table(out, &table)?;
     if outcome.not_listed > 0 {
-        writeln!(out, "and {} more bans, which are only counted", outcome.not_listed)?;
+        writeln!(
+            out,
+            "and {} more, which are only counted: who of them logged in is not known",
+            outcome.not_listed
+        )?;
     }
     writeln!(out)
 }

@@ -52,9 +52,14 @@ impl World {
                 What::Success(success) => self.engine.succeeded(jail, success, now),
                 What::Failure(failure, user) => {
                     self.engine.sweep(now, SWEPT);
-                    self.ledger.failure(self.engine.jails().get(jail.0).map(|jail| &jail.name), failure);
+                    let before = self.passed_over(jail);
                     let user = user.as_deref().filter(|_| self.engine.asks_for_user(jail, failure, now));
                     let judgement = self.engine.observe(jail, failure, user, &event.source, now);
+                    if self.passed_over(jail) == before
+                        && let Some(jail) = self.engine.jails().get(jail.0)
+                    {
+                        self.ledger.failure(&jail.name, failure);
+                    }
                     if let Judgement::Verdicts(verdicts) = judgement {
                         note(&mut self.ledger, &verdicts, now);
                     }
@@ -75,6 +80,12 @@ impl World {
             note(&mut self.ledger, &released, at);
         }
         self.now = to;
+    }
+
+    /// How many failures a jail heard of and did not count.
+    fn passed_over(&self, jail: JailId) -> u64 {
+        let tally = self.engine.jails().get(jail.0).map(|jail| jail.tally).unwrap_or_default();
+        tally.ignored + tally.stale + tally.already_banned
     }
 
     /// How many offenders still wait for their ban.
