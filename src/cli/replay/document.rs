@@ -110,11 +110,11 @@ pub(super) struct LoginRow {
     pub(super) users: Option<Vec<String>>,
 }
 
-/// Whom only one of two sets of settings bans.
+/// Whom only one of two sets of settings bans; `null` where the other one's offenders are too many to be known.
 #[derive(Serialize)]
 pub(super) struct Difference {
-    pub(super) only_current: Vec<String>,
-    pub(super) only_changed: Vec<String>,
+    pub(super) only_current: Option<Vec<String>>,
+    pub(super) only_changed: Option<Vec<String>>,
 }
 
 impl Outcome {
@@ -175,12 +175,33 @@ fn ban_row(row: &Row, sees: bool, users: bool) -> BanRow {
 }
 
 impl Difference {
-    pub(super) fn new(current: &Ledger, changed: &Ledger) -> Self {
-        let only =
-            |one: &BTreeSet<IpNet>, other: &BTreeSet<IpNet>| one.difference(other).map(shown).collect();
-        Self {
-            only_current: only(&current.offenders, &changed.offenders),
-            only_changed: only(&changed.offenders, &current.offenders),
-        }
+    /// Of these offenders.
+    pub(super) fn new(current: &BTreeSet<IpNet>, changed: &BTreeSet<IpNet>) -> Self {
+        let only = |one: &BTreeSet<IpNet>, other: &BTreeSet<IpNet>| {
+            (!Bounded::of(other.len()).more).then(|| one.difference(other).map(shown).collect())
+        };
+        Self { only_current: only(current, changed), only_changed: only(changed, current) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_of_whom_one_of_too_many_was() {
+        let prefixes = |count: usize| -> BTreeSet<IpNet> {
+            let address = |number: usize| IpAddr::from(u32::try_from(number).unwrap().to_be_bytes());
+            (0..count).map(|number| address(number).into()).collect()
+        };
+        let few = Difference::new(&prefixes(3), &prefixes(2));
+        assert_eq!(
+            (few.only_current, few.only_changed),
+            (Some(vec!["0.0.0.2".to_owned()]), Some(Vec::new()))
+        );
+        let many = Difference::new(&prefixes(MOST), &prefixes(2));
+        assert!(many.only_current.is_some_and(|only| only.len() == MOST - 2) && many.only_changed.is_none());
     }
 }

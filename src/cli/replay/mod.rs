@@ -77,7 +77,9 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
         set: options.set.clone(),
         current: outcome(&plans.current, &current),
         changed: plans.changed.as_ref().zip(changed.as_ref()).map(|(plan, world)| outcome(plan, world)),
-        difference: changed.as_ref().map(|changed| Difference::new(&current.ledger, &changed.ledger)),
+        difference: changed
+            .as_ref()
+            .map(|changed| Difference::new(&current.ledger.offenders, &changed.ledger.offenders)),
     };
     if shared.json {
         output::print_json(out, &document)?;

@@ -153,6 +153,10 @@ fn compared(
     row("locked out", &|outcome| known(outcome.locked_out));
     output::print_table(out, &table)?;
     for (which, addresses) in [("current", &difference.only_current), ("changed", &difference.only_changed)] {
+        let Some(addresses) = addresses else {
+            writeln!(out, "banned only with the {which} settings: not known, there are too many offenders")?;
+            continue;
+        };
         if addresses.is_empty() {
             continue;
         }
