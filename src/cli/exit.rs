@@ -60,6 +60,11 @@ impl Failure {
     }
 }
 
+/// The command line makes no sense, and why.
+pub(super) fn usage(message: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Usage, output::harmless_lines(&message.to_string()))
+}
+
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {

@@ -15,8 +15,10 @@ mod import;
 mod list;
 mod moving;
 pub mod output;
+mod past;
 mod recall;
 mod reload;
+mod replay;
 mod stats;
 mod status;
 mod test;
@@ -54,6 +56,7 @@ Examples:
   banctl ban 203.0.113.9 --for 1h        close every port to an address
   banctl unban 203.0.113.9               let it in again
   banctl test sshd /var/log/auth.log     what a filter finds in a log
+  banctl replay /var/log/auth.log*       who would have been banned, and who of them logged in
   banctl doctor                          what is wrong here, and what to do about it
 
 Exit codes: 0 done, 1 no, 2 usage, 3 no daemon, 4 no permission, 5 allowed address, 6 the kernel refused.";
@@ -67,7 +70,7 @@ struct Shared {
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]
     json: bool,
-    /// Read this configuration instead of /etc/kban (check, test, filters, doctor).
+    /// Read this configuration instead of /etc/kban (check, test, replay, filters, doctor).
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -94,6 +97,8 @@ enum Verb {
     Check,
     /// What a filter finds in a log, and why; whom a jail would ban.
     Test(test::Options),
+    /// Whom jails would have banned in past logs, for how long, and who of them logged in.
+    Replay(replay::Options),
     /// Which filters there are, or what one of them looks for.
     Filters(filters::Options),
     /// Make a configuration out of fail2ban's.
@@ -186,6 +191,7 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
         Verb::Reload => reload::run(shared, out),
         Verb::Check => check::run(shared, out),
         Verb::Test(options) => test::run(shared, options, out),
+        Verb::Replay(options) => replay::run(shared, options, out),
         Verb::Filters(options) => filters::run(shared, options, out),
         Verb::Config(options) => config::run(shared, options, out),
         Verb::Export(options) => moving::export(shared, options, out),

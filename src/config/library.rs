@@ -6,8 +6,11 @@ use std::sync::Arc;
 use super::validate::{FilterProblem, LoadedFilter};
 use crate::filter::{Filter, FilterError};
 
-/// Loads what a reference names.
-pub(super) fn load(reference: &str, directories: &[PathBuf]) -> Result<LoadedFilter, FilterProblem> {
+/// Loads what a reference names, as [`super::load`] does.
+///
+/// # Errors
+/// Whatever is wrong with the reference or the filter.
+pub fn load(reference: &str, directories: &[PathBuf]) -> Result<LoadedFilter, FilterProblem> {
     match Filter::load(reference, directories) {
         Ok(filter) => {
             let logpath = filter.log_paths().map(Path::to_path_buf).collect();

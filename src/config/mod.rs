@@ -34,12 +34,11 @@ pub mod value;
 mod tests;
 
 pub use layout::Layout;
+pub use library::load as load_filter;
 pub use merge::Merged;
 pub use plan::Plan;
-pub use report::{Problem, Report, Severity};
+pub use report::{Problem, Report, Severity, SourceFile};
 pub use validate::{FilterLibrary, FilterProblem, LoadedFilter};
-
-use report::SourceFile;
 
 /// The lowest layer: every default, and the jails that kban ships.
 const VENDOR: &str = include_str!("vendor.toml");
@@ -54,18 +53,32 @@ pub fn load(layout: &Layout) -> Result<Plan, Report> {
 
 /// As [`load`], with filters from elsewhere.
 pub fn load_with(layout: &Layout, filters: &dyn FilterLibrary) -> Result<Plan, Report> {
-    let (merged, problems) = read(layout);
+    load_over(layout, &[], filters)
+}
+
+/// As [`load_with`], with more texts laid over the files: what a command line changes is read and judged as they are.
+pub fn load_over(
+    layout: &Layout,
+    over: &[Arc<SourceFile>],
+    filters: &dyn FilterLibrary,
+) -> Result<Plan, Report> {
+    let (merged, problems) = read_over(layout, over);
     validate::validate(&merged, problems, &layout.filter_dirs, filters)
 }
 
 /// The merged configuration as far as it could be read, and what is wrong with the rest; filters are not looked at.
 pub fn read(layout: &Layout) -> (Merged, Vec<Problem>) {
+    read_over(layout, &[])
+}
+
+fn read_over(layout: &Layout, over: &[Arc<SourceFile>]) -> (Merged, Vec<Problem>) {
     let (found, mut problems) = layout.read();
     let mut files = vec![built_in("built-in defaults", VENDOR)];
     if found.is_empty() && problems.is_empty() {
         files.push(built_in("built-in, as there is no configuration", UNCONFIGURED));
     }
     files.extend(found);
+    files.extend(over.iter().cloned());
     let (merged, wrong) = merge::merge(&files);
     problems.extend(wrong);
     merged.layers.sort(&mut problems);

@@ -37,6 +37,7 @@ mod tests;
 mod users;
 
 pub use bare::Bare;
+pub use date::date_of;
 pub use definition::{Connection, Definition, Example, Mode, NORMAL, Port};
 pub use error::{Fault, FaultKind, FilterError, closest};
 pub use fail2ban::{JailConf, Place};

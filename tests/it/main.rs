@@ -52,6 +52,10 @@ mod reload;
 #[cfg(test)]
 mod renewal;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
+mod replayed;
+#[cfg(test)]
 mod rsyslog;
 #[cfg(test)]
 mod sshd;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::input::Input;
 use super::options::Options;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{harmless, is_terminal};
+use crate::cli::past::Input;
 use crate::filter::{Clock, Field, Filter, LineMatch, LineVerdict, Scanner};
 
 /// One line's object.
@@ -43,7 +43,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let (mut number, mut matched) = (0, false);
     for input in inputs {
-        let mut blocks = input.open(filter, !is_terminal())?;
+        let mut blocks = input.open(filter.journal_matches(), !is_terminal())?;
         // What one source said is nothing to the next.
         let mut scanner = Scanner::new(&[Arc::clone(filter)]);
         loop {

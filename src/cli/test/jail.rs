@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::options::{Options, usage};
-use crate::cli::exit::Failure;
+use super::options::Options;
+use crate::cli::exit::{Failure, usage};
+use crate::cli::past::no_jail;
 use crate::config::duration::BanTime;
 use crate::config::file::{File, Jail};
 use crate::config::judgement::{Escalate, Mode, Subnet};
@@ -15,7 +16,7 @@ use crate::config::network::Networks;
 use crate::config::plan::{ControlPlan, FirewallPlan, JailPlan, Plan, StorePlan};
 use crate::config::value::{At, JailName, Table};
 use crate::config::{self, Layout, Severity};
-use crate::filter::{Filter, closest};
+use crate::filter::Filter;
 
 /// The settings, and whose they are.
 pub(super) struct Settings {
@@ -152,12 +153,4 @@ fn only_jail(file: &File, filter: &str) -> Option<(Option<String>, Jail)> {
         ([(name, jail)], _) | ([], [(name, jail)]) => Some((Some(name.0.to_string()), jail.value.0.clone())),
         _ => None,
     }
-}
-
-fn no_jail(wanted: &str, file: &File) -> Failure {
-    let near = closest(wanted, file.jail.keys().map(|name| &*name.0));
-    let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
-    usage(format!(
-        "the configuration has no jail '{wanted}'{near}; `banctl check` names those that are enabled"
-    ))
 }

@@ -1,7 +1,6 @@
 //! `banctl test FILTER FILE`: what a filter finds in a log and why, and whom a jail would ban. Needs no daemon.
 
 mod each;
-mod input;
 mod jail;
 mod lines;
 mod names;
@@ -18,9 +17,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::exit::{Exit, Failure};
+use super::past::Input;
 use super::{Shared, output};
 use crate::filter::Clock;
-use input::Input;
 use jail::Settings;
 use options::Chosen;
 pub(super) use options::Options;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
-use crate::cli::exit::{Exit, Failure};
+use crate::cli::exit::{Failure, usage};
 use crate::config::duration::Period;
 use crate::filter::{Bare, Filter};
 
@@ -238,8 +238,4 @@ impl Options {
         ));
         Ok(filter)
     }
-}
-
-pub(super) fn usage(message: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::Usage, crate::cli::output::harmless_lines(&message.to_string()))
 }

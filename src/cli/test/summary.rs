@@ -7,7 +7,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::input::Input;
 use super::jail::Settings;
 use super::lines::{Fate, Kept, Lines};
 use super::names::{Name, Names};
@@ -16,6 +15,7 @@ use super::profile::{Cost, Sample};
 use super::report;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
+use crate::cli::past::Input;
 use crate::config::duration::BanTime;
 use crate::filter::{self, Clock, Filter, Scanner, date_shape};
 use crate::jail::engine::{Engine, Judgement};
@@ -174,7 +174,7 @@ pub(super) fn run(tested: Tested<'_>, json: bool, out: &mut dyn Write) -> Result
     let mut lines = Lines::wanted(options, &filter, &clock, alone);
     let prints = !json && lines.as_ref().is_some_and(Lines::shows);
     for input in &inputs {
-        let mut blocks = input.open(&filter, !(prints && output::is_terminal()))?;
+        let mut blocks = input.open(filter.journal_matches(), !(prints && output::is_terminal()))?;
         let mut scanner = Scanner::new(&[Arc::clone(&filter)]);
         let source: Arc<str> = input.name().into();
         loop {

@@ -16,7 +16,7 @@ use jiff::tz::{AmbiguousOffset, Offset};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Clock;
-use super::prefix::{DateText, month};
+use super::prefix::{self, DateText, month};
 pub(super) use stamp::SHAPES;
 
 /// The longest date that is remembered: 9 digits of fraction and an offset.
@@ -107,6 +107,12 @@ impl Dates {
         }
         self.value
     }
+}
+
+/// The moment that stands at the head of a line (with or without its `\n`); none where no date that exists does.
+#[must_use]
+pub fn date_of(line: &[u8], clock: &Clock) -> Option<Timestamp> {
+    read(prefix::parse(line).date?, clock)
 }
 
 /// The moment that `text` names; none for a date that does not exist.
