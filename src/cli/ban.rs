@@ -7,7 +7,7 @@ use clap::Args;
 use super::exit::{Exit, Failure};
 use super::{Shared, list, output, unban, unexpected};
 use crate::config::duration::BanTime;
-use crate::control::protocol::{Answer, LONGEST_REASON, Request};
+use crate::control::protocol::{Answer, Request};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -26,12 +26,6 @@ pub(super) struct Options {
 
 pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
     let prefix = unban::prefix(&options.address)?;
-    if options.reason.as_ref().is_some_and(|reason| reason.len() > LONGEST_REASON) {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("the reason is too long: at most {LONGEST_REASON} bytes"),
-        ));
-    }
     let request = Request::Ban {
         prefix,
         jail: options.jail.clone(),

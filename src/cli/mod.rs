@@ -3,6 +3,7 @@
 //! [`main`] reads the command line and calls the verb; a verb writes to `out` and ends with an [`Exit`],
 //! or with a [`Failure`] whose sentence goes to standard error.
 
+mod allow;
 mod ban;
 mod check;
 mod config;
@@ -46,6 +47,7 @@ Examples:
   banctl list                            who is banned, and for how long
   banctl ban 203.0.113.9 --for 1h        close every port to an address
   banctl unban 203.0.113.9               let it in again
+  banctl allow add 198.51.100.7 --for 8h nobody bans it for so long; what bans it is lifted
   banctl test sshd /var/log/auth.log     what a filter finds in a log
 
 Exit codes: 0 done, 1 no, 2 usage, 3 no daemon, 4 no permission, 5 allowed address, 6 the kernel refused.";
@@ -74,6 +76,8 @@ enum Verb {
     Ban(ban::Options),
     /// Lift bans.
     Unban(unban::Options),
+    /// Who is never banned, whatever a log says; changes that at run time.
+    Allow(allow::Options),
     /// Have the daemon read its configuration again.
     Reload,
     /// Check the configuration: every error at once.
@@ -160,6 +164,7 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
         Verb::List(options) => list::run(shared, options, out),
         Verb::Ban(options) => ban::run(shared, options, out),
         Verb::Unban(options) => unban::run(shared, options, out),
+        Verb::Allow(options) => allow::run(shared, options, out),
         Verb::Reload => reload::run(shared, out),
         Verb::Check => check::run(shared, out),
         Verb::Test(options) => test::run(shared, options, out),

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::config::duration::BanTime;
+use crate::jail::spared::{Allowance, Origin};
 use crate::jail::{Ban, shown};
 
 /// The version of this protocol. It changes when an older peer could misunderstand a newer one.
@@ -72,6 +73,27 @@ pub enum Request {
         /// Only this jail's.
         jail: Option<String>,
     },
+    /// Allow somebody at run time; bans that are in the way are lifted.
+    Allow {
+        /// Whom.
+        prefix: IpNet,
+        /// How long; until it is taken back if not given.
+        time: Option<BanTime>,
+        /// Why; at most [`LONGEST_REASON`] bytes.
+        reason: Option<String>,
+        /// Also if it is a large part of the Internet.
+        force: bool,
+    },
+    /// Take back what was allowed at run time.
+    Disallow {
+        /// Whom.
+        prefix: IpNet,
+    },
+    /// Who is never banned.
+    Allowed {
+        /// Only entries within this prefix, or that contain it.
+        within: Option<IpNet>,
+    },
     /// Read the configuration again.
     Reload,
     /// Lift every ban, and empty the kernel's sets of whatever else is in them.
@@ -104,10 +126,17 @@ pub enum Answer {
     },
     /// To [`Request::Ban`].
     Banned(BanRow),
-    /// To [`Request::Unban`] and [`Request::Flush`].
+    /// To [`Request::Unban`], [`Request::Flush`] and [`Request::Allow`].
     Lifted {
         /// How many bans.
         bans: usize,
+    },
+    /// To [`Request::Disallow`].
+    Disallowed,
+    /// To [`Request::Allowed`].
+    Spared {
+        /// The entries.
+        allowed: Vec<AllowRow>,
     },
     /// To [`Request::Reload`].
     Reloaded {
@@ -181,21 +210,70 @@ impl BanRow {
     /// The row of a ban, seen at `now`.
     #[must_use]
     pub fn new(ban: &Ban, now: Timestamp, in_kernel: bool) -> Self {
-        let left = |until: Timestamp| {
-            let milliseconds = until.duration_since(now).as_millis().max(0).unsigned_abs();
-            u64::try_from(milliseconds.div_ceil(1000)).unwrap_or(u64::MAX)
-        };
         Self {
             address: shown(&ban.prefix),
             jail: ban.jail.to_string(),
             since: ban.since,
             until: ban.until,
-            seconds_left: ban.until.map(left),
+            seconds_left: ban.until.map(|until| seconds_left(until, now)),
             count: ban.count,
             ports: ban.services.as_ref().map(|list| list.iter().map(ToString::to_string).collect()),
             source: ban.source.to_string(),
             reason: ban.reason.to_string(),
             in_kernel,
+        }
+    }
+}
+
+/// Whole seconds from `now` to `until`, rounded up.
+fn seconds_left(until: Timestamp, now: Timestamp) -> u64 {
+    let milliseconds = until.duration_since(now).as_millis().max(0).unsigned_abs();
+    u64::try_from(milliseconds.div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+/// Somebody who is never banned, as `banctl allow list --json` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowRow {
+    /// The address, or the prefix if it is more than one address.
+    pub address: String,
+    /// Where the entry comes from.
+    pub origin: String,
+    /// The jail that it holds for; `null` is all of them.
+    pub jail: Option<String>,
+    /// Since when, if that is known.
+    pub since: Option<Timestamp>,
+    /// Until when; `null` is until it is taken back.
+    pub until: Option<Timestamp>,
+    /// Whole seconds until then, rounded up.
+    pub seconds_left: Option<u64>,
+    /// Why.
+    pub reason: String,
+}
+
+impl AllowRow {
+    /// The row of a configured entry.
+    #[must_use]
+    pub fn configured(prefix: &IpNet, origin: impl fmt::Display, jail: Option<&str>) -> Self {
+        Self {
+            address: shown(prefix),
+            origin: origin.to_string(),
+            jail: jail.map(str::to_owned),
+            since: None,
+            until: None,
+            seconds_left: None,
+            reason: String::new(),
+        }
+    }
+
+    /// The row of an entry at run time, seen at `now`.
+    #[must_use]
+    pub fn by_hand(entry: &Allowance, now: Timestamp) -> Self {
+        Self {
+            since: Some(entry.since),
+            until: entry.until,
+            seconds_left: entry.until.map(|until| seconds_left(until, now)),
+            reason: entry.reason.to_string(),
+            ..Self::configured(&entry.prefix, Origin::ByHand, None)
         }
     }
 }

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
+use super::allowing;
 use super::intent;
 use super::pipeline::{NotBanned, Pipeline};
 use super::run::Daemon;
@@ -42,6 +43,15 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
             Ok(()) => return lift(daemon, Lift::by_hand(jail.as_deref(), within), reply, now),
             Err(refused) => Err(refused),
         },
+        Request::Allow { prefix, time, reason, force } => {
+            let wanted = allowing::Wanted { prefix, time, reason: reason.unwrap_or_default(), force };
+            match allowing::add(daemon, wanted, now) {
+                Ok(lift) => return daemon.lifts.begin(lift, Some(reply), &mut daemon.pipeline, now),
+                Err(refused) => Err(refused),
+            }
+        }
+        Request::Disallow { prefix } => allowing::delete(daemon, &prefix, now),
+        Request::Allowed { within } => Ok(allowing::list(&daemon.pipeline.engine, within, now)),
         Request::Reload => reload(daemon),
         // The server does that by itself.
         Request::Watch => Ok(Answer::Watching),
@@ -52,12 +62,7 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
 }
 
 fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, now: Timestamp) -> Result<Answer, Refused> {
-    if wanted.reason.len() > LONGEST_REASON {
-        return Err(Refused::new(
-            Kind::Usage,
-            format!("the reason is too long: at most {LONGEST_REASON} bytes"),
-        ));
-    }
+    short_enough(wanted.reason)?;
     if wanted.jail.is_some_and(|jail| jail.starts_with(FEED)) {
         let message = "whom a feed bans is what its list says: leave --jail out, or name another jail";
         return Err(Refused::new(Kind::Usage, message));
@@ -69,6 +74,15 @@ fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, now: Timestamp) -> Result<Answe
         NotBanned::Kernel(error) => Refused::new(Kind::Kernel, error),
     })?;
     Ok(Answer::Banned(BanRow::new(&ban, now, true)))
+}
+
+/// Reasons are kept and shown for as long as what they are for.
+pub(super) fn short_enough(reason: &str) -> Result<(), Refused> {
+    if reason.len() > LONGEST_REASON {
+        let message = format!("the reason is too long: at most {LONGEST_REASON} bytes");
+        return Err(Refused::new(Kind::Usage, message));
+    }
+    Ok(())
 }
 
 fn lift(daemon: &mut Daemon, lift: Lift, reply: oneshot::Sender<Answer>, now: Timestamp) {
@@ -88,7 +102,7 @@ pub(super) fn lifted(bans: &Bans, lift: &Lift, refused: Option<FirewallError>) -
             let message = format!("{error}; it is lifted as soon as the kernel takes it");
             Answer::Refused(Refused::new(Kind::Kernel, message))
         }
-        (None, Some(within)) if lift.lifted() == 0 => {
+        (None, Some(within)) if lift.lifted() == 0 && lift.is_by_hand() => {
             Answer::Refused(Refused::new(Kind::No, not_banned(bans, &within, lift.jail())))
         }
         (None, _) => Answer::Lifted { bans: lift.lifted() },

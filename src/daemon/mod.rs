@@ -3,9 +3,10 @@
 //! `start` reads like a recipe; `run` is the loop; `pipeline` is what happens to one block;
 //! `guard` and `drift` see to it that the kernel holds what is intended; `ownership` is whose the table is;
 //! `answer` is what happens to one request of `banctl`, `feeds` what happens to a list,
-//! `lifts` what happens to many bans that end together.
+//! `lifts` what happens to many bans that end together, `allowing` changes who is never banned.
 
 mod adoption;
+mod allowing;
 mod answer;
 mod drift;
 mod effect;

@@ -336,7 +336,8 @@ impl Pipeline {
         let next_end = self.engine.bans().next_end().map(until);
         let next_release = self.engine.next_release().map(until);
         let next_try = self.effect.next_try().map(|again| again.saturating_duration_since(Instant::now()));
-        [next_end, next_release, next_try].into_iter().flatten().min()
+        let next_allowed = self.engine.spared().next_end().map(until);
+        [next_end, next_release, next_try, next_allowed].into_iter().flatten().min()
     }
 
     /// Failures in each source whose hosts are names that no jail asks for.

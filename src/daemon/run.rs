@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::allowing;
 use super::answer;
 use super::feeds::Swaps;
 use super::guard::Guard;
@@ -98,9 +99,7 @@ impl Daemon {
                 () = tokio::task::yield_now(), if !self.lifts.is_idle() => {
                     self.lifts.slice(&mut self.pipeline, Timestamp::now());
                 }
-                () = tokio::time::sleep(deadline.unwrap_or(TIDY)), if deadline.is_some() => {
-                    self.pipeline.expire(Timestamp::now());
-                }
+                () = tokio::time::sleep(deadline.unwrap_or(TIDY)), if deadline.is_some() => self.expire(),
                 answer = self.pipeline.resolved() => self.pipeline.count_resolved(&answer, Timestamp::now()),
                 () = tokio::task::yield_now(), if self.pipeline.has_work() => self.pipeline.work(Timestamp::now()),
                 () = self.guard.heard() => {
@@ -162,6 +161,15 @@ impl Daemon {
     /// What is to be kept over a restart although nothing happened.
     pub(super) fn note_beginnings(&mut self) {
         self.pipeline.note_beginnings(&self.sources.statuses(), Timestamp::now());
+    }
+
+    /// What has ended by itself.
+    fn expire(&mut self) {
+        let now = Timestamp::now();
+        if allowing::expire(&mut self.pipeline, now) {
+            self.allow();
+        }
+        self.pipeline.expire(now);
     }
 
     fn tidy(&mut self) {

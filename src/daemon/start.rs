@@ -91,6 +91,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     let (store, memory) = open_store(typed);
     let mut engine = engine(&plan);
     let now = Timestamp::now();
+    engine.restore_allowed(memory.allowed);
     let remembered = remember(&mut engine, memory.bans, now);
     let kept = Kept::load(&typed.state_dir, &plan.feeds, now);
     for (feed, entries, until) in &kept.lists {

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::engine::{Engine, New};
-use super::target::unbannable;
-use super::{MANUAL, Verdict};
+use super::spared::Origin;
+use super::{BY_HAND, MANUAL, Verdict, shown};
 use crate::config::duration::BanTime;
 use crate::config::network::folded;
 
@@ -18,13 +18,15 @@ const WIDEST: u8 = 8;
 /// Why somebody cannot be banned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// An entry of `ignoreip`, or the machine's own address.
-    #[error("{address} is allowed by {entry}: take that entry out of `[defaults] ignoreip` to ban it")]
+    /// Allowed, or with an allowed address in it.
+    #[error("{} is allowed by {} ({origin}): {}", shown(.prefix), shown(.entry), .origin.remedy(.entry))]
     Allowed {
         /// Who was to be banned.
-        address: IpAddr,
-        /// The entry that covers it.
+        prefix: IpNet,
+        /// The entry.
         entry: IpNet,
+        /// Where it comes from.
+        origin: Origin,
     },
     /// The machine itself.
     #[error("{0} is an address of this machine: a ban would cut off its own traffic")]
@@ -87,7 +89,7 @@ impl Engine {
             jail: name,
             bantime: bantime.unwrap_or(BanTime::Permanent),
             services,
-            source: "banctl".into(),
+            source: BY_HAND.into(),
             reason: reason.into(),
         };
         Ok(self.insert(new, now))
@@ -95,19 +97,9 @@ impl Engine {
 
     /// Why a ban of `prefix` is not made by hand, if so.
     fn refuses(&self, prefix: &IpNet) -> Option<Refusal> {
-        if prefix.prefix_len() == prefix.max_prefix_len() {
-            return self.refusal(prefix.addr());
-        }
-        if prefix.prefix_len() < WIDEST || unbannable(prefix.network()) {
+        if prefix.prefix_len() < WIDEST {
             return Some(Refusal::NotAHost(prefix.network()));
         }
-        if let Some(own) = self.own.overlapping(prefix) {
-            return Some(Refusal::Own(own.addr()));
-        }
-        if let Some(neighbour) = self.neighbours.overlapping(prefix) {
-            return Some(Refusal::Neighbour(neighbour.addr()));
-        }
-        let entry = *self.allow.overlapping(prefix)?;
-        Some(Refusal::Allowed { address: prefix.network(), entry })
+        self.spared.refusal(prefix)
     }
 }

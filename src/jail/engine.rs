@@ -10,12 +10,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::allow::Allow;
 use super::bans::{Bans, End};
 use super::breaker::Breaker;
-use super::by_hand::Refusal;
 use super::draw::Draw;
 use super::feed::Feed;
 use super::jails::{Jail, JailId};
 use super::lift::Lift;
-use super::target::{banned_as, folded, unbannable};
+use super::spared::Spared;
+use super::target::{banned_as, folded};
 use super::window::Counted;
 use super::{ADOPTED, Ban, Ending, MANUAL, Verdict};
 use crate::config::duration::BanTime;
@@ -55,12 +55,7 @@ pub struct Engine {
     pub(super) jails: Vec<Jail>,
     pub(super) feeds: Vec<Feed>,
     pub(super) bans: Bans,
-    /// `[defaults] ignoreip`.
-    pub(super) allow: Allow,
-    /// The machine's own addresses.
-    pub(super) own: Allow,
-    /// Gateways and resolvers.
-    pub(super) neighbours: Allow,
+    pub(super) spared: Spared,
     /// The length of a ban by hand that names neither a length nor a configured jail.
     pub(super) bantime: Option<BanTime>,
     /// How many bans may be in force.
@@ -85,7 +80,7 @@ impl Engine {
     /// bans of jails that are gone, and those of addresses that are allowed now. Those of feeds that are gone end
     /// with [`super::feed::Swap::end`].
     pub fn configure(&mut self, plan: &Plan) -> Vec<Lift> {
-        self.allow = Allow::new(plan.ignoreip.iter().copied());
+        self.spared.set_ignoreip(plan.ignoreip.clone());
         self.bantime = Some(plan.bantime);
         // IPv4 and IPv6 may both fill their sets, and some may wait for room.
         let set_size = usize::try_from(plan.firewall.set_size).unwrap_or(usize::MAX);
@@ -125,19 +120,21 @@ impl Engine {
     ) -> Option<Lift> {
         let own = Allow::new(own.into_iter().map(IpNet::from));
         let neighbours = Allow::new(neighbours.into_iter().map(IpNet::from));
-        if own == self.own && neighbours == self.neighbours {
-            return None;
-        }
-        self.own = own;
-        self.neighbours = neighbours;
-        Some(Lift::spared())
+        self.spared.set_own(own, neighbours).then(Lift::spared)
     }
 
-    /// What the kernel must never drop: `ignoreip`, the machine's own addresses, its gateways and resolvers.
+    /// What the kernel must never drop: `[defaults] ignoreip`, entries at run time, the machine's own addresses, its
+    /// gateways and resolvers.
     #[must_use]
     pub fn allowed(&self) -> Vec<IpNet> {
-        let all = [&self.allow, &self.own, &self.neighbours].into_iter().flat_map(|list| list.prefixes());
+        let all = self.spared.lists().into_iter().flat_map(|list| list.prefixes());
         Allow::new(all.copied()).prefixes().to_vec()
+    }
+
+    /// Who is never banned by anyone.
+    #[must_use]
+    pub fn spared(&self) -> &Spared {
+        &self.spared
     }
 
     /// The jails, in the order of the plan.
@@ -163,7 +160,7 @@ impl Engine {
     /// Whether a ban of `prefix` would hit an allowed address or one of this machine.
     #[must_use]
     pub fn spares(&self, prefix: &IpNet) -> bool {
-        [&self.allow, &self.own, &self.neighbours].into_iter().any(|list| list.overlapping(prefix).is_some())
+        self.spared.overlaps(prefix)
     }
 
     /// One failure, found in `source` and read at `now`: at `maxretry` of them, a ban.
@@ -213,10 +210,9 @@ impl Engine {
     /// What a jail counts and bans for `address`; `None` if it is spared.
     fn offender(&self, id: JailId, address: IpAddr) -> Option<IpNet> {
         let (jail, address) = (self.jails.get(id.0)?, folded(address));
-        let spared = self.refusal(address).is_some() || jail.allow.covering(address).is_some();
-        (!spared).then(|| {
-            banned_as(address, jail.ipv6_prefix, &[&self.allow, &self.own, &self.neighbours, &jail.allow])
-        })
+        let spared = self.spared.spares(address) || jail.allow.covering(address).is_some();
+        let [allow, own, neighbours] = self.spared.lists();
+        (!spared).then(|| banned_as(address, jail.ipv6_prefix, &[allow, own, neighbours, &jail.allow]))
     }
 
     /// Takes back what was done to the bans of `prefix`: `rows` are in force again.
@@ -244,21 +240,6 @@ impl Engine {
         for jail in &mut self.jails {
             jail.window.sweep(now, budget);
         }
-    }
-
-    /// Why `address` may never be banned, if so.
-    #[must_use]
-    pub fn refusal(&self, address: IpAddr) -> Option<Refusal> {
-        if self.own.covering(address).is_some() || address.is_loopback() {
-            return Some(Refusal::Own(address));
-        }
-        if self.neighbours.covering(address).is_some() {
-            return Some(Refusal::Neighbour(address));
-        }
-        if unbannable(address) {
-            return Some(Refusal::NotAHost(address));
-        }
-        self.allow.covering(address).map(|&entry| Refusal::Allowed { address, entry })
     }
 
     /// How long the kernel is to drop what `prefix` sends to `service` from `now` on (see [`Bans::end`]): what the

@@ -22,6 +22,7 @@ pub struct Jail {
     pub name: Arc<str>,
     /// What became of its failures since the start.
     pub tally: Tally,
+    /// Its own `ignoreip`.
     pub(super) allow: Allow,
     pub(super) bantime: BanTime,
     pub(super) escalate: Option<Escalate>,
@@ -72,6 +73,12 @@ impl Jail {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Who is never banned by this jail, in addition to [`super::spared::Spared`].
+    #[must_use]
+    pub fn ignored(&self) -> &Allow {
+        &self.allow
     }
 
     pub(super) fn configured(plan: &JailPlan, known: Option<Self>) -> Self {

@@ -2,10 +2,11 @@
 //!
 //! Nothing here does I/O or asks for the time: every function that needs `now` takes it, so that the
 //! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door, [`by_hand`] the one for administrators,
-//! [`feed`] the one for lists, [`lift`] the way out; [`window`] counts, [`jails`] are the jails, `convict` makes bans of offenders (`escalation`, `subnet`, `breaker`), [`allow`] knows who is never banned, [`target`] what is banned for an
-//! address, [`bans`] holds the intent that the firewall makes true.
+//! [`feed`] the one for lists, [`lift`] the way out; [`window`] counts, [`jails`] are the jails, `convict` makes bans of offenders (`escalation`, `subnet`, `breaker`), [`spared`] knows who is never banned and
+//! why, [`allowance`] changes that at run time, [`target`] says what is banned for an address, [`bans`] holds the intent that the firewall makes true.
 
 pub mod allow;
+pub mod allowance;
 pub mod bans;
 mod breaker;
 pub mod by_hand;
@@ -18,6 +19,7 @@ pub mod jails;
 pub mod lift;
 pub mod offenders;
 mod row;
+pub mod spared;
 mod subnet;
 pub mod target;
 pub mod window;
@@ -34,6 +36,8 @@ use crate::service::Service;
 pub const MANUAL: &str = "manual";
 /// The jail of elements that were found in the kernel and of which nothing is known.
 pub const ADOPTED: &str = "adopted";
+/// The source of bans by hand.
+pub const BY_HAND: &str = "banctl";
 /// How the jails of imported lists begin.
 pub const FEED: &str = "feed.";
 

@@ -1,4 +1,4 @@
-//! What survives a restart: the bans in force and how far each file was read.
+//! What survives a restart: the bans in force, who was allowed at run time, and how far each file was read.
 //!
 //! A tap on the way the data goes: [`Store::commit`] never waits for the disk. One thread owns the
 //! database; what it has not taken yet is merged in memory, where one newer row replaces the older.
@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::jail::spared::Allowance;
 use crate::jail::{Ban, FEED, Verdict};
 use crate::source::Reading;
 use writer::Writer;
@@ -39,6 +40,8 @@ const MOST_WAITING: usize = 200_000;
 pub struct Memory {
     /// The bans that were in force, ended ones included.
     pub bans: Vec<Ban>,
+    /// Who was allowed at run time, ended entries included.
+    pub allowed: Vec<Allowance>,
     /// How far each file was read.
     pub readings: BTreeMap<PathBuf, Reading>,
 }
@@ -81,17 +84,19 @@ pub enum StoreError {
 #[derive(Debug, Default)]
 struct Batch {
     bans: BTreeMap<(IpNet, Arc<str>), Option<Ban>>,
+    allowed: BTreeMap<IpNet, Option<Allowance>>,
     readings: BTreeMap<PathBuf, Reading>,
 }
 
 impl Batch {
     fn is_empty(&self) -> bool {
-        self.bans.is_empty() && self.readings.is_empty()
+        self.bans.is_empty() && self.allowed.is_empty() && self.readings.is_empty()
     }
 
     /// Takes in what was noted later.
     fn merge(&mut self, later: Self) {
         self.bans.extend(later.bans);
+        self.allowed.extend(later.allowed);
         self.readings.extend(later.readings);
     }
 
@@ -160,6 +165,13 @@ impl Store {
                 let row = matches!(verdict, Verdict::Ban(_)).then(|| ban.clone());
                 ((ban.prefix, Arc::clone(&ban.jail)), row)
             }));
+        }
+    }
+
+    /// Notes that `prefix` is allowed at run time, or (`None`) no longer; it reaches the disk with the next [`Store::commit`].
+    pub fn note_allowed(&mut self, prefix: IpNet, allowance: Option<Allowance>) {
+        if self.queue.is_some() {
+            self.waiting.allowed.insert(prefix, allowance);
         }
     }
 
@@ -250,11 +262,20 @@ mod tests {
         let from = Position { device: u64::MAX, inode: 2, offset: 77 };
         let reading = Reading { from, until: Position { offset: 99, ..from } };
         store.note_reading(Path::new("/var/log/auth.log"), reading);
+        let [ban, other] = kept.clone();
+        let allowed =
+            Allowance { prefix: ban.prefix, since: ban.since, until: ban.until, reason: "x".into() };
+        let gone = Allowance { prefix: other.prefix, until: None, ..allowed.clone() };
+        store.note_allowed(allowed.prefix, Some(allowed.clone()));
+        store.note_allowed(gone.prefix, Some(gone.clone()));
+        store.commit();
+        store.note_allowed(gone.prefix, None);
         store.close();
 
         let (store, memory) = Store::open(directory.path()).unwrap();
         store.close();
         assert_eq!(memory.bans, kept);
+        assert_eq!(memory.allowed, [allowed]);
         assert_eq!(memory.readings.into_iter().collect::<Vec<_>>(), [("/var/log/auth.log".into(), reading)]);
     }
 

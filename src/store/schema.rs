@@ -17,6 +17,7 @@ use rusqlite::{Connection, ErrorCode, Row, params};
 
 use super::{Batch, Memory, StoreError};
 use crate::jail::Ban;
+use crate::jail::spared::Allowance;
 use crate::service::Service;
 use crate::source::{Position, Reading};
 
@@ -34,6 +35,12 @@ const TABLES: &str = "
         reason TEXT NOT NULL,
         services TEXT,
         PRIMARY KEY (prefix, jail)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS allowed (
+        prefix TEXT PRIMARY KEY,
+        since  INTEGER NOT NULL,
+        until  INTEGER,
+        reason TEXT NOT NULL
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS positions (
         path        BLOB PRIMARY KEY,
@@ -112,6 +119,11 @@ fn prepare(database: &Connection, found: i64) -> rusqlite::Result<Memory> {
         memory.bans.extend(readable(row, read_ban(row, &mut names))?);
     }
     memory.bans.sort_by(|a, b| (a.prefix, &a.jail).cmp(&(b.prefix, &b.jail)));
+    let mut allowed = database.prepare("SELECT prefix, since, until, reason FROM allowed")?;
+    let mut rows = allowed.query([])?;
+    while let Some(row) = rows.next()? {
+        memory.allowed.extend(readable(row, read_allowance(row))?);
+    }
     let mut readings = database
         .prepare("SELECT path, device, inode, offset, from_device, from_inode, from_offset FROM positions")?;
     let mut rows = readings.query([])?;
@@ -164,6 +176,19 @@ fn write_rows(database: &mut Connection, batch: &Batch) -> rusqlite::Result<()> 
                 None => delete.execute(params![prefix.to_string(), jail.as_ref()])?,
             };
         }
+        let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO allowed VALUES (?, ?, ?, ?)")?;
+        let mut delete = transaction.prepare_cached("DELETE FROM allowed WHERE prefix = ?")?;
+        for (prefix, allowance) in &batch.allowed {
+            match allowance {
+                Some(allowance) => put.execute(params![
+                    prefix.to_string(),
+                    allowance.since.as_microsecond(),
+                    allowance.until.map(Timestamp::as_microsecond),
+                    allowance.reason.as_ref(),
+                ])?,
+                None => delete.execute(params![prefix.to_string()])?,
+            };
+        }
         let mut put =
             transaction.prepare_cached("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?, ?)")?;
         for (path, Reading { from, until }) in &batch.readings {
@@ -198,19 +223,11 @@ impl Names {
 }
 
 fn read_ban(row: &Row<'_>, names: &mut Names) -> rusqlite::Result<Ban> {
-    let bad =
-        |column, error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error);
-    let time = |column, value| Timestamp::from_microsecond(value).map_err(|error| bad(column, error.into()));
-    let prefix = row.get_ref(0)?.as_str()?;
-    let prefix: IpNet = prefix
-        .parse()
-        .or_else(|_| prefix.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|error| bad(0, error.into()))?;
     Ok(Ban {
-        prefix: prefix.trunc(),
+        prefix: read_prefix(row)?,
         jail: names.read(row, 1)?,
-        since: time(2, row.get(2)?)?,
-        until: row.get::<_, Option<i64>>(3)?.map(|value| time(3, value)).transpose()?,
+        since: read_time(2, row.get(2)?)?,
+        until: row.get::<_, Option<i64>>(3)?.map(|value| read_time(3, value)).transpose()?,
         count: row.get(4)?,
         source: names.read(row, 5)?,
         reason: names.read(row, 6)?,
@@ -219,6 +236,30 @@ fn read_ban(row: &Row<'_>, names: &mut Names) -> rusqlite::Result<Ban> {
             .map(|list| services(&list).ok_or_else(|| unreadable(&list)))
             .transpose()?,
     })
+}
+
+fn read_allowance(row: &Row<'_>) -> rusqlite::Result<Allowance> {
+    Ok(Allowance {
+        prefix: read_prefix(row)?,
+        since: read_time(1, row.get(1)?)?,
+        until: row.get::<_, Option<i64>>(2)?.map(|value| read_time(2, value)).transpose()?,
+        reason: row.get_ref(3)?.as_str()?.into(),
+    })
+}
+
+/// The prefix or address in the first column.
+fn read_prefix(row: &Row<'_>) -> rusqlite::Result<IpNet> {
+    let prefix = row.get_ref(0)?.as_str()?;
+    let read = prefix.parse().or_else(|_| prefix.parse::<IpAddr>().map(IpNet::from));
+    read.map(|prefix: IpNet| prefix.trunc()).map_err(|error| bad(0, error.into()))
+}
+
+fn read_time(column: usize, value: i64) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_microsecond(value).map_err(|error| bad(column, error.into()))
+}
+
+fn bad(column: usize, error: Box<dyn std::error::Error + Send + Sync>) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error)
 }
 
 /// `tcp/22 udp/53`.
@@ -231,8 +272,7 @@ fn services(list: &str) -> Option<Arc<[Service]>> {
 }
 
 fn unreadable(list: &str) -> rusqlite::Error {
-    let error = format!("'{list}' is no list of services such as tcp/22 udp/53");
-    rusqlite::Error::FromSqlConversionFailure(7, rusqlite::types::Type::Text, error.into())
+    bad(7, format!("'{list}' is no list of services such as tcp/22 udp/53").into())
 }
 
 fn read_reading(row: &Row<'_>) -> rusqlite::Result<(PathBuf, Reading)> {

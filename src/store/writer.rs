@@ -59,8 +59,9 @@ impl Writer {
         }
         if self.failed.is_some() {
             let (bans, files) = (self.pending.bans.len(), self.pending.readings.len());
+            let allowed = self.pending.allowed.len();
             tracing::error!(
-                "the store still cannot be written: it forgets {bans} changes of bans, and how far {files} files were read"
+                "the store still cannot be written: it forgets {bans} changes of bans and {allowed} of who is allowed, and how far {files} files were read"
             );
         }
     }
