@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::exit::{Exit, Failure};
 use super::{Shared, output, unban, unexpected};
 use crate::config::duration::BanTime;
-use crate::control::protocol::{AllowRow, Answer, Request};
+use crate::control::allowed::AllowRow;
+use crate::control::protocol::{Answer, Request};
 use crate::jail::shown;
 
 #[derive(Debug, Args)]

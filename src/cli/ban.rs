@@ -22,6 +22,9 @@ pub(super) struct Options {
     /// Why, for whoever reads the list.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Also a proxy, behind which are others.
+    #[arg(long)]
+    force: bool,
 }
 
 pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
@@ -31,6 +34,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
         jail: options.jail.clone(),
         bantime: options.bantime,
         reason: options.reason.clone(),
+        force: options.force,
     };
     match shared.ask(&request)? {
         Answer::Banned(row) if shared.json => output::print_json(out, &list::Document { bans: &[row] })?,

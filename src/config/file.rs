@@ -57,6 +57,8 @@ pub struct Defaults {
     pub maxretry: Option<At<MaxRetry>>,
     /// Never banned, by any jail.
     pub ignoreip: Option<At<Networks>>,
+    /// Proxies, never banned: whoever attacks is behind them.
+    pub proxies: Option<At<Networks>>,
     /// How many leading bits of an IPv6 address are counted and banned as one.
     pub ipv6_prefix: Option<At<Ipv6Prefix>>,
     /// How many addresses a jail tracks at most.
@@ -95,6 +97,8 @@ pub struct Jail {
     pub maxretry: Option<At<MaxRetry>>,
     /// Never banned by this jail, in addition to `[defaults] ignoreip`.
     pub ignoreip: Option<At<Networks>>,
+    /// In addition to those of `[defaults]`; no other jail bans them either.
+    pub proxies: Option<At<Networks>>,
     /// As in `[defaults]`.
     pub ipv6_prefix: Option<At<Ipv6Prefix>>,
     /// As in `[defaults]`.

@@ -30,6 +30,8 @@ pub struct Plan {
     pub bantime: BanTime,
     /// `[defaults] ignoreip`: never banned by any jail, and never dropped by the kernel.
     pub ignoreip: Vec<IpNet>,
+    /// Proxies, of `[defaults]` and of every enabled jail: never banned by any jail.
+    pub proxies: Vec<IpNet>,
     /// Sentences for the administrator that are no errors ("no jail is enabled"), with their places.
     pub warnings: Vec<Problem>,
 }
@@ -178,6 +180,7 @@ impl Plan {
             control: ControlPlan { group: "kban".into() },
             bantime: BanTime::For(Duration::from_secs(12 * 3600)),
             ignoreip: ignoreip.iter().map(|entry| entry.parse().unwrap()).collect(),
+            proxies: Vec::new(),
             warnings: Vec::new(),
         }
     }

@@ -70,6 +70,8 @@ pub(super) fn validate(
     let mut check = Check { layers, problems, dirs, library, loaded: BTreeMap::new() };
     let enabled = file.jail.iter().filter(|(_, jail)| jail.value.enabled.as_ref().is_some_and(|on| on.value));
     let enabled: Vec<_> = enabled.collect();
+    let in_front = enabled.iter().flat_map(|(_, jail)| networks(jail.value.proxies.as_ref()));
+    let proxies = networks(file.defaults.proxies.as_ref()).into_iter().chain(in_front).collect();
     // With errors, the jail that was meant to run may be among what was left out.
     if enabled.is_empty() && file.feed.is_empty() && flawless {
         check.problems.push(
@@ -96,6 +98,7 @@ pub(super) fn validate(
             firewall,
             control: ControlPlan { group: group.0 },
             ignoreip: networks(file.defaults.ignoreip.as_ref()),
+            proxies,
             warnings: report.problems,
         }),
         _ => Err(report),

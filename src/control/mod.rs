@@ -1,8 +1,9 @@
 //! How `banctl` talks to `kband`: JSON lines over `/run/kban/control.sock`.
 //!
-//! [`protocol`] is what both sides say, [`server`] the daemon's end, [`client`] the command line's; [`events`] is what
-//! happens, told to whoever watches.
+//! [`protocol`] is what both sides say (with the rows of [`allowed`]), [`server`] the daemon's end, [`client`] the command
+//! line's; [`events`] is what happens, told to whoever watches.
 
+pub mod allowed;
 pub mod client;
 pub mod events;
 pub mod protocol;

@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::allowed::AllowRow;
 use crate::config::duration::BanTime;
-use crate::jail::spared::{Allowance, Origin};
 use crate::jail::{Ban, shown};
 
 /// The version of this protocol. It changes when an older peer could misunderstand a newer one.
@@ -65,6 +65,9 @@ pub enum Request {
         bantime: Option<BanTime>,
         /// Why; at most [`LONGEST_REASON`] bytes.
         reason: Option<String>,
+        /// Also somebody whom one had better not ban.
+        #[serde(default)]
+        force: bool,
     },
     /// Lift bans: those within `within`, of `jail`, or both; all of them if neither is given.
     Unban {
@@ -226,56 +229,9 @@ impl BanRow {
 }
 
 /// Whole seconds from `now` to `until`, rounded up.
-fn seconds_left(until: Timestamp, now: Timestamp) -> u64 {
+pub(super) fn seconds_left(until: Timestamp, now: Timestamp) -> u64 {
     let milliseconds = until.duration_since(now).as_millis().max(0).unsigned_abs();
     u64::try_from(milliseconds.div_ceil(1000)).unwrap_or(u64::MAX)
-}
-
-/// Somebody who is never banned, as `banctl allow list --json` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AllowRow {
-    /// The address, or the prefix if it is more than one address.
-    pub address: String,
-    /// Where the entry comes from.
-    pub origin: String,
-    /// The jail that it holds for; `null` is all of them.
-    pub jail: Option<String>,
-    /// Since when, if that is known.
-    pub since: Option<Timestamp>,
-    /// Until when; `null` is until it is taken back.
-    pub until: Option<Timestamp>,
-    /// Whole seconds until then, rounded up.
-    pub seconds_left: Option<u64>,
-    /// Why.
-    pub reason: String,
-}
-
-impl AllowRow {
-    /// The row of a configured entry.
-    #[must_use]
-    pub fn configured(prefix: &IpNet, origin: impl fmt::Display, jail: Option<&str>) -> Self {
-        Self {
-            address: shown(prefix),
-            origin: origin.to_string(),
-            jail: jail.map(str::to_owned),
-            since: None,
-            until: None,
-            seconds_left: None,
-            reason: String::new(),
-        }
-    }
-
-    /// The row of an entry at run time, seen at `now`.
-    #[must_use]
-    pub fn by_hand(entry: &Allowance, now: Timestamp) -> Self {
-        Self {
-            since: Some(entry.since),
-            until: entry.until,
-            seconds_left: entry.until.map(|until| seconds_left(until, now)),
-            reason: entry.reason.to_string(),
-            ..Self::configured(&entry.prefix, Origin::ByHand, None)
-        }
-    }
 }
 
 /// How the daemon is: `banctl status --json`.
@@ -312,7 +268,10 @@ pub struct JailStatus {
     pub failures: u64,
     /// Of these, from addresses that are never banned.
     pub ignored: u64,
-    /// Of these, older than `findtime`.
+    /// Of these, from proxies.
+    #[serde(default)]
+    pub proxied: u64,
+    /// Of the failures, older than `findtime`.
     pub stale: u64,
     /// Of these, from addresses already banned.
     pub already_banned: u64,
@@ -418,6 +377,7 @@ mod tests {
                 jail: None,
                 bantime: Some(BanTime::Permanent),
                 reason: Some("\u{1b}[2J".into()),
+                force: true,
             },
             Request::Unban { within: None, jail: None },
         ];

@@ -34,10 +34,10 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
             known_jail(daemon, jail.as_deref())
                 .and_then(|()| list(daemon, jail.as_deref(), within, after.as_ref(), now))
         }
-        Request::Ban { prefix, jail, bantime, reason } => {
+        Request::Ban { prefix, jail, bantime, reason, force } => {
             let reason = reason.unwrap_or_default();
             let wanted = ByHand { prefix, jail: jail.as_deref(), bantime, reason: &reason };
-            known_jail(daemon, wanted.jail).and_then(|()| ban(daemon, &wanted, now))
+            known_jail(daemon, wanted.jail).and_then(|()| ban(daemon, &wanted, force, now))
         }
         Request::Unban { within, jail } => match known_jail(daemon, jail.as_deref()) {
             Ok(()) => return lift(daemon, Lift::by_hand(jail.as_deref(), within), reply, now),
@@ -61,11 +61,14 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
     let _ = reply.send(answered.unwrap_or_else(Answer::Refused));
 }
 
-fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, now: Timestamp) -> Result<Answer, Refused> {
+fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, force: bool, now: Timestamp) -> Result<Answer, Refused> {
     short_enough(wanted.reason)?;
     if wanted.jail.is_some_and(|jail| jail.starts_with(FEED)) {
         let message = "whom a feed bans is what its list says: leave --jail out, or name another jail";
         return Err(Refused::new(Kind::Usage, message));
+    }
+    if let Some(doubt) = daemon.pipeline.engine.doubt(wanted).filter(|_| !force) {
+        return Err(Refused::new(Kind::Allowed, doubt));
     }
     let banned = daemon.pipeline.ban_by_hand(wanted, now);
     let ban = banned.map_err(|error| match error {
@@ -175,6 +178,7 @@ fn status(daemon: &mut Daemon) -> Answer {
         filter: plan.filter.as_ref().map_or("(bans)", |filter| filter.name()).to_owned(),
         failures: jail.tally.failures,
         ignored: jail.tally.ignored,
+        proxied: jail.tally.proxied,
         stale: jail.tally.stale,
         already_banned: jail.tally.already_banned,
         banned_total: jail.tally.bans,
@@ -201,6 +205,14 @@ fn status(daemon: &mut Daemon) -> Answer {
             jail.name,
             jail.waiting()
         ));
+    }
+    for jail in pipeline.engine.jails() {
+        if let Some(proxy) = jail.tally.last_proxy {
+            let (name, failures) = (&jail.name, jail.tally.proxied);
+            warnings.push(format!(
+                "{name}: {failures} failures come from proxies, the last from {proxy}: have the service log the real client (nginx: real_ip_header, Apache: mod_remoteip)"
+            ));
+        }
     }
     if pipeline.unasked() > 0 {
         warnings.push(format!(

@@ -36,6 +36,18 @@ pub enum Refusal {
         "{0} is a gateway or resolver of this machine, which [firewall] protect spares: a ban would cut it off"
     )]
     Neighbour(IpAddr),
+    /// A proxy, or a network with one in it.
+    #[error(
+        "{} is or has a proxy ({}): a ban would cut off everybody behind it; have the service log the real client, \
+         or say --force",
+        shown(.prefix), shown(.proxy)
+    )]
+    Proxy {
+        /// Who was to be banned.
+        prefix: IpNet,
+        /// The entry of `proxies`.
+        proxy: IpNet,
+    },
     /// Too many bans are in force.
     #[error("there are {0} bans already: lift some, or raise [firewall] set_size")]
     NoRoom(usize),
@@ -93,6 +105,12 @@ impl Engine {
             reason: reason.into(),
         };
         Ok(self.insert(new, now))
+    }
+
+    /// Why a ban by hand is made by force only, if so.
+    #[must_use]
+    pub fn doubt(&self, wanted: &ByHand<'_>) -> Option<Refusal> {
+        self.spared.doubt(&wanted.folded())
     }
 
     /// Why a ban of `prefix` is not made by hand, if so.

@@ -17,7 +17,7 @@ use super::lift::Lift;
 use super::spared::Spared;
 use super::target::{banned_as, folded};
 use super::window::Counted;
-use super::{ADOPTED, Ban, Ending, MANUAL, Verdict};
+use super::{ADOPTED, BY_HAND, Ban, Ending, MANUAL, Verdict};
 use crate::config::duration::BanTime;
 use crate::config::plan::Plan;
 use crate::filter::Failure;
@@ -81,6 +81,7 @@ impl Engine {
     /// with [`super::feed::Swap::end`].
     pub fn configure(&mut self, plan: &Plan) -> Vec<Lift> {
         self.spared.set_ignoreip(plan.ignoreip.clone());
+        self.spared.set_proxies(&plan.proxies);
         self.bantime = Some(plan.bantime);
         // IPv4 and IPv6 may both fill their sets, and some may wait for room.
         let set_size = usize::try_from(plan.firewall.set_size).unwrap_or(usize::MAX);
@@ -127,7 +128,7 @@ impl Engine {
     /// gateways and resolvers.
     #[must_use]
     pub fn allowed(&self) -> Vec<IpNet> {
-        let all = self.spared.lists().into_iter().flat_map(|list| list.prefixes());
+        let all = self.spared.passing().into_iter().flat_map(|list| list.prefixes());
         Allow::new(all.copied()).prefixes().to_vec()
     }
 
@@ -163,6 +164,12 @@ impl Engine {
         self.spared.overlaps(prefix)
     }
 
+    /// Whether `ban` cannot go on: whom it bans is spared now. What an administrator banned by force goes on.
+    #[must_use]
+    pub fn forgives(&self, ban: &Ban) -> bool {
+        if &*ban.source == BY_HAND { self.spared.forbids(&ban.prefix) } else { self.spares(&ban.prefix) }
+    }
+
     /// One failure, found in `source` and read at `now`: at `maxretry` of them, a ban.
     pub fn observe(&mut self, id: JailId, failure: &Failure, source: &Arc<str>, now: Timestamp) -> Judgement {
         let offender = self.offender(id, failure.address);
@@ -170,6 +177,11 @@ impl Engine {
         jail.tally.failures += 1;
         let Some(prefix) = offender else {
             jail.tally.ignored += 1;
+            let address = folded(failure.address);
+            if self.spared.is_proxy(address) {
+                jail.tally.proxied += 1;
+                jail.tally.last_proxy = Some(address);
+            }
             return Judgement::Nothing;
         };
         let networks = jail.subnets.iter().flat_map(|subnets| subnets.networks(prefix));
@@ -211,8 +223,9 @@ impl Engine {
     fn offender(&self, id: JailId, address: IpAddr) -> Option<IpNet> {
         let (jail, address) = (self.jails.get(id.0)?, folded(address));
         let spared = self.spared.spares(address) || jail.allow.covering(address).is_some();
-        let [allow, own, neighbours] = self.spared.lists();
-        (!spared).then(|| banned_as(address, jail.ipv6_prefix, &[allow, own, neighbours, &jail.allow]))
+        let [allow, own, neighbours, proxies] = self.spared.lists();
+        (!spared)
+            .then(|| banned_as(address, jail.ipv6_prefix, &[allow, own, neighbours, proxies, &jail.allow]))
     }
 
     /// Takes back what was done to the bans of `prefix`: `rows` are in force again.

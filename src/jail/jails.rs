@@ -1,5 +1,6 @@
 //! One jail at work: its limits, and what it has counted.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::allow::Allow;
@@ -47,7 +48,11 @@ pub struct Tally {
     pub failures: u64,
     /// Of these, from addresses that are never banned.
     pub ignored: u64,
-    /// Of these, older than `findtime`.
+    /// Of these, from proxies.
+    pub proxied: u64,
+    /// The last of these.
+    pub last_proxy: Option<IpAddr>,
+    /// Of the failures, older than `findtime`.
     pub stale: u64,
     /// Of these, from addresses already banned.
     pub already_banned: u64,

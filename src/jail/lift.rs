@@ -123,7 +123,7 @@ impl Lift {
                     && within.is_none_or(|within| within.contains(&ban.prefix))
             }
             Whose::Observed(jail) => *jail == ban.jail && ban.is_observed(),
-            Whose::Spared => engine.spares(&ban.prefix),
+            Whose::Spared => engine.forgives(ban),
         }
     }
 }

@@ -38,6 +38,8 @@ pub enum Origin {
     Own,
     /// A gateway or a resolver of this machine.
     Neighbour,
+    /// `proxies`.
+    Proxy,
 }
 
 impl fmt::Display for Origin {
@@ -47,6 +49,7 @@ impl fmt::Display for Origin {
             Self::ByHand => "run time",
             Self::Own => "own address",
             Self::Neighbour => "gateway or resolver",
+            Self::Proxy => "proxies",
         })
     }
 }
@@ -60,6 +63,7 @@ impl Origin {
             Self::ByHand => format!("`banctl allow del {}` takes it back", super::shown(entry)),
             Self::Own => "it goes when the address does".to_owned(),
             Self::Neighbour => "[firewall] protect says so".to_owned(),
+            Self::Proxy => "take it out of `proxies` and reload".to_owned(),
         }
     }
 }
@@ -76,6 +80,8 @@ pub struct Spared {
     next_end: Option<Timestamp>,
     /// Those of `ignoreip` and those by hand.
     allow: Allow,
+    /// Whoever attacks is behind them.
+    proxies: Allow,
 }
 
 impl Spared {
@@ -83,6 +89,11 @@ impl Spared {
     pub(super) fn set_ignoreip(&mut self, ignoreip: Vec<IpNet>) {
         self.ignoreip = ignoreip;
         self.merge();
+    }
+
+    /// Replaces the proxies.
+    pub(super) fn set_proxies(&mut self, proxies: &[IpNet]) {
+        self.proxies = Allow::new(proxies.iter().copied());
     }
 
     /// Replaces the machine's own addresses and its neighbours. Whether anything is new.
@@ -118,9 +129,20 @@ impl Spared {
         self.next_end
     }
 
-    /// What no ban may have an address of.
-    pub(super) fn lists(&self) -> [&Allow; 3] {
+    /// What the kernel must never drop.
+    pub(super) fn passing(&self) -> [&Allow; 3] {
         [&self.allow, &self.own, &self.neighbours]
+    }
+
+    /// What no ban of a jail may have an address of.
+    pub(super) fn lists(&self) -> [&Allow; 4] {
+        [&self.allow, &self.own, &self.neighbours, &self.proxies]
+    }
+
+    /// Whether `address` is a proxy's.
+    #[must_use]
+    pub fn is_proxy(&self, address: IpAddr) -> bool {
+        self.proxies.covering(address).is_some()
     }
 
     /// Whether `prefix` has somebody in it who is spared.
@@ -129,12 +151,26 @@ impl Spared {
         self.lists().into_iter().any(|list| list.overlapping(prefix).is_some())
     }
 
+    /// The same, when an administrator wants it: who bans a proxy by hand knows what that does.
+    #[must_use]
+    pub fn forbids(&self, prefix: &IpNet) -> bool {
+        self.passing().into_iter().any(|list| list.overlapping(prefix).is_some())
+    }
+
+    /// Why an administrator should think twice about a ban of `prefix`, if so.
+    #[must_use]
+    pub fn doubt(&self, prefix: &IpNet) -> Option<Refusal> {
+        let proxy = *self.proxies.overlapping(prefix)?;
+        Some(Refusal::Proxy { prefix: *prefix, proxy })
+    }
+
     /// Every entry but those at run time, with where it comes from.
     pub fn configured(&self) -> impl Iterator<Item = (IpNet, Origin)> + '_ {
         let lists = [
             (self.ignoreip.as_slice(), Origin::Ignoreip),
             (self.own.prefixes(), Origin::Own),
             (self.neighbours.prefixes(), Origin::Neighbour),
+            (self.proxies.prefixes(), Origin::Proxy),
         ];
         lists.into_iter().flat_map(|(list, origin)| list.iter().map(move |prefix| (*prefix, origin.clone())))
     }

@@ -100,3 +100,33 @@ fn what_cannot_be_meant_is_refused_with_a_sentence() {
     assert!(machine.banctl(&["allow", "add", "0.0.0.0/0", "--force"]).status.success());
     assert_eq!(machine.banctl(&["ban", "203.0.113.9"]).status.code(), Some(5));
 }
+
+#[test]
+fn a_proxy_is_not_banned_and_status_says_what_to_do() {
+    let machine = Machine::new();
+    let jail = "maxretry = 1\nproxies = [\"198.51.100.0/24\"]\n";
+    machine.configure(jail);
+    let daemon = machine.start(machine.kband());
+    machine.log(&["198.51.100.7", "198.51.100.8", "203.0.113.9"].map(failed_password).concat());
+    eventually("only who is no proxy", || machine.listed() == ["203.0.113.9"]);
+    let status = machine.banctl_json(&["status"]);
+    let warning = status["warnings"].to_string();
+    assert!(
+        warning.contains("2 failures come from proxies, the last from 198.51.100.8: have the service log"),
+        "{status}"
+    );
+    assert!(warning.contains("real_ip_header") && warning.contains("mod_remoteip"), "{status}");
+    assert!(!machine.sh("nft list table inet kban").contains("198.51.100"), "it is not let pass either");
+
+    let refused = machine.banctl(&["ban", "198.51.100.7"]);
+    assert_eq!(refused.status.code(), Some(5));
+    assert!(stderr(&refused).contains("everybody behind it"), "{}", stderr(&refused));
+    assert!(machine.banctl(&["ban", "198.51.100.7", "--force"]).status.success());
+    daemon.kill();
+    machine.configure(&format!("{jail}[defaults]\nproxies = [\"203.0.113.9\"]\n"));
+    let _daemon = machine.start(machine.kband());
+    assert_eq!(machine.listed(), ["198.51.100.7"], "what was forced stays, what a jail banned does not");
+    machine.configure(&format!("{jail}[defaults]\nignoreip = [\"198.51.100.7\"]\n"));
+    assert!(machine.banctl(&["reload"]).status.success());
+    eventually("who is allowed goes", || machine.listed().is_empty());
+}

@@ -27,6 +27,7 @@ pub(super) struct Settings {
     /// `[defaults] ignoreip`.
     everywhere: Vec<IpNet>,
     ignoreip: Vec<IpNet>,
+    proxies: Vec<IpNet>,
     ipv6_prefix: u8,
     max_tracked: usize,
     escalate: Option<Escalate>,
@@ -81,6 +82,10 @@ impl Settings {
             bantime: bantime.ok_or_else(|| missing("bantime"))?,
             everywhere: networks(defaults.ignoreip.as_ref()),
             ignoreip: networks(jail.ignoreip.as_ref()),
+            proxies: [defaults.proxies.as_ref(), jail.proxies.as_ref()]
+                .into_iter()
+                .flat_map(networks)
+                .collect(),
             ipv6_prefix: prefix.ok_or_else(|| missing("ipv6_prefix"))?,
             max_tracked: usize::try_from(tracked.ok_or_else(|| missing("max_tracked"))?)
                 .unwrap_or(usize::MAX),
@@ -115,6 +120,7 @@ impl Settings {
             firewall: FirewallPlan::sized(u32::MAX),
             control: ControlPlan { group: String::new() },
             ignoreip: self.everywhere.clone(),
+            proxies: self.proxies.clone(),
             warnings: Vec::new(),
         }
     }
