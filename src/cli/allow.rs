@@ -126,7 +126,7 @@ fn run_list(shared: &Shared, within: Option<IpNet>, out: &mut dyn Write) -> Resu
     for row in &rows {
         let left = row.seconds_left.map(|left| output::duration(Duration::from_secs(left)));
         table.add_row([
-            row.address.clone(),
+            row.address.clone().unwrap_or_else(|| "(nothing)".to_owned()),
             output::harmless(&row.origin),
             row.jail.as_deref().map_or_else(|| "all".to_owned(), output::harmless),
             left.unwrap_or_default(),

@@ -11,7 +11,7 @@ use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour, Ownership
 use super::duration::{BanTime, Period};
 use super::feed::{ListPath, ListUrl, Words};
 use super::judgement::{Counts, Escalate, Mode, Subnet, Switch};
-use super::network::Networks;
+use super::network::{Entries, Networks};
 use super::ports::{Ports, Protocols};
 use super::value::{At, Count, FeedName, FilterName, GroupName, Ipv6Prefix, JailName, LogPaths, Table};
 
@@ -56,7 +56,7 @@ pub struct Defaults {
     /// Failures within `findtime` that lead to a ban.
     pub maxretry: Option<At<MaxRetry>>,
     /// Never banned, by any jail.
-    pub ignoreip: Option<At<Networks>>,
+    pub ignoreip: Option<At<Entries>>,
     /// Proxies, never banned: whoever attacks is behind them.
     pub proxies: Option<At<Networks>>,
     /// How many leading bits of an IPv6 address are counted and banned as one.
@@ -96,7 +96,7 @@ pub struct Jail {
     /// As in `[defaults]`.
     pub maxretry: Option<At<MaxRetry>>,
     /// Never banned by this jail, in addition to `[defaults] ignoreip`.
-    pub ignoreip: Option<At<Networks>>,
+    pub ignoreip: Option<At<Entries>>,
     /// In addition to those of `[defaults]`; no other jail bans them either.
     pub proxies: Option<At<Networks>>,
     /// As in `[defaults]`.

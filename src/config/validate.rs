@@ -14,7 +14,7 @@ use super::feed;
 use super::file::{Defaults, Firewall, Jail};
 use super::judgement::Counts;
 use super::merge::{Layers, Merged};
-use super::network::Networks;
+use super::network::{Entries, Ignored, Networks};
 use super::plan::{ControlPlan, FirewallPlan, JailPlan, LogPlan, Plan};
 use super::ports::{Ports, Protocols};
 use super::report::{Problem, Report, SourceFile};
@@ -97,7 +97,7 @@ pub(super) fn validate(
             bantime,
             firewall,
             control: ControlPlan { group: group.0 },
-            ignoreip: networks(file.defaults.ignoreip.as_ref()),
+            ignoreip: ignored(file.defaults.ignoreip.as_ref()),
             proxies,
             warnings: report.problems,
         }),
@@ -139,7 +139,7 @@ impl Check<'_> {
             maxretry: self.either(&jail.maxretry, &defaults.maxretry, "maxretry")?.0,
             findtime: self.either(&jail.findtime, &defaults.findtime, "findtime")?.get(),
             bantime: self.either(&jail.bantime, &defaults.bantime, "bantime")?,
-            ignoreip: networks(jail.ignoreip.as_ref()),
+            ignoreip: ignored(jail.ignoreip.as_ref()),
             ipv6_prefix: self.either(&jail.ipv6_prefix, &defaults.ipv6_prefix, "ipv6_prefix")?.0,
             max_tracked: usize::try_from(
                 self.either(&jail.max_tracked, &defaults.max_tracked, "max_tracked")?.0,
@@ -286,6 +286,10 @@ impl Check<'_> {
             self.problems.push(problem);
         }
     }
+}
+
+fn ignored(typed: Option<&At<Entries>>) -> Ignored {
+    typed.map_or_else(Ignored::default, |list| Ignored::from(&list.value))
 }
 
 fn networks(typed: Option<&At<Networks>>) -> Vec<IpNet> {

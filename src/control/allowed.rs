@@ -13,8 +13,8 @@ use crate::jail::spared::{Allowance, Origin};
 /// Somebody who is never banned, as `banctl allow list --json` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllowRow {
-    /// The address, or the prefix if it is more than one address.
-    pub address: String,
+    /// The address, or the prefix if it is more than one address; `null` is a name or a file that has come to nothing.
+    pub address: Option<String>,
     /// Where the entry comes from.
     pub origin: String,
     /// The jail that it holds for; `null` is all of them.
@@ -34,7 +34,7 @@ impl AllowRow {
     #[must_use]
     pub fn configured(prefix: &IpNet, origin: impl fmt::Display, jail: Option<&str>) -> Self {
         Self {
-            address: shown(prefix),
+            address: Some(shown(prefix)),
             origin: origin.to_string(),
             jail: jail.map(str::to_owned),
             since: None,
@@ -42,6 +42,12 @@ impl AllowRow {
             seconds_left: None,
             reason: String::new(),
         }
+    }
+
+    /// The row of an entry that has come to nothing.
+    #[must_use]
+    pub fn unknown(origin: impl fmt::Display, jail: Option<&str>) -> Self {
+        Self { address: None, ..Self::configured(&IpNet::default(), origin, jail) }
     }
 
     /// The row of an entry at run time, seen at `now`.

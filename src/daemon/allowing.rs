@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::answer::short_enough;
+use super::lookups::Found;
 use super::pipeline::Pipeline;
 use super::run::Daemon;
 use crate::config::duration::BanTime;
@@ -69,6 +70,15 @@ pub(super) fn delete(daemon: &mut Daemon, prefix: &IpNet, now: Timestamp) -> Res
     Ok(Answer::Disallowed)
 }
 
+/// A name or a file has come to other addresses: they are allowed, and what bans them is lifted.
+pub(super) fn take_found(daemon: &mut Daemon, found: Found, now: Timestamp) {
+    let Found { lookup, prefixes } = found;
+    if let Some(lift) = daemon.pipeline.engine.take_found(&lookup, prefixes) {
+        daemon.allow();
+        daemon.lifts.begin(lift, None, &mut daemon.pipeline, now);
+    }
+}
+
 /// Ends entries whose time is over; whether there were any.
 pub(super) fn expire(pipeline: &mut Pipeline, now: Timestamp) -> bool {
     let over = pipeline.engine.expire_allowed(now);
@@ -90,8 +100,16 @@ pub(super) fn list(engine: &Engine, within: Option<IpNet>, now: Timestamp) -> An
     let configured = spared.configured().filter(|(prefix, _)| wanted(prefix));
     let configured = configured.map(|(prefix, origin)| AllowRow::configured(&prefix, origin, None));
     let jails = engine.jails().iter().flat_map(|jail| {
-        let own = jail.ignored().prefixes().iter().filter(|prefix| wanted(prefix));
-        own.map(|prefix| AllowRow::configured(prefix, Origin::Ignoreip, Some(&jail.name)))
+        let own = spared.entries(jail.ignoreip()).filter(|(prefix, _)| wanted(prefix));
+        own.map(|(prefix, origin)| AllowRow::configured(&prefix, origin, Some(&jail.name)))
     });
-    Answer::Spared { allowed: by_hand.chain(configured).chain(jails).collect() }
+    let mut allowed: Vec<AllowRow> = by_hand.chain(configured).chain(jails).collect();
+    if within.is_none() {
+        let jails = engine.jails().iter().map(|jail| (jail.ignoreip(), Some(&*jail.name)));
+        for (ignored, jail) in [(spared.ignoreip(), None)].into_iter().chain(jails) {
+            let unknown = ignored.lookups.iter().filter(|lookup| spared.is_unknown(lookup));
+            allowed.extend(unknown.map(|lookup| AllowRow::unknown(Origin::Lookup(lookup.clone()), jail)));
+        }
+    }
+    Answer::Spared { allowed }
 }

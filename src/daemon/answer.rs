@@ -220,6 +220,7 @@ fn status(daemon: &mut Daemon) -> Answer {
             pipeline.unasked()
         ));
     }
+    warnings.extend(daemon.lookups.warnings());
     warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
     if !pipeline.store.is_durable() {
         warnings.push("bans and positions will not survive a restart: the store cannot be written".into());

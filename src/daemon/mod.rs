@@ -3,7 +3,8 @@
 //! `start` reads like a recipe; `run` is the loop; `pipeline` is what happens to one block;
 //! `guard` and `drift` see to it that the kernel holds what is intended; `ownership` is whose the table is;
 //! `answer` is what happens to one request of `banctl`, `feeds` what happens to a list,
-//! `lifts` what happens to many bans that end together, `allowing` changes who is never banned.
+//! `lifts` what happens to many bans that end together, `allowing` changes who is never banned,
+//! and `lookups` finds out who that is where only a name or a file says so.
 
 mod adoption;
 mod allowing;
@@ -15,6 +16,7 @@ mod guard;
 mod intent;
 mod lifts;
 mod log;
+mod lookups;
 mod options;
 mod own;
 mod ownership;

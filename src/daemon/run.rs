@@ -12,6 +12,7 @@ use super::answer;
 use super::feeds::Swaps;
 use super::guard::Guard;
 use super::lifts::Lifts;
+use super::lookups::Lookups;
 use super::own;
 use super::ownership;
 use super::pipeline::Pipeline;
@@ -48,6 +49,7 @@ pub(super) struct Daemon {
     pub(super) feeds: Feeds,
     pub(super) swaps: Swaps,
     pub(super) lifts: Lifts,
+    pub(super) lookups: Lookups,
     lists: mpsc::Receiver<News>,
 }
 
@@ -64,8 +66,10 @@ impl Daemon {
         let (news, lists) = mpsc::channel(LISTS);
         let mut feeds = Feeds::new(state.to_owned(), news);
         feeds.configure(&plan.feeds, false);
+        let mut lookups = Lookups::new();
+        lookups.configure(&plan.lookups());
         let (started, swaps, lifts) = (Timestamp::now(), Swaps::default(), Lifts::default());
-        Self { layout, plan, started, pipeline, sources, blocks, guard, feeds, swaps, lifts, lists }
+        Self { layout, plan, started, pipeline, sources, blocks, guard, feeds, swaps, lifts, lookups, lists }
     }
 
     /// Works until SIGTERM or SIGINT.
@@ -100,6 +104,7 @@ impl Daemon {
                     self.lifts.slice(&mut self.pipeline, Timestamp::now());
                 }
                 () = tokio::time::sleep(deadline.unwrap_or(TIDY)), if deadline.is_some() => self.expire(),
+                found = self.lookups.found() => allowing::take_found(self, found, Timestamp::now()),
                 answer = self.pipeline.resolved() => self.pipeline.count_resolved(&answer, Timestamp::now()),
                 () = tokio::task::yield_now(), if self.pipeline.has_work() => self.pipeline.work(Timestamp::now()),
                 () = self.guard.heard() => {
@@ -151,6 +156,7 @@ impl Daemon {
         }
         (self.sources, self.blocks) = follow(&plan, &mut self.pipeline);
         self.feeds.configure(&plan.feeds, true);
+        self.lookups.configure(&plan.lookups());
         let gone = |feed: &&FeedPlan| plan.feeds.iter().all(|other| other.name != feed.name);
         self.swaps.reload(&self.feeds, self.plan.feeds.iter().filter(gone).map(|feed| &*feed.name));
         self.plan = plan;
@@ -200,7 +206,7 @@ impl Daemon {
     }
 
     /// Tells the kernel who must never be dropped.
-    fn allow(&mut self) {
+    pub(super) fn allow(&mut self) {
         let pipeline = &mut self.pipeline;
         if let Err(error) = pipeline.effect.allow(&pipeline.engine, Timestamp::now()) {
             tracing::error!("cannot renew the allow list in the kernel: {error}");

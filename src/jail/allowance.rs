@@ -3,13 +3,12 @@
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+use super::allow::too_wide;
 use super::engine::Engine;
 use super::lift::Lift;
 use super::shown;
 use super::spared::{Allowance, Origin};
 
-/// What is wider is taken for a slip of the pen: as prefix lengths of IPv4 and IPv6.
-const WIDEST: (u8, u8) = (8, 16);
 /// How many entries there may be: each change writes all of them to the kernel.
 const MOST: usize = 10_000;
 
@@ -63,8 +62,7 @@ impl Engine {
         forced: bool,
     ) -> Result<(Lift, Option<Allowance>), NotAllowed> {
         let prefix = allowance.prefix;
-        let widest = if prefix.addr().is_ipv4() { WIDEST.0 } else { WIDEST.1 };
-        if prefix.prefix_len() < widest && !forced {
+        if let Some(widest) = too_wide(&prefix).filter(|_| !forced) {
             return Err(NotAllowed::TooWide { prefix, widest });
         }
         self.spared.change_by_hand(|entries| {
@@ -215,7 +213,9 @@ mod tests {
             assert!(said.contains("large part") && said.contains("--force"), "{said}");
             assert!(engine().allow(entry(wide, None), true).is_ok());
         }
-        assert!(engine().allow(entry("10.0.0.0/8", None), false).is_ok());
+        for private in ["10.0.0.0/8", "fc00::/7", "fe80::/10"] {
+            assert!(engine().allow(entry(private, None), false).is_ok(), "{private}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn jail(name: &str) -> JailPlan {
         maxretry: 1,
         findtime: Duration::from_secs(600),
         bantime: BanTime::For(HOUR),
-        ignoreip: Vec::new(),
+        ignoreip: crate::config::network::Ignored::default(),
         ipv6_prefix: 64,
         max_tracked: 1_000,
         services: None,

@@ -19,6 +19,7 @@ use super::target::{banned_as, folded};
 use super::window::Counted;
 use super::{ADOPTED, BY_HAND, Ban, Ending, MANUAL, Verdict};
 use crate::config::duration::BanTime;
+use crate::config::network::{Ignored, Lookup};
 use crate::config::plan::Plan;
 use crate::filter::Failure;
 use crate::service::Service;
@@ -80,6 +81,7 @@ impl Engine {
     /// bans of jails that are gone, and those of addresses that are allowed now. Those of feeds that are gone end
     /// with [`super::feed::Swap::end`].
     pub fn configure(&mut self, plan: &Plan) -> Vec<Lift> {
+        self.spared.keep_found(&plan.lookups());
         self.spared.set_ignoreip(plan.ignoreip.clone());
         self.spared.set_proxies(&plan.proxies);
         self.bantime = Some(plan.bantime);
@@ -102,7 +104,7 @@ impl Engine {
             let known =
                 before.iter().position(|jail| jail.name == plan.name).map(|place| before.swap_remove(place));
             let observed = known.as_ref().is_some_and(|jail| jail.observes);
-            let jail = Jail::configured(plan, known);
+            let jail = Jail::configured(plan, known, &self.spared);
             if observed && !jail.observes {
                 lifts.push(Lift::observed(&jail.name));
             }
@@ -167,7 +169,24 @@ impl Engine {
     /// Whether `ban` cannot go on: whom it bans is spared now. What an administrator banned by force goes on.
     #[must_use]
     pub fn forgives(&self, ban: &Ban) -> bool {
-        if &*ban.source == BY_HAND { self.spared.forbids(&ban.prefix) } else { self.spares(&ban.prefix) }
+        if &*ban.source == BY_HAND {
+            return self.spared.forbids(&ban.prefix);
+        }
+        let ignored = |jail: &Jail| jail.name == ban.jail && jail.allow.overlapping(&ban.prefix).is_some();
+        self.spares(&ban.prefix) || self.jails.iter().any(ignored)
+    }
+
+    /// Takes in what a lookup of `ignoreip` has come to. `None` if nothing is new; otherwise what is to be lifted.
+    pub fn take_found(&mut self, lookup: &Lookup, prefixes: Vec<IpNet>) -> Option<Lift> {
+        let wants = |ignored: &Ignored| ignored.lookups.contains(lookup);
+        let wanted = wants(self.spared.ignoreip()) || self.jails.iter().any(|jail| wants(&jail.ignoreip));
+        if !wanted || !self.spared.set_found(lookup, prefixes) {
+            return None;
+        }
+        for jail in self.jails.iter_mut().filter(|jail| wants(&jail.ignoreip)) {
+            jail.look_up(&self.spared);
+        }
+        Some(Lift::spared())
     }
 
     /// One failure, found in `source` and read at `now`: at `maxretry` of them, a ban.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::judgement::Mode;
+use crate::config::network::Ignored;
 use crate::config::plan::{JailPlan, Plan};
 use crate::filter::Filter;
 use crate::jail::by_hand::{ByHand, Refusal};
@@ -22,7 +23,7 @@ fn jail(name: &str, maxretry: u32) -> JailPlan {
         maxretry,
         findtime: Duration::from_secs(600),
         bantime: BanTime::For(HOUR),
-        ignoreip: vec!["198.51.100.0/24".parse().unwrap()],
+        ignoreip: Ignored { networks: vec!["198.51.100.0/24".parse().unwrap()], lookups: Vec::new() },
         ipv6_prefix: 64,
         max_tracked: 100,
         services: None,

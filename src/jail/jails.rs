@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::allow::Allow;
 use super::breaker::{Breaker, Queue};
+use super::spared::Spared;
 use super::subnet::Subnets;
 use super::window::Window;
 use crate::config::duration::BanTime;
 use crate::config::judgement::{Escalate, Mode};
+use crate::config::network::Ignored;
 use crate::config::plan::JailPlan;
 use crate::service::Service;
 
@@ -23,7 +25,8 @@ pub struct Jail {
     pub name: Arc<str>,
     /// What became of its failures since the start.
     pub tally: Tally,
-    /// Its own `ignoreip`.
+    pub(super) ignoreip: Ignored,
+    /// What that has come to.
     pub(super) allow: Allow,
     pub(super) bantime: BanTime,
     pub(super) escalate: Option<Escalate>,
@@ -80,13 +83,18 @@ impl Jail {
         self.queue.len()
     }
 
-    /// Who is never banned by this jail, in addition to [`super::spared::Spared`].
+    /// Who is never banned by this jail, in addition to [`Spared`].
     #[must_use]
-    pub fn ignored(&self) -> &Allow {
-        &self.allow
+    pub fn ignoreip(&self) -> &Ignored {
+        &self.ignoreip
     }
 
-    pub(super) fn configured(plan: &JailPlan, known: Option<Self>) -> Self {
+    /// Takes in what the names and files of its `ignoreip` have come to.
+    pub(super) fn look_up(&mut self, spared: &Spared) {
+        self.allow = Allow::new(spared.entries(&self.ignoreip).map(|(prefix, _)| prefix));
+    }
+
+    pub(super) fn configured(plan: &JailPlan, known: Option<Self>, spared: &Spared) -> Self {
         let known = known.map(|jail| (jail.tally, jail.window, jail.subnets, jail.breaker, jail.queue));
         let (tally, mut window, subnets, mut breaker, queue) = known.unwrap_or_else(|| {
             let window = Window::new(plan.findtime, plan.maxretry, plan.max_tracked);
@@ -103,10 +111,11 @@ impl Jail {
         });
         let counts_bans = plan.filter.is_none();
         let what = if counts_bans { "bans" } else { "failures" };
-        Self {
+        let mut jail = Self {
             name: Arc::clone(&plan.name),
             tally,
-            allow: Allow::new(plan.ignoreip.iter().copied()),
+            ignoreip: plan.ignoreip.clone(),
+            allow: Allow::default(),
             bantime: plan.bantime,
             escalate: plan.escalate.clone(),
             services: plan.services.clone(),
@@ -118,7 +127,9 @@ impl Jail {
             breaker,
             queue,
             reason: format!("{} {what} within {}", plan.maxretry, BanTime::For(plan.findtime)).into(),
-        }
+        };
+        jail.look_up(spared);
+        jail
     }
 
     /// What its bans close.

@@ -2,7 +2,7 @@
 //!
 //! Questions are answered from merged prefixes; where an entry comes from is looked up when somebody asks why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::allow::Allow;
 use super::by_hand::Refusal;
 use super::target::unbannable;
+use crate::config::network::{Ignored, Lookup};
 
 /// An entry at run time: `banctl allow add`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +31,10 @@ pub struct Allowance {
 /// On whose word somebody is never banned.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// `[defaults] ignoreip`.
+    /// `ignoreip`.
     Ignoreip,
+    /// A name in `ignoreip`, or a file there.
+    Lookup(Lookup),
     /// `banctl allow add`.
     ByHand,
     /// An address of this machine.
@@ -45,6 +48,8 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Lookup(Lookup::Name(name)) => return write!(f, "name {name}"),
+            Self::Lookup(Lookup::File(path)) => return write!(f, "file {}", path.display()),
             Self::Ignoreip => "ignoreip",
             Self::ByHand => "run time",
             Self::Own => "own address",
@@ -60,6 +65,8 @@ impl Origin {
     pub fn remedy(&self, entry: &IpNet) -> String {
         match self {
             Self::Ignoreip => "take it out of `[defaults] ignoreip` and reload".to_owned(),
+            Self::Lookup(Lookup::Name(name)) => format!("take {name} out of `ignoreip` and reload"),
+            Self::Lookup(Lookup::File(path)) => format!("take it out of {}", path.display()),
             Self::ByHand => format!("`banctl allow del {}` takes it back", super::shown(entry)),
             Self::Own => "it goes when the address does".to_owned(),
             Self::Neighbour => "[firewall] protect says so".to_owned(),
@@ -74,7 +81,9 @@ pub struct Spared {
     own: Allow,
     neighbours: Allow,
     /// `[defaults] ignoreip`.
-    ignoreip: Vec<IpNet>,
+    ignoreip: Ignored,
+    /// What lookups have come to, those of jails as well.
+    found: BTreeMap<Lookup, Vec<IpNet>>,
     by_hand: BTreeMap<IpNet, Allowance>,
     /// When the first of those is over.
     next_end: Option<Timestamp>,
@@ -86,7 +95,7 @@ pub struct Spared {
 
 impl Spared {
     /// Replaces `[defaults] ignoreip`.
-    pub(super) fn set_ignoreip(&mut self, ignoreip: Vec<IpNet>) {
+    pub(super) fn set_ignoreip(&mut self, ignoreip: Ignored) {
         self.ignoreip = ignoreip;
         self.merge();
     }
@@ -114,7 +123,8 @@ impl Spared {
     }
 
     fn merge(&mut self) {
-        self.allow = Allow::new(self.ignoreip.iter().chain(self.by_hand.keys()).copied());
+        let ignored = self.entries(&self.ignoreip).map(|(prefix, _)| prefix);
+        self.allow = Allow::new(ignored.chain(self.by_hand.keys().copied()));
         self.next_end = self.by_hand.values().filter_map(|entry| entry.until).min();
     }
 
@@ -164,15 +174,53 @@ impl Spared {
         Some(Refusal::Proxy { prefix: *prefix, proxy })
     }
 
+    /// What `ignored` has come to, with where each prefix comes from.
+    pub fn entries<'a>(&'a self, ignored: &'a Ignored) -> impl Iterator<Item = (IpNet, Origin)> + 'a {
+        let found = ignored.lookups.iter().flat_map(|lookup| {
+            let prefixes = self.found.get(lookup).map_or(&[][..], Vec::as_slice);
+            prefixes.iter().map(|prefix| (*prefix, Origin::Lookup(lookup.clone())))
+        });
+        ignored.networks.iter().map(|prefix| (*prefix, Origin::Ignoreip)).chain(found)
+    }
+
+    /// `[defaults] ignoreip`.
+    #[must_use]
+    pub fn ignoreip(&self) -> &Ignored {
+        &self.ignoreip
+    }
+
+    /// Takes in what a lookup has come to. Whether anything is new.
+    pub(super) fn set_found(&mut self, lookup: &Lookup, prefixes: Vec<IpNet>) -> bool {
+        let before = self.found.insert(lookup.clone(), prefixes);
+        let new = before.as_ref() != self.found.get(lookup);
+        if new {
+            self.merge();
+        }
+        new
+    }
+
+    /// Forgets what nobody looks up any more.
+    pub(super) fn keep_found(&mut self, lookups: &BTreeSet<Lookup>) {
+        self.found.retain(|lookup, _| lookups.contains(lookup));
+    }
+
+    /// Whether `lookup` has come to nothing yet.
+    #[must_use]
+    pub fn is_unknown(&self, lookup: &Lookup) -> bool {
+        self.found.get(lookup).is_none_or(Vec::is_empty)
+    }
+
     /// Every entry but those at run time, with where it comes from.
     pub fn configured(&self) -> impl Iterator<Item = (IpNet, Origin)> + '_ {
         let lists = [
-            (self.ignoreip.as_slice(), Origin::Ignoreip),
             (self.own.prefixes(), Origin::Own),
             (self.neighbours.prefixes(), Origin::Neighbour),
             (self.proxies.prefixes(), Origin::Proxy),
         ];
-        lists.into_iter().flat_map(|(list, origin)| list.iter().map(move |prefix| (*prefix, origin.clone())))
+        let lists = lists
+            .into_iter()
+            .flat_map(|(list, origin)| list.iter().map(move |prefix| (*prefix, origin.clone())));
+        self.entries(&self.ignoreip).chain(lists)
     }
 
     /// Why a ban of `prefix` is not made, if so.
@@ -216,8 +264,6 @@ impl Spared {
     fn entry(&self, prefix: &IpNet) -> Option<(IpNet, Origin)> {
         let shares = |entry: &IpNet| entry.contains(prefix) || prefix.contains(entry);
         let by_hand = self.by_hand.keys().copied().find(shares).map(|entry| (entry, Origin::ByHand));
-        by_hand.or_else(|| {
-            self.configured().find(|(entry, origin)| *origin == Origin::Ignoreip && shares(entry))
-        })
+        by_hand.or_else(|| self.entries(&self.ignoreip).find(|(entry, _)| shares(entry)))
     }
 }

@@ -1,6 +1,8 @@
 //! Who is never banned: entries at run time, and what becomes of bans that are in their way.
 
-use crate::harness::{Machine, eventually, failed_password, stderr, stdout};
+use std::fs;
+
+use crate::harness::{Background, Machine, eventually, failed_password, stderr, stdout};
 
 /// Beside the machine, which is 203.0.113.1, a host 203.0.113.9.
 fn two_hosts() -> Machine {
@@ -129,4 +131,100 @@ fn a_proxy_is_not_banned_and_status_says_what_to_do() {
     machine.configure(&format!("{jail}[defaults]\nignoreip = [\"198.51.100.7\"]\n"));
     assert!(machine.banctl(&["reload"]).status.success());
     eventually("who is allowed goes", || machine.listed().is_empty());
+}
+
+/// Names are what /run/hosts says; where that says nothing, a name server of the machine is asked.
+fn with_names(machine: &Machine, hosts: &str, server: &str) {
+    machine.sh(&format!(
+        "printf '{hosts}' > /run/hosts; echo 'hosts: files dns' > /run/nsswitch.conf; echo 'nameserver {server}' > /run/resolv.conf
+         for file in hosts nsswitch.conf resolv.conf; do mount --bind /run/$file /etc/$file; done"
+    ));
+}
+
+#[test]
+fn a_name_is_allowed_by_its_addresses_and_they_may_change() {
+    let machine = Machine::new();
+    with_names(&machine, "203.0.113.9 office.example.net\n2001:db8:5::9 office.example.net\n", "127.0.0.1");
+    let names = "[defaults]\nignoreip = [\"office.example.net\", \"gone.example.net\"]\n";
+    machine.configure("maxretry = 1\n");
+    let _daemon = machine.start(machine.kband());
+    machine.log(&["203.0.113.9", "2001:db8:5::7", "203.0.113.10"].map(failed_password).concat());
+    eventually("banned", || machine.listed().len() == 3);
+    machine.configure(&format!("maxretry = 1\n{names}"));
+    assert!(machine.banctl(&["reload"]).status.success());
+    eventually("the office is let in", || machine.listed() == ["203.0.113.10"]);
+    assert!(allowed_in_kernel(&machine).contains("203.0.113.9"));
+    let row = &machine.banctl_json(&["allow", "list", "203.0.113.9"])["allowed"][0];
+    assert_eq!(row["origin"], "name office.example.net");
+    eventually("the other name is told", || {
+        machine.banctl_json(&["status"])["warnings"]
+            .to_string()
+            .contains("gone.example.net cannot be resolved")
+    });
+    assert!(stdout(&machine.banctl(&["allow", "list"])).contains("(nothing)"));
+
+    machine.sh("echo '203.0.113.10 office.example.net' > /run/hosts");
+    assert!(machine.banctl(&["reload"]).status.success());
+    eventually("it has moved", || machine.listed().is_empty());
+    machine.sh(": > /run/hosts");
+    assert!(machine.banctl(&["reload"]).status.success());
+    eventually("told", || {
+        let warnings = machine.banctl_json(&["status"])["warnings"].to_string();
+        warnings.contains("office.example.net cannot be resolved")
+            && warnings.contains("who was allowed by it stays so")
+    });
+    machine.log(&["203.0.113.9", "203.0.113.10"].map(failed_password).concat());
+    eventually("only where it was before", || machine.listed() == ["203.0.113.9"]);
+    assert_eq!(machine.kband_log().matches("gone.example.net cannot be resolved").count(), 1, "said once");
+}
+
+/// It takes every question and never answers.
+const DEAF: &str = "import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((\"127.0.0.1\", 53)); time.sleep(1000)";
+
+#[test]
+fn a_dns_server_that_is_down_delays_nobodys_ban() {
+    let machine = Machine::new();
+    with_names(&machine, "", "127.0.0.1");
+    let server = machine.command("/usr/bin/python3").args(["-c", DEAF]).spawn().unwrap();
+    let _server = Background(server);
+    eventually("it listens", || machine.sh("ss -Hlun").contains("127.0.0.1:53"));
+    machine.configure("maxretry = 1\nignoreip = [\"office.example.net\"]\n");
+    let daemon = machine.start(machine.kband());
+    machine.log(&failed_password("203.0.113.9"));
+    eventually("banned", || machine.listed() == ["203.0.113.9"]);
+    assert!(!machine.kband_log().contains("cannot be resolved"), "while the server is waited for");
+    eventually("told", || {
+        let warnings = machine.banctl_json(&["status"])["warnings"].to_string();
+        warnings.contains("whether a DNS server answers") && warnings.contains("nobody is allowed by it yet")
+    });
+    daemon.stop();
+}
+
+#[test]
+fn a_file_is_allowed_as_it_changes_and_stays_when_it_vanishes() {
+    let machine = Machine::new();
+    let file = machine.path("office");
+    fs::write(&file, "203.0.113.9 # Anna\nBerlin\n").unwrap();
+    machine.configure(&format!("maxretry = 1\nignoreip = [{file:?}]\n"));
+    let _daemon = machine.start(machine.kband());
+    let row = |machine: &Machine| machine.banctl_json(&["allow", "list"])["allowed"].to_string();
+    eventually("read", || row(&machine).contains("203.0.113.9"));
+    assert!(row(&machine).contains(&format!("file {}", file.display())), "{}", row(&machine));
+    assert!(
+        !machine.sh("nft list table inet kban").contains("203.0.113.9"),
+        "a jail's own is not the kernel's"
+    );
+    let warnings = || machine.banctl_json(&["status"])["warnings"].to_string();
+    assert!(warnings().contains("line 2 (`Berlin`) is neither an address nor a prefix"), "{}", warnings());
+    machine.log(&["203.0.113.9", "203.0.113.10"].map(failed_password).concat());
+    eventually("only who is not in it", || machine.listed() == ["203.0.113.10"]);
+
+    fs::write(&file, "203.0.113.9\n203.0.113.10\n").unwrap();
+    eventually("lifted by itself", || machine.listed().is_empty());
+    fs::remove_file(&file).unwrap();
+    eventually("told", || {
+        warnings().contains("cannot be read") && warnings().contains("who was allowed by it stays so")
+    });
+    machine.log(&["203.0.113.10", "203.0.113.11"].map(failed_password).concat());
+    eventually("it counts as it was", || machine.listed() == ["203.0.113.11"]);
 }

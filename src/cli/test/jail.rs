@@ -11,7 +11,7 @@ use crate::cli::exit::Failure;
 use crate::config::duration::BanTime;
 use crate::config::file::{File, Jail};
 use crate::config::judgement::{Escalate, Mode, Subnet};
-use crate::config::network::Networks;
+use crate::config::network::{Entries, Ignored, Networks};
 use crate::config::plan::{ControlPlan, FirewallPlan, JailPlan, Plan};
 use crate::config::value::{At, JailName, Table};
 use crate::config::{self, Layout, Severity};
@@ -25,8 +25,8 @@ pub(super) struct Settings {
     pub(super) findtime: Duration,
     pub(super) bantime: BanTime,
     /// `[defaults] ignoreip`.
-    everywhere: Vec<IpNet>,
-    ignoreip: Vec<IpNet>,
+    everywhere: Ignored,
+    ignoreip: Ignored,
     proxies: Vec<IpNet>,
     ipv6_prefix: u8,
     max_tracked: usize,
@@ -80,8 +80,8 @@ impl Settings {
             maxretry: maxretry.ok_or_else(|| missing("maxretry"))?,
             findtime: findtime.ok_or_else(|| missing("findtime"))?.get(),
             bantime: bantime.ok_or_else(|| missing("bantime"))?,
-            everywhere: networks(defaults.ignoreip.as_ref()),
-            ignoreip: networks(jail.ignoreip.as_ref()),
+            everywhere: ignored(defaults.ignoreip.as_ref()),
+            ignoreip: ignored(jail.ignoreip.as_ref()),
             proxies: [defaults.proxies.as_ref(), jail.proxies.as_ref()]
                 .into_iter()
                 .flat_map(networks)
@@ -131,6 +131,11 @@ impl Settings {
         let findtime = BanTime::For(self.findtime);
         format!("{who} with maxretry {}, findtime {findtime} and bantime {}", self.maxretry, self.bantime)
     }
+}
+
+/// Names and files are not looked up: what a test says does not depend on who answers.
+fn ignored(typed: Option<&At<Entries>>) -> Ignored {
+    typed.map_or_else(Ignored::default, |list| Ignored::from(&list.value))
 }
 
 fn networks(typed: Option<&At<Networks>>) -> Vec<IpNet> {
