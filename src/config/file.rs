@@ -59,6 +59,10 @@ pub struct Defaults {
     pub ignoreip: Option<At<Entries>>,
     /// Proxies, never banned: whoever attacks is behind them.
     pub proxies: Option<At<Networks>>,
+    /// A program that is asked before a ban: its path, and each argument.
+    pub ignorecommand: Option<At<Words>>,
+    /// How long a ban waits for it.
+    pub ignorecommand_timeout: Option<At<Period>>,
     /// How many leading bits of an IPv6 address are counted and banned as one.
     pub ipv6_prefix: Option<At<Ipv6Prefix>>,
     /// How many addresses a jail tracks at most.
@@ -99,6 +103,10 @@ pub struct Jail {
     pub ignoreip: Option<At<Entries>>,
     /// In addition to those of `[defaults]`; no other jail bans them either.
     pub proxies: Option<At<Networks>>,
+    /// As in `[defaults]`; an empty list is no program.
+    pub ignorecommand: Option<At<Words>>,
+    /// As in `[defaults]`.
+    pub ignorecommand_timeout: Option<At<Period>>,
     /// As in `[defaults]`.
     pub ipv6_prefix: Option<At<Ipv6Prefix>>,
     /// As in `[defaults]`.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::choices::{Neighbour, Ownership, UseDns};
 use super::duration::BanTime;
+use super::ignorecommand::IgnoreCommand;
 use super::judgement::{Escalate, Mode, Subnet};
 use super::network::{Ignored, Lookup};
 use super::report::Problem;
@@ -64,6 +65,8 @@ pub struct JailPlan {
     pub bantime: BanTime,
     /// The jail's own exceptions, checked before counting (in addition to [`Plan::ignoreip`]).
     pub ignoreip: Ignored,
+    /// Asked before a ban.
+    pub ignorecommand: Option<Arc<IgnoreCommand>>,
     /// How many leading bits of an IPv6 address are counted and banned as one (128, 64, 56 or 48).
     pub ipv6_prefix: u8,
     /// How many addresses are tracked at most before a ban; the least suspicious leaves first.

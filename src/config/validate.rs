@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use super::choices::FirewallVerdict;
 use super::feed;
 use super::file::{Defaults, Firewall, Jail};
+use super::ignorecommand::{self, IgnoreCommand};
 use super::judgement::Counts;
 use super::merge::{Layers, Merged};
 use super::network::{Entries, Ignored, Networks};
@@ -140,6 +141,7 @@ impl Check<'_> {
             findtime: self.either(&jail.findtime, &defaults.findtime, "findtime")?.get(),
             bantime: self.either(&jail.bantime, &defaults.bantime, "bantime")?,
             ignoreip: ignored(jail.ignoreip.as_ref()),
+            ignorecommand: self.ignorecommand(jail, defaults),
             ipv6_prefix: self.either(&jail.ipv6_prefix, &defaults.ipv6_prefix, "ipv6_prefix")?.0,
             max_tracked: usize::try_from(
                 self.either(&jail.max_tracked, &defaults.max_tracked, "max_tracked")?.0,
@@ -265,6 +267,13 @@ impl Check<'_> {
         let help = format!("waiting for {}; another one is named with logpath", shown(first));
         self.tell(self.layers.place(problem.help(help), &jail.span));
         Some(vec![first.clone()])
+    }
+
+    fn ignorecommand(&mut self, jail: &Jail, defaults: &Defaults) -> Option<Arc<IgnoreCommand>> {
+        let command = jail.ignorecommand.as_ref().or(defaults.ignorecommand.as_ref());
+        let limit = jail.ignorecommand_timeout.as_ref().or(defaults.ignorecommand_timeout.as_ref());
+        let layers = self.layers;
+        ignorecommand::plan(command?, limit?, &mut |problem, span| self.tell(layers.place(problem, span)))
     }
 
     /// The jail's own value, else that of `[defaults]`.

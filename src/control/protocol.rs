@@ -279,10 +279,24 @@ pub struct JailStatus {
     pub banned_total: u64,
     /// Bans in force.
     pub banned: usize,
+    /// What its `ignorecommand` said.
+    #[serde(default)]
+    pub asked: AskedStatus,
     /// Addresses with failures counted against them.
     pub tracked: usize,
     /// Offenders that wait for their ban, because too many were made in a minute.
     pub waiting: usize,
+}
+
+/// What came of asking a jail's `ignorecommand`, since the daemon's start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedStatus {
+    /// How often it was asked.
+    pub times: u64,
+    /// How often somebody was not banned because of it.
+    pub spared: u64,
+    /// How often there was no answer, and the ban went ahead.
+    pub failed: u64,
 }
 
 /// One list from elsewhere.

@@ -11,8 +11,8 @@ use super::intent;
 use super::pipeline::{NotBanned, Pipeline};
 use super::run::Daemon;
 use crate::control::protocol::{
-    Answer, BanRow, Cursor, FeedRow, FirewallStatus, JailStatus, Kind, LONGEST_REASON, PAGE, Refused,
-    Request, SourceRow, Status,
+    Answer, AskedStatus, BanRow, Cursor, FeedRow, FirewallStatus, JailStatus, Kind, LONGEST_REASON, PAGE,
+    Refused, Request, SourceRow, Status,
 };
 use crate::control::server::Call;
 use crate::feed::FeedStatus;
@@ -183,6 +183,7 @@ fn status(daemon: &mut Daemon) -> Answer {
         already_banned: jail.tally.already_banned,
         banned_total: jail.tally.bans,
         banned: pipeline.engine.bans().count(&jail.name),
+        asked: AskedStatus { times: jail.asked.times, spared: jail.asked.spared, failed: jail.asked.failed },
         tracked: jail.tracked(),
         waiting: jail.waiting(),
     });
@@ -207,6 +208,13 @@ fn status(daemon: &mut Daemon) -> Answer {
         ));
     }
     for jail in pipeline.engine.jails() {
+        if let Some(why) = &jail.asked.last_failure {
+            let (name, asked) = (&jail.name, &jail.asked);
+            warnings.push(format!(
+                "{name}: ignorecommand gave no answer {} of {} times, and the ban went ahead; the last time: {why}",
+                asked.failed, asked.times
+            ));
+        }
         if let Some(proxy) = jail.tally.last_proxy {
             let (name, failures) = (&jail.name, jail.tally.proxied);
             warnings.push(format!(
@@ -214,10 +222,10 @@ fn status(daemon: &mut Daemon) -> Answer {
             ));
         }
     }
-    if pipeline.unasked() > 0 {
+    if pipeline.beside.unasked() > 0 {
         warnings.push(format!(
             "{} failures of named hosts were not counted: too many names waited",
-            pipeline.unasked()
+            pipeline.beside.unasked()
         ));
     }
     warnings.extend(daemon.lookups.warnings());

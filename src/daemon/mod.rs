@@ -4,11 +4,13 @@
 //! `guard` and `drift` see to it that the kernel holds what is intended; `ownership` is whose the table is;
 //! `answer` is what happens to one request of `banctl`, `feeds` what happens to a list,
 //! `lifts` what happens to many bans that end together, `allowing` changes who is never banned,
-//! and `lookups` finds out who that is where only a name or a file says so.
+//! `asking` asks programs about it, and `lookups` finds out who that is where only a name or a file says so.
 
 mod adoption;
 mod allowing;
 mod answer;
+mod asking;
+mod beside;
 mod drift;
 mod effect;
 mod feeds;

@@ -10,14 +10,15 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::adoption::Adoption;
+use super::beside::Beside;
 use super::effect::Effect;
 use super::intent;
-use super::resolver::{Answer, Question, Resolver};
+use super::resolver::Question;
 use super::trail::Trail;
 use crate::config::choices::UseDns;
 use crate::config::plan::{JailPlan, Plan};
 use crate::control::events::{Events, What};
-use crate::filter::{Clock, Failure, Filter, Named, Scanner};
+use crate::filter::{Clock, Failure, Filter, Scanner};
 use crate::firewall::{FirewallError, Set, Target};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::{Engine, Judgement};
@@ -39,8 +40,7 @@ pub(super) struct Pipeline {
     pub(super) effect: Effect,
     pub(super) store: Store,
     pub(super) events: Events,
-    /// Started when the first jail asks for it.
-    resolver: Option<Resolver>,
+    pub(super) beside: Beside,
     adoption: Adoption,
     readers: Vec<Reader>,
     /// How far each file has been dealt with: of those that are followed, and of those that once were.
@@ -83,7 +83,7 @@ impl Pipeline {
             engine,
             effect,
             store,
-            resolver: None,
+            beside: Beside::default(),
             adoption: Adoption::default(),
             readers: Vec::new(),
             trails: BTreeMap::new(),
@@ -137,7 +137,7 @@ impl Pipeline {
         let Some(trail) = self.trails.get_mut(&reader.path) else { return };
         let clock = Clock { now, zone: self.zone.clone() };
         let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &reader.name);
-        let (mut verdicts, mut heard) = (Vec::new(), Vec::new());
+        let (mut verdicts, mut heard, mut cases) = (Vec::new(), Vec::new(), Vec::new());
         reader.scanner.scan(&block.bytes, &clock, &mut |filter, failure, _line| {
             let Some(&jail) = jails.get(filter) else { return };
             if block.again {
@@ -150,6 +150,7 @@ impl Pipeline {
             match engine.observe(jail, &failure, name, now) {
                 Judgement::Nothing => {}
                 Judgement::Verdicts(more) => verdicts.extend(more),
+                Judgement::Ask(case) => cases.push(case),
                 Judgement::StillHeard(prefix) => heard.push(prefix),
             }
         });
@@ -161,48 +162,16 @@ impl Pipeline {
             // What is read again was asked for when it was read first.
             let asking =
                 reader.jails.get(filter).and_then(|jail| reader.asking.get(jail)).filter(|_| !block.again);
-            if let (Some((jail, usedns)), Some(resolver)) = (asking, resolver(&mut self.resolver)) {
+            if let Some((jail, usedns)) = asking {
                 if *usedns == UseDns::Warn {
                     tracing::warn!("[{jail}] {} is a name: asking for its addresses", named.name);
                 }
                 let (jail, source) = (Arc::clone(jail), Arc::clone(&reader.name));
-                resolver.ask(Question { jail, source, named });
+                self.beside.ask_name(Question { jail, source, named });
             }
         }
+        verdicts.extend(self.ask(cases, now));
         self.take(&verdicts, now);
-    }
-
-    /// The next answer about a name; never, if none is asked for. To be dropped and called again at any time.
-    pub(super) async fn resolved(&mut self) -> Answer {
-        if let Some(resolver) = &mut self.resolver
-            && let Some(answer) = resolver.answer().await
-        {
-            return answer;
-        }
-        std::future::pending().await
-    }
-
-    /// Counts a failure of a named host against each of its addresses.
-    pub(super) fn count_resolved(&mut self, answer: &Answer, now: Timestamp) {
-        let Question { jail, source, named } = &answer.question;
-        let Some(id) = self.engine.jails().iter().position(|known| known.name == *jail).map(JailId) else {
-            return;
-        };
-        let mut verdicts = Vec::new();
-        for &address in &answer.addresses {
-            let Named { time, pattern, attempts, .. } = *named;
-            let failure = Failure { time, address, pattern, attempts };
-            tell_failure(&self.events, &self.engine, id, &failure, source, now);
-            if let Judgement::Verdicts(more) = self.engine.observe(id, &failure, source, now) {
-                verdicts.extend(more);
-            }
-        }
-        self.take(&verdicts, now);
-    }
-
-    /// Names that were not asked for because too many waited.
-    pub(super) fn unasked(&self) -> u64 {
-        self.resolver.as_ref().map_or(0, Resolver::dropped)
     }
 
     /// Notes where sources begin that have not sent anything yet.
@@ -352,19 +321,8 @@ impl Pipeline {
     }
 }
 
-/// The resolver, started if it is not; a machine without threads goes on without.
-fn resolver(started: &mut Option<Resolver>) -> Option<&mut Resolver> {
-    if started.is_none() {
-        match Resolver::start() {
-            Ok(resolver) => *started = Some(resolver),
-            Err(error) => tracing::error!("names are not asked for: {error}"),
-        }
-    }
-    started.as_mut()
-}
-
 /// Tells watchers of a failure.
-fn tell_failure(
+pub(super) fn tell_failure(
     events: &Events,
     engine: &Engine,
     jail: JailId,

@@ -105,7 +105,7 @@ impl Daemon {
                 }
                 () = tokio::time::sleep(deadline.unwrap_or(TIDY)), if deadline.is_some() => self.expire(),
                 found = self.lookups.found() => allowing::take_found(self, found, Timestamp::now()),
-                answer = self.pipeline.resolved() => self.pipeline.count_resolved(&answer, Timestamp::now()),
+                answer = self.pipeline.beside.answered() => self.pipeline.take_answer(answer, Timestamp::now()),
                 () = tokio::task::yield_now(), if self.pipeline.has_work() => self.pipeline.work(Timestamp::now()),
                 () = self.guard.heard() => {
                     let (pipeline, now) = (&mut self.pipeline, Timestamp::now());

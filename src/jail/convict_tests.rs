@@ -31,6 +31,7 @@ fn jail(name: &str) -> JailPlan {
         findtime: Duration::from_secs(600),
         bantime: BanTime::For(HOUR),
         ignoreip: crate::config::network::Ignored::default(),
+        ignorecommand: None,
         ipv6_prefix: 64,
         max_tracked: 1_000,
         services: None,
@@ -68,7 +69,7 @@ fn fail(engine: &mut Engine, id: usize, address: &str, second: i64) -> Vec<Strin
     let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
     match engine.observe(JailId(id), &failure, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => said(&verdicts),
-        Judgement::Nothing => Vec::new(),
+        Judgement::Nothing | Judgement::Ask(_) => Vec::new(),
         Judgement::StillHeard(prefix) => vec![format!("heard {prefix}")],
     }
 }

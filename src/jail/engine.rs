@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::allow::Allow;
+use super::asking::Case;
 use super::bans::{Bans, End};
 use super::breaker::Breaker;
 use super::draw::Draw;
@@ -31,6 +32,8 @@ pub enum Judgement {
     Nothing,
     /// Bans, and the ends of others that they replace; never none.
     Verdicts(Vec<Verdict>),
+    /// A ban, unless the jail's program says otherwise.
+    Ask(Case),
     /// Somebody who is banned is still heard: the kernel may not drop them.
     StillHeard(IpNet),
 }
@@ -222,9 +225,16 @@ impl Engine {
                 Judgement::Nothing
             }
             Counted::Below(_) => Judgement::Nothing,
-            Counted::Reached(failures) => match self.convict(id, prefix, source, failures, now) {
-                verdicts if verdicts.is_empty() => Judgement::Nothing,
-                verdicts => Judgement::Verdicts(verdicts),
+            Counted::Reached(failures) => match jail.ignorecommand.clone() {
+                Some(command) => {
+                    let (jail, source) = (Arc::clone(&jail.name), Arc::clone(source));
+                    let address = folded(failure.address);
+                    Judgement::Ask(Case { jail, prefix, address, source, failures, command })
+                }
+                None => match self.convict(id, prefix, source, failures, now) {
+                    verdicts if verdicts.is_empty() => Judgement::Nothing,
+                    verdicts => Judgement::Verdicts(verdicts),
+                },
             },
         }
     }

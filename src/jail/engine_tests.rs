@@ -24,6 +24,7 @@ fn jail(name: &str, maxretry: u32) -> JailPlan {
         findtime: Duration::from_secs(600),
         bantime: BanTime::For(HOUR),
         ignoreip: Ignored { networks: vec!["198.51.100.0/24".parse().unwrap()], lookups: Vec::new() },
+        ignorecommand: None,
         ipv6_prefix: 64,
         max_tracked: 100,
         services: None,
@@ -46,7 +47,7 @@ fn fail(engine: &mut Engine, address: &str, second: i64) -> Option<Verdict> {
     let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
     match engine.observe(JailId(0), &failure, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => verdicts.into_iter().next(),
-        Judgement::Nothing | Judgement::StillHeard(_) => None,
+        Judgement::Nothing | Judgement::Ask(_) | Judgement::StillHeard(_) => None,
     }
 }
 

@@ -4,11 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::allow::Allow;
+use super::asking::Asked;
 use super::breaker::{Breaker, Queue};
 use super::spared::Spared;
 use super::subnet::Subnets;
 use super::window::Window;
 use crate::config::duration::BanTime;
+use crate::config::ignorecommand::IgnoreCommand;
 use crate::config::judgement::{Escalate, Mode};
 use crate::config::network::Ignored;
 use crate::config::plan::JailPlan;
@@ -28,6 +30,10 @@ pub struct Jail {
     pub(super) ignoreip: Ignored,
     /// What that has come to.
     pub(super) allow: Allow,
+    /// Asked before a ban.
+    pub(super) ignorecommand: Option<Arc<IgnoreCommand>>,
+    /// What came of that.
+    pub asked: Asked,
     pub(super) bantime: BanTime,
     pub(super) escalate: Option<Escalate>,
     /// What bans by hand close; its own do so unless it observes.
@@ -95,10 +101,11 @@ impl Jail {
     }
 
     pub(super) fn configured(plan: &JailPlan, known: Option<Self>, spared: &Spared) -> Self {
-        let known = known.map(|jail| (jail.tally, jail.window, jail.subnets, jail.breaker, jail.queue));
-        let (tally, mut window, subnets, mut breaker, queue) = known.unwrap_or_else(|| {
+        let known =
+            known.map(|jail| (jail.tally, jail.asked, jail.window, jail.subnets, jail.breaker, jail.queue));
+        let (tally, asked, mut window, subnets, mut breaker, queue) = known.unwrap_or_else(|| {
             let window = Window::new(plan.findtime, plan.maxretry, plan.max_tracked);
-            (Tally::default(), window, None, Breaker::default(), Queue::default())
+            (Tally::default(), Asked::default(), window, None, Breaker::default(), Queue::default())
         });
         window.set_limits(plan.findtime, plan.maxretry, plan.max_tracked);
         breaker.set_limit(plan.max_bans_per_minute);
@@ -116,6 +123,8 @@ impl Jail {
             tally,
             ignoreip: plan.ignoreip.clone(),
             allow: Allow::default(),
+            ignorecommand: plan.ignorecommand.clone(),
+            asked,
             bantime: plan.bantime,
             escalate: plan.escalate.clone(),
             services: plan.services.clone(),

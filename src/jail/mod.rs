@@ -3,10 +3,11 @@
 //! Nothing here does I/O or asks for the time: every function that needs `now` takes it, so that the
 //! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door, [`by_hand`] the one for administrators,
 //! [`feed`] the one for lists, [`lift`] the way out; [`window`] counts, [`jails`] are the jails, `convict` makes bans of offenders (`escalation`, `subnet`, `breaker`), [`spared`] knows who is never banned and
-//! why, [`allowance`] changes that at run time, [`target`] says what is banned for an address, [`bans`] holds the intent that the firewall makes true.
+//! why, [`allowance`] changes that at run time, [`asking`] waits for a program, [`target`] says what is banned for an address, [`bans`] holds the intent that the firewall makes true.
 
 pub mod allow;
 pub mod allowance;
+pub mod asking;
 pub mod bans;
 mod breaker;
 pub mod by_hand;

@@ -228,3 +228,63 @@ fn a_file_is_allowed_as_it_changes_and_stays_when_it_vanishes() {
     machine.log(&["203.0.113.10", "203.0.113.11"].map(failed_password).concat());
     eventually("it counts as it was", || machine.listed() == ["203.0.113.11"]);
 }
+
+/// A program, and the configuration of a jail that asks it.
+fn asking(machine: &Machine, script: &str, more: &str) {
+    let program = machine.path("is-ours");
+    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    machine.sh(&format!("chmod +x {}", program.display()));
+    machine.configure(&format!("maxretry = 1\nignorecommand = [{program:?}, \"<ip>\", \"<jail>\"]\n{more}"));
+}
+
+#[test]
+fn a_program_says_who_is_not_banned() {
+    let machine = Machine::new();
+    let asked = machine.path("asked");
+    asking(&machine, &format!("echo $1 $2 >> {}; test $1 = 203.0.113.9", asked.display()), "");
+    let _daemon = machine.start(machine.kband());
+    machine.log(&["203.0.113.9", "203.0.113.10", "2001:db8:5::7"].map(failed_password).concat());
+    eventually("only whom it does not know", || machine.listed() == ["203.0.113.10", "2001:db8:5::/64"]);
+    let jail = || machine.banctl_json(&["status"])["jails"][0].clone();
+    eventually("all are asked about", || jail()["asked"]["times"] == 3);
+    machine.log(&failed_password("203.0.113.9").repeat(3));
+    eventually("spared again", || jail()["asked"]["spared"].as_u64() >= Some(2));
+    assert_eq!(jail()["asked"]["failed"], 0);
+    let mut lines: Vec<String> = fs::read_to_string(&asked).unwrap().lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(
+        lines,
+        ["2001:db8:5::7 sshd", "203.0.113.10 sshd", "203.0.113.9 sshd"],
+        "each once: answers are remembered"
+    );
+    assert!(machine.banctl(&["ban", "203.0.113.9"]).status.success(), "an administrator is not asked about");
+}
+
+#[test]
+fn a_program_that_hangs_floods_or_dies_has_no_say() {
+    let machine = Machine::new();
+    asking(
+        &machine,
+        "case $1 in *.1) sleep 1000;; *.2) exec yes;; *.3) kill -9 $$;; *.4) head -c 10000000 /dev/zero;; *) exit 3;; esac",
+        "",
+    );
+    let _daemon = machine.start(machine.kband());
+    let numbers =
+        |numbers: std::ops::RangeInclusive<u8>| numbers.map(|n| format!("203.0.113.{n}")).collect::<Vec<_>>();
+    machine.log(&numbers(1..=5).iter().map(|address| failed_password(address)).collect::<String>());
+    eventually("all but whom it spares", || {
+        machine.listed() == ["203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.5"]
+    });
+    let status = machine.banctl_json(&["status"]);
+    assert_eq!(status["jails"][0]["asked"], serde_json::json!({"times": 5, "spared": 1, "failed": 3}));
+    let warnings = status["warnings"].to_string();
+    assert!(warnings.contains("gave no answer 3 of 5 times, and the ban went ahead"), "{status}");
+    let log = machine.kband_log();
+    assert!(log.contains("has not ended within 1s and was killed; 203.0.113.1 is banned"), "{log}");
+    assert!(log.contains("died of SIGKILL; 203.0.113.3 is banned"), "{log}");
+
+    machine.sh(&format!("rm {}", machine.path("is-ours").display()));
+    machine.log(&failed_password("203.0.113.77"));
+    eventually("no program, no say", || machine.listed().contains(&"203.0.113.77".to_owned()));
+    assert!(machine.kband_log().contains("cannot be started"), "{}", machine.kband_log());
+}

@@ -106,6 +106,7 @@ impl Settings {
             findtime: self.findtime,
             bantime: self.bantime,
             ignoreip: self.ignoreip.clone(),
+            ignorecommand: None,
             ipv6_prefix: self.ipv6_prefix,
             max_tracked: self.max_tracked,
             escalate: self.escalate.clone(),

@@ -1,5 +1,6 @@
 //! What an administrator sees: real files in, the plan or the rendered report out.
 
+mod allowed;
 mod feeds;
 mod judgement;
 mod mistakes;
