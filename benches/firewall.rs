@@ -155,7 +155,7 @@ fn holds_all(firewall: &mut Firewall, bans: u32) -> Outcome<bool> {
     if !holds(firewall, bans - 1)? {
         return Ok(false);
     }
-    match firewall.count(Set::Host4)? {
+    match firewall.count(Set::HOST4)? {
         Some(count) => Ok(count == bans),
         None => (0..bans).try_fold(true, |all, n| Ok(all && holds(firewall, n)?)),
     }
@@ -277,6 +277,7 @@ fn remember(bans: u32, directory: &Path) -> Outcome<()> {
             source: "/var/log/auth.log".into(),
             reason: "5 failures within 10m".into(),
             services: None,
+            renew: None,
         };
         store.note_verdicts(&[Verdict::Ban(ban)]);
         if n % 50_000 == 0 {

@@ -5,11 +5,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
 use super::import::{self, Problem};
-use super::{Shared, output};
+use super::{Shared, moving, output};
 use crate::filter::JailConf;
 
 #[derive(Debug, Args)]
@@ -32,6 +33,9 @@ struct Import {
     /// Write here instead of to standard output; the file must not exist.
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
+    /// Instead of a configuration, have the running kband take over the bans in force, out of fail2ban's database.
+    #[arg(long, value_name = "DATABASE", num_args = 0..=1, default_missing_value = import::bans::DATABASE, conflicts_with = "to")]
+    bans: Option<PathBuf>,
 }
 
 /// `{"schema":1,"config":"...","problems":[...]}`.
@@ -43,6 +47,11 @@ struct Document<'a> {
 
 pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
     let Verb::Import(import) = &options.verb;
+    if let Some(database) = &import.bans {
+        let bans = import::bans::read(database, Timestamp::now())?;
+        let loaded = moving::send(&mut shared.connect()?, bans)?;
+        return moving::tell(shared, &loaded, out);
+    }
     // Filters are named by their path, so the path has to be good from everywhere.
     let directory =
         std::path::absolute(&import.directory).map_err(|error| Failure::new(Exit::Usage, error))?;

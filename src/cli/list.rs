@@ -36,7 +36,7 @@ struct KernelRow {
     address: String,
     /// The one port that is closed; `null` is all of them.
     port: Option<String>,
-    set: &'static str,
+    set: String,
     seconds_left: Option<u64>,
 }
 
@@ -139,7 +139,7 @@ fn from_kernel(shared: &Shared, options: &Options, out: &mut dyn Write) -> Resul
         let left = row
             .seconds_left
             .map_or_else(|| "permanent".into(), |left| output::duration(Duration::from_secs(left)));
-        table.add_row([row.address, row.port.unwrap_or_else(|| "all".into()), row.set.to_owned(), left]);
+        table.add_row([row.address, row.port.unwrap_or_else(|| "all".into()), row.set, left]);
     }
     output::print_table(out, &table)?;
     Ok(Exit::Done)
@@ -149,7 +149,7 @@ fn kernel_row(element: &Element) -> KernelRow {
     KernelRow {
         address: shown(&element.target.prefix),
         port: element.target.service.map(|service| service.to_string()),
-        set: Firewall::set_for(element.target).map_or("", Set::name),
+        set: Firewall::set_for(element.target).map_or_else(|_| String::new(), Set::name),
         seconds_left: element.left.map(|left| left.as_secs() + u64::from(left.subsec_nanos() > 0)),
     }
 }

@@ -7,11 +7,13 @@ mod allow;
 mod ban;
 mod check;
 mod config;
+mod doctor;
 pub mod exit;
 mod filters;
 mod flush;
 mod import;
 mod list;
+mod moving;
 pub mod output;
 mod reload;
 mod status;
@@ -49,6 +51,7 @@ Examples:
   banctl unban 203.0.113.9               let it in again
   banctl allow add 198.51.100.7 --for 8h nobody bans it for so long; what bans it is lifted
   banctl test sshd /var/log/auth.log     what a filter finds in a log
+  banctl doctor                          what is wrong here, and what to do about it
 
 Exit codes: 0 done, 1 no, 2 usage, 3 no daemon, 4 no permission, 5 allowed address, 6 the kernel refused.";
 
@@ -61,7 +64,7 @@ struct Shared {
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]
     json: bool,
-    /// Read this configuration instead of /etc/kban (check, test, filters).
+    /// Read this configuration instead of /etc/kban (check, test, filters, doctor).
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -88,8 +91,14 @@ enum Verb {
     Filters(filters::Options),
     /// Make a configuration out of fail2ban's.
     Config(config::Options),
+    /// Write the bans in force, with the time left to them, for another kban.
+    Export(moving::Export),
+    /// Take over the bans that another kban has exported.
+    Load(moving::Load),
     /// What happens, as it happens.
     Watch(watch::Options),
+    /// What is wrong on this machine, or good to know, and what to do about it.
+    Doctor,
     /// Lift every ban; without a daemon, remove kban's table from the kernel.
     Flush,
 }
@@ -170,7 +179,10 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
         Verb::Test(options) => test::run(shared, options, out),
         Verb::Filters(options) => filters::run(shared, options, out),
         Verb::Config(options) => config::run(shared, options, out),
+        Verb::Export(options) => moving::export(shared, options, out),
+        Verb::Load(options) => moving::load(shared, options, out),
         Verb::Watch(options) => watch::run(shared, options, out),
+        Verb::Doctor => doctor::run(shared, out),
         Verb::Flush => flush::run(shared, out),
     }
 }

@@ -97,6 +97,23 @@ impl Text for Ownership {
     }
 }
 
+impl Ownership {
+    /// Why the table is not to be kband's alone; `None` if it is to be. `kernel` is whether the kernel keeps such a
+    /// table over a crash, `nft` whether this machine's nft can load again what it prints of one.
+    #[must_use]
+    pub fn why_plain(self, kernel: bool, nft: bool) -> Option<&'static str> {
+        match self {
+            Self::Plain => Some("so the configuration says"),
+            _ if !kernel => Some("this kernel keeps no owned table over a crash (Linux 6.9 and later do)"),
+            Self::Auto if !nft => Some(
+                "this machine's nft cannot load again what it prints of an owned table; with nft 1.1, or with \
+                 ownership = \"owned\", it is",
+            ),
+            Self::Auto | Self::Owned => None,
+        }
+    }
+}
+
 impl Text for Neighbour {
     const EXPECTED: &'static str = "\"gateway\" or \"resolvers\"";
 

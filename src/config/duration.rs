@@ -34,6 +34,9 @@ pub enum BanTime {
 pub struct Period(Duration);
 
 impl Period {
+    /// Twelve hours.
+    pub const HALF_A_DAY: Self = Self(Duration::from_secs(12 * HOUR));
+
     /// A length of time, cut to whole seconds; `None` if that is too short or too long.
     #[must_use]
     pub fn new(length: Duration) -> Option<Self> {

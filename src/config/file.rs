@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour, Ownership, UseDns};
 use super::duration::{BanTime, Period};
 use super::feed::{ListPath, ListUrl, Words};
-use super::judgement::{Counts, Escalate, Mode, Subnet, Switch};
+use super::judgement::{Counts, Escalate, Mode, Subnet, Switch, Trust};
 use super::network::{Entries, Networks};
 use super::ports::{Ports, Protocols};
 use super::value::{At, Count, FeedName, FilterName, GroupName, Ipv6Prefix, JailName, LogPaths, Table};
@@ -77,10 +77,14 @@ pub struct Defaults {
     pub escalate: Option<At<Switch<Escalate>>>,
     /// Whether networks in which many offend are banned as a whole, and when.
     pub subnet: Option<At<Switch<Subnet>>>,
+    /// Whether an address from which somebody lately logged in has a higher limit, and which.
+    pub trust: Option<At<Switch<Trust>>>,
     /// Whether offenders are banned, or only told of.
     pub mode: Option<At<Mode>>,
     /// A jail makes no more bans in a minute; left out, as many as there are offenders.
     pub max_bans_per_minute: Option<At<MaxBans>>,
+    /// Whether a ban lasts `bantime` after the offender's last packet.
+    pub renew_on_contact: Option<At<bool>>,
 }
 
 /// `[jail.NAME]`.
@@ -122,11 +126,15 @@ pub struct Jail {
     /// As in `[defaults]`.
     pub subnet: Option<At<Switch<Subnet>>>,
     /// As in `[defaults]`.
+    pub trust: Option<At<Switch<Trust>>>,
+    /// As in `[defaults]`.
     pub mode: Option<At<Mode>>,
     /// As in `[defaults]`.
     pub max_bans_per_minute: Option<At<MaxBans>>,
     /// What it counts; left out, failures.
     pub counts: Option<At<Counts>>,
+    /// As in `[defaults]`.
+    pub renew_on_contact: Option<At<bool>>,
 }
 
 /// `[feed.NAME]`.

@@ -142,6 +142,22 @@ impl<'de> Deserialize<'de> for Widest {
     }
 }
 
+/// `trust`: an address from which somebody lately logged in has a higher limit.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trust {
+    /// For so long after a success.
+    pub after_success: Period,
+    /// So many failures within `findtime` lead to a ban, in place of `maxretry`.
+    pub failures: Count<1, 1_000_000>,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self { after_success: Period::HALF_A_DAY, failures: Count(30) }
+    }
+}
+
 /// What a jail does about offenders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::choices::{Neighbour, Ownership, UseDns};
 use super::duration::BanTime;
 use super::ignorecommand::IgnoreCommand;
-use super::judgement::{Escalate, Mode, Subnet};
+use super::judgement::{Escalate, Mode, Subnet, Trust};
 use super::network::{Ignored, Lookup};
 use super::report::Problem;
 use crate::filter::Filter;
@@ -79,10 +79,14 @@ pub struct JailPlan {
     pub escalate: Option<Escalate>,
     /// Whether and when whole networks are banned.
     pub subnet: Option<Subnet>,
+    /// Whether and how long an address is trusted from which somebody logged in.
+    pub trust: Option<Trust>,
     /// Whether it bans.
     pub mode: Mode,
     /// How many bans it makes in a minute at most.
     pub max_bans_per_minute: Option<u32>,
+    /// A ban lasts `bantime` after the offender's last packet, not after the ban.
+    pub renew_on_contact: bool,
 }
 
 /// One enabled feed: a list of addresses that are banned.

@@ -13,7 +13,7 @@ use super::choices::FirewallVerdict;
 use super::feed;
 use super::file::{Defaults, Firewall, Jail};
 use super::ignorecommand::{self, IgnoreCommand};
-use super::judgement::Counts;
+use super::judgement::{Counts, Trust};
 use super::merge::{Layers, Merged};
 use super::network::{Entries, Ignored, Networks};
 use super::plan::{ControlPlan, FirewallPlan, JailPlan, LogPlan, Plan};
@@ -58,6 +58,9 @@ pub struct FilterProblem {
     /// The file of the filter, the bytes in question, and its text; none if there is no such filter.
     pub location: Option<(PathBuf, Range<usize>, String)>,
 }
+
+/// Part of the warning about a jail that waits for its log.
+pub const NO_LOG_FILE: &str = "none of its log files exists";
 
 /// The plan; or every problem, those that were found before among them.
 pub(super) fn validate(
@@ -134,8 +137,13 @@ impl Check<'_> {
         Some(JailPlan {
             services: services?,
             usedns: self.either(&jail.usedns, &defaults.usedns, "usedns")?,
+            renew_on_contact: self.either(
+                &jail.renew_on_contact,
+                &defaults.renew_on_contact,
+                "renew_on_contact",
+            )?,
             name: Arc::clone(&name.0),
-            filter,
+            filter: filter.clone(),
             logpath: logpath?,
             maxretry: self.either(&jail.maxretry, &defaults.maxretry, "maxretry")?.0,
             findtime: self.either(&jail.findtime, &defaults.findtime, "findtime")?.get(),
@@ -149,6 +157,7 @@ impl Check<'_> {
             .unwrap_or(usize::MAX),
             escalate: self.either(&jail.escalate, &defaults.escalate, "escalate")?.0,
             subnet: self.either(&jail.subnet, &defaults.subnet, "subnet")?.0,
+            trust: self.trust(jail, defaults, filter.as_deref())?,
             mode: self.either(&jail.mode, &defaults.mode, "mode")?,
             max_bans_per_minute: jail
                 .max_bans_per_minute
@@ -156,6 +165,19 @@ impl Check<'_> {
                 .or(defaults.max_bans_per_minute.as_ref())
                 .map(|most| most.value.0),
         })
+    }
+
+    /// Trust needs a filter that recognises successes.
+    fn trust(&mut self, jail: &Jail, defaults: &Defaults, filter: Option<&Filter>) -> Option<Option<Trust>> {
+        let trust = self.either(&jail.trust, &defaults.trust, "trust")?.0;
+        let blind = !filter.is_some_and(Filter::tells_successes);
+        if let (true, Some(_), Some(typed)) = (blind, &trust, &jail.trust) {
+            let problem = Problem::warning("nobody will be trusted: the jail's filter recognises no success");
+            let help =
+                "take a filter of kban's own with `success` patterns, such as sshd, or leave trust out";
+            self.tell(self.layers.place(problem.help(help), &typed.span));
+        }
+        Some(trust.filter(|_| !blind))
     }
 
     /// A jail that counts bans reads no log.
@@ -263,7 +285,7 @@ impl Check<'_> {
             return Some(vec![present.clone()]);
         }
         let all = paths.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ");
-        let problem = Problem::warning(format!("jail {}: none of its log files exists ({all})", name.0));
+        let problem = Problem::warning(format!("jail {}: {NO_LOG_FILE} ({all})", name.0));
         let help = format!("waiting for {}; another one is named with logpath", shown(first));
         self.tell(self.layers.place(problem.help(help), &jail.span));
         Some(vec![first.clone()])

@@ -5,6 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -94,6 +96,13 @@ impl Client {
                 _ => Err(error),
             },
         }
+    }
+
+    /// The process that listens there; `None` if the system does not say, or counts processes elsewhere.
+    #[must_use]
+    pub fn peer(&self) -> Option<i32> {
+        let peer = getsockopt(self.stream.get_ref(), PeerCredentials).ok()?;
+        Some(peer.pid()).filter(|pid| *pid > 0)
     }
 
     /// Asks once.

@@ -1,11 +1,12 @@
 //! How `banctl` talks to `kband`: JSON lines over `/run/kban/control.sock`.
 //!
 //! [`protocol`] is what both sides say (with the rows of [`allowed`]), [`server`] the daemon's end, [`client`] the command
-//! line's; [`events`] is what happens, told to whoever watches.
+//! line's; [`events`] is what happens, told to whoever watches, and [`moved`] a ban on its way to another kban.
 
 pub mod allowed;
 pub mod client;
 pub mod events;
+pub mod moved;
 pub mod protocol;
 pub mod server;
 

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::allowed::AllowRow;
+use super::moved::Moved;
 use crate::config::duration::BanTime;
 use crate::jail::{Ban, shown};
 
@@ -97,6 +98,11 @@ pub enum Request {
         /// Only entries within this prefix, or that contain it.
         within: Option<IpNet>,
     },
+    /// Take over bans from elsewhere; those that are in force here for as long stay as they are.
+    Load {
+        /// With the time that is left to them.
+        bans: Vec<Moved>,
+    },
     /// Read the configuration again.
     Reload,
     /// Lift every ban, and empty the kernel's sets of whatever else is in them.
@@ -141,6 +147,17 @@ pub enum Answer {
         /// The entries.
         allowed: Vec<AllowRow>,
     },
+    /// To [`Request::Load`].
+    Loaded {
+        /// How many are in force now.
+        loaded: usize,
+        /// How many were in force already, for as long.
+        known: usize,
+        /// How many of those loaded belong to `manual`, because their jail is not configured here.
+        other_jail: usize,
+        /// Those that may not be banned.
+        refused: Vec<Unloaded>,
+    },
     /// To [`Request::Reload`].
     Reloaded {
         /// Sentences that are no errors.
@@ -150,6 +167,15 @@ pub enum Answer {
     Watching,
     /// It was not done.
     Refused(Refused),
+}
+
+/// A ban from elsewhere that was not taken over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unloaded {
+    /// Whose it was.
+    pub address: String,
+    /// Why not.
+    pub why: String,
 }
 
 /// Why something was not done.
@@ -257,6 +283,12 @@ pub struct Status {
     pub durable: bool,
 }
 
+impl Status {
+    /// The warning that goes with a status that is not `durable`.
+    pub const NOT_DURABLE: &str =
+        "bans and positions will not survive a restart: the store cannot be written";
+}
+
 /// One jail, since the daemon's start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JailStatus {
@@ -352,6 +384,15 @@ pub struct SourceRow {
     pub named: u64,
 }
 
+/// What somebody else has done to the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignChange {
+    /// When it was put right.
+    pub at: Timestamp,
+    /// Who did what, as a sentence.
+    pub what: String,
+}
+
 /// The kernel's side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirewallStatus {
@@ -363,8 +404,14 @@ pub struct FirewallStatus {
     pub pending: usize,
     /// Whether the table is kband's alone.
     pub owned: bool,
+    /// Why it is not, as half a sentence.
+    #[serde(default)]
+    pub why_plain: Option<String>,
     /// How many times others have changed the table.
     pub changed_by_others: u64,
+    /// The last of these changes.
+    #[serde(default)]
+    pub last_change: Option<ForeignChange>,
     /// How many times the whole table was made again.
     pub restored: u64,
     /// Bans that were not in the kernel as intended, and were put right.
@@ -374,56 +421,5 @@ pub struct FirewallStatus {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_survive_the_wire() {
-        let requests = [
-            Request::Status,
-            Request::List {
-                jail: Some("sshd".into()),
-                within: "192.0.2.0/24".parse().ok(),
-                after: Some(Cursor { prefix: "192.0.2.1/32".parse().unwrap(), jail: "sshd".into() }),
-            },
-            Request::Ban {
-                prefix: "2001:db8::1/128".parse().unwrap(),
-                jail: None,
-                bantime: Some(BanTime::Permanent),
-                reason: Some("\u{1b}[2J".into()),
-                force: true,
-            },
-            Request::Unban { within: None, jail: None },
-        ];
-        for request in requests {
-            let line = serde_json::to_string(&request).unwrap();
-            assert!(!line.contains('\n') && !line.contains('\u{1b}'));
-            assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
-        }
-    }
-
-    #[test]
-    fn unknown_requests_and_fields_are_errors() {
-        for line in [r#"{"request":"dance"}"#, r#"{"request":"ban","address":"1.2.3.4","forever":true}"#] {
-            assert!(serde_json::from_str::<Request>(line).is_err(), "{line}");
-        }
-    }
-
-    #[test]
-    fn the_time_left_is_rounded_up() {
-        let now: Timestamp = "2026-11-21T06:00:00.4Z".parse().unwrap();
-        let mut ban = Ban {
-            prefix: "192.0.2.1/32".parse().unwrap(),
-            jail: "sshd".into(),
-            since: now,
-            until: Some("2026-11-21T06:00:10Z".parse().unwrap()),
-            count: 1,
-            source: "s".into(),
-            reason: "".into(),
-            services: None,
-        };
-        assert_eq!(BanRow::new(&ban, now, true).seconds_left, Some(10));
-        ban.until = Some(now - std::time::Duration::from_secs(1));
-        assert_eq!(BanRow::new(&ban, now, true).seconds_left, Some(0));
-    }
-}
+#[path = "protocol_tests.rs"]
+mod tests;

@@ -79,7 +79,7 @@ fn take_in(
     let Ok(listed) = listing.join() else { return Ok(()) };
     let mut there = Vec::new();
     for Element { target, .. } in listed? {
-        if engine.bans().end(&target.prefix, target.service).is_none() {
+        if engine.bans().end(&target.prefix, target.service, target.renew).is_none() {
             there.extend(effect.firewall.contains(target)?);
         }
     }
@@ -110,6 +110,7 @@ mod tests {
             source: "test".into(),
             reason: "".into(),
             services: None,
+            renew: None,
         }
     }
 
@@ -134,7 +135,7 @@ mod tests {
                 assert_eq!(before.add(&bans).unwrap(), []);
                 nft("delete element inet kban host4 { 11.0.0.3, 11.0.0.4 }");
                 nft("add element inet kban host4 { 203.0.113.1, 203.0.113.2 }");
-                if before.count(Set::Host4).unwrap().is_none() {
+                if before.count(Set::HOST4).unwrap().is_none() {
                     assert_eq!(
                         before.set_up(&[]).unwrap().len(),
                         BANS as usize,
@@ -146,7 +147,7 @@ mod tests {
                 let mut firewall = Firewall::open(Options::sized(65_536)).unwrap();
                 let found = firewall.set_up_known(&[], |set| intent::count_in(&engine, set)).unwrap();
                 assert_eq!((found.elements.len(), found.kept), (0, true));
-                assert_eq!(found.unlisted, [Set::Host4].into());
+                assert_eq!(found.unlisted, [Set::HOST4].into());
                 let mut effect = Effect::new(firewall);
                 effect.compare(&found);
                 let mut adoption = Adoption::new(found.unlisted, Vec::new());

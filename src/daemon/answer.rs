@@ -1,5 +1,6 @@
 //! What the daemon answers to one request.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -9,10 +10,13 @@ use tokio::sync::oneshot;
 use super::allowing;
 use super::intent;
 use super::pipeline::{NotBanned, Pipeline};
+use super::renewal;
 use super::run::Daemon;
+use crate::config::network::folded;
+use crate::control::moved::Moved;
 use crate::control::protocol::{
-    Answer, AskedStatus, BanRow, Cursor, FeedRow, FirewallStatus, JailStatus, Kind, LONGEST_REASON, PAGE,
-    Refused, Request, SourceRow, Status,
+    Answer, AskedStatus, BanRow, Cursor, FeedRow, FirewallStatus, ForeignChange, JailStatus, Kind,
+    LONGEST_REASON, PAGE, Refused, Request, SourceRow, Status, Unloaded,
 };
 use crate::control::server::Call;
 use crate::feed::FeedStatus;
@@ -52,6 +56,7 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
         }
         Request::Disallow { prefix } => allowing::delete(daemon, &prefix, now),
         Request::Allowed { within } => Ok(allowing::list(&daemon.pipeline.engine, within, now)),
+        Request::Load { bans } => Ok(load(daemon, &bans, now)),
         Request::Reload => reload(daemon),
         // The server does that by itself.
         Request::Watch => Ok(Answer::Watching),
@@ -124,6 +129,34 @@ fn not_banned(bans: &Bans, within: &IpNet, jail: Option<&str>) -> String {
     }
 }
 
+fn load(daemon: &mut Daemon, bans: &[Moved], now: Timestamp) -> Answer {
+    let engine = &mut daemon.pipeline.engine;
+    let (mut verdicts, mut refused, mut known, mut other_jail) = (Vec::new(), Vec::new(), 0, 0);
+    for moved in bans {
+        let address = moved.address.parse::<IpAddr>().map(IpNet::from);
+        let Ok(prefix) = address.or_else(|_| moved.address.parse::<IpNet>()) else {
+            let why = "it is neither an address nor a prefix".to_owned();
+            refused.push(Unloaded { address: moved.address.clone(), why });
+            continue;
+        };
+        // Whatever is replaced may have closed other ports.
+        daemon.pipeline.effect.doubt(intent::targets_of(engine, &folded(prefix.trunc())));
+        let is_here = engine.knows(&moved.jail) && !moved.jail.starts_with(FEED);
+        match engine.take_over(moved.ban(prefix, if is_here { &moved.jail } else { MANUAL }, now)) {
+            Ok(Some(verdict)) => {
+                other_jail += usize::from(!is_here);
+                verdicts.push(verdict);
+            }
+            Ok(None) => known += 1,
+            Err(refusal) => {
+                refused.push(Unloaded { address: moved.address.clone(), why: refusal.to_string() });
+            }
+        }
+    }
+    daemon.pipeline.take_now(&verdicts, now);
+    Answer::Loaded { loaded: verdicts.len(), known, other_jail, refused }
+}
+
 fn reload(daemon: &mut Daemon) -> Result<Answer, Refused> {
     match daemon.reload() {
         Ok(()) => Ok(Answer::Reloaded { warnings: warnings(daemon).collect() }),
@@ -149,12 +182,14 @@ fn list(
     let slice = engine.bans().slice(after, PAGE, wanted);
     let mut bans = Vec::with_capacity(slice.bans.len());
     for ban in slice.bans {
-        let held = intent::targets(&ban).map(|target| firewall.contains(target).map(|held| held.is_some()));
-        let in_kernel = match held.collect::<Result<Vec<bool>, _>>() {
-            Ok(held) => !ban.is_observed() && held.into_iter().all(|held| held),
-            Err(error) if error.is_missing() => false,
+        let held = intent::targets(&ban).map(|target| firewall.contains(target));
+        let held = match held.collect::<Result<Vec<_>, _>>() {
+            Ok(held) => held,
+            Err(error) if error.is_missing() => vec![None],
             Err(error) => return Err(Refused::new(Kind::Kernel, error)),
         };
+        let in_kernel = !ban.is_observed() && held.iter().all(Option::is_some);
+        let ban = renewal::as_renewed(ban, held.iter().flatten(), now);
         bans.push(BanRow::new(&ban, now, in_kernel));
     }
     let next = slice.next.map(|(prefix, jail)| Cursor { prefix, jail: jail.to_string() });
@@ -229,9 +264,10 @@ fn status(daemon: &mut Daemon) -> Answer {
         ));
     }
     warnings.extend(daemon.lookups.warnings());
+    warnings.extend(renewal::warnings(&pipeline.engine));
     warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
     if !pipeline.store.is_durable() {
-        warnings.push("bans and positions will not survive a restart: the store cannot be written".into());
+        warnings.push(Status::NOT_DURABLE.into());
     }
     warnings.extend(plan_warnings);
     Answer::Status(Box::new(Status {
@@ -245,7 +281,9 @@ fn status(daemon: &mut Daemon) -> Answer {
             bytes: dropped.as_ref().ok().map(|counter| counter.bytes),
             pending: pipeline.effect.pending(),
             owned: pipeline.effect.firewall.is_owned(),
+            why_plain: pipeline.effect.why_plain.map(str::to_owned),
             changed_by_others: daemon.guard.intrusions,
+            last_change: daemon.guard.last.clone().map(|(at, what)| ForeignChange { at, what }),
             restored: pipeline.effect.drift.restored,
             repaired: pipeline.effect.drift.repaired,
             error: trouble,

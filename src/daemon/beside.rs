@@ -88,7 +88,7 @@ impl Pipeline {
     pub(super) fn take_answer(&mut self, answered: Answered, now: Timestamp) {
         let verdicts = match answered {
             Answered::Name(answer) => self.count_resolved(&answer, now),
-            Answered::Case(case, advice) => self.follow(&case, &advice, now),
+            Answered::Case(case, advice) => self.act_upon(&case, &advice, now),
         };
         self.take(&verdicts, now);
     }
@@ -98,13 +98,13 @@ impl Pipeline {
         let mut verdicts = Vec::new();
         for case in cases {
             if let Err((case, advice)) = self.beside.ask(case) {
-                verdicts.extend(self.follow(&case, &advice, now));
+                verdicts.extend(self.act_upon(&case, &advice, now));
             }
         }
         verdicts
     }
 
-    fn follow(&mut self, case: &Case, advice: &Advice, now: Timestamp) -> Vec<Verdict> {
+    fn act_upon(&mut self, case: &Case, advice: &Advice, now: Timestamp) -> Vec<Verdict> {
         let (jail, offender) = (&case.jail, shown(&case.prefix));
         match advice {
             Advice::Spare => tracing::info!("[{jail}] {offender} is not banned: its ignorecommand says so"),
@@ -124,7 +124,7 @@ impl Pipeline {
             let Named { time, pattern, attempts, .. } = *named;
             let failure = Failure { time, address, pattern, attempts };
             tell_failure(&self.events, &self.engine, id, &failure, source, now);
-            match self.engine.observe(id, &failure, source, now) {
+            match self.engine.observe(id, &failure, None, source, now) {
                 Judgement::Verdicts(more) => verdicts.extend(more),
                 Judgement::Ask(case) => cases.push(case),
                 Judgement::Nothing | Judgement::StillHeard(_) => {}

@@ -56,7 +56,8 @@ impl Effect {
             }
             let held = self.firewall.contains(target)?.map(|element| element.left);
             // Ranges are held in pieces, each with the longest time of those that overlap there.
-            let is_wrong = if intent::is_range(&target) { held.is_none() } else { differs(held, wanted) };
+            let is_wrong =
+                if intent::is_range(&target) { held.is_none() } else { differs(&target, held, wanted) };
             if is_wrong {
                 wrong.push(target);
             }
@@ -149,6 +150,7 @@ mod tests {
                 source: "test".into(),
                 reason: "".into(),
                 services: None,
+                renew: None,
             });
         }
         let mut firewall = Firewall::open(Options::sized(65_536)).unwrap();

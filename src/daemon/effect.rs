@@ -15,11 +15,12 @@ use super::turns::Turns;
 use crate::firewall::{Change, Element, Firewall, FirewallError, Found, Rejected, Set, Target};
 use crate::jail::Ban;
 use crate::jail::engine::{Engine, Remaining};
+use crate::tier::Tier;
 
 /// How long to wait after the kernel refused, before it is asked again.
 const RETRY: Duration = Duration::from_secs(2);
 /// How far the kernel's end of a ban may lie from ours without being sent again.
-const TOLERANCE: Duration = Duration::from_secs(2);
+pub(super) const TOLERANCE: Duration = Duration::from_secs(2);
 
 /// How many bans a table begins with that is made anew: some 50 ms.
 const AT_ONCE: usize = 50_000;
@@ -29,6 +30,8 @@ const AGAIN_AT_ONCE: usize = 1000;
 /// The kernel's side, and where it may be behind.
 pub(super) struct Effect {
     pub(super) firewall: Firewall,
+    /// Why the table is not kband's alone, if it is not.
+    pub(super) why_plain: Option<&'static str>,
     /// Targets whose state in the kernel may differ from the intent.
     dirty: BTreeSet<Target>,
     /// The same for ranges, which are written all at once.
@@ -56,6 +59,7 @@ impl Effect {
     pub(super) fn new(firewall: Firewall) -> Self {
         Self {
             firewall,
+            why_plain: None,
             dirty: BTreeSet::new(),
             dirty_ranges: BTreeSet::new(),
             sweep: None,
@@ -156,8 +160,8 @@ impl Effect {
         if doubted.is_empty() {
             return;
         }
-        let changes: Vec<Change> =
-            doubted.iter().map(|target| intent::change(engine, *target, now)).collect();
+        let changes = doubted.iter().map(|target| intent::change(engine, *target, now));
+        let changes: Vec<Change> = changes.filter(|change| !self.lasts_longer(change)).collect();
         match self.apply(engine, &changes, now) {
             Ok(rejected) if rejected.is_empty() => {
                 self.cut_connections(changes.iter().copied());
@@ -297,6 +301,16 @@ impl Effect {
         }
     }
 
+    /// Whether packets have renewed an element since we last heard of it, so that this change would end it too early.
+    fn lasts_longer(&mut self, change: &Change) -> bool {
+        let Change::Ban { target, left: Some(left) } = change else { return false };
+        if target.renew.is_none() {
+            return false;
+        }
+        let held = self.firewall.contains(*target).ok().flatten().map(|element| element.left);
+        held.flatten().is_some_and(|held| held > *left) && !differs(target, held, Remaining::For(*left))
+    }
+
     /// Writes every ban of a network of an unusual length.
     fn replace_ranges(&mut self, engine: &Engine, now: Timestamp) -> Result<(), FirewallError> {
         match self.firewall.replace_ranges(&intent::ranges(engine, now)) {
@@ -333,10 +347,14 @@ impl Effect {
 }
 
 /// Whether what the kernel holds of a target is not what is wanted.
-pub(super) fn differs(held: Option<Option<Duration>>, wanted: Remaining) -> bool {
-    match (held, wanted) {
-        (Some(None), Remaining::Forever) => false,
-        (Some(Some(held)), Remaining::For(left)) => held.abs_diff(left) > TOLERANCE,
+pub(super) fn differs(target: &Target, held: Option<Option<Duration>>, wanted: Remaining) -> bool {
+    match (held, wanted, target.renew.map(Tier::length)) {
+        (Some(None), Remaining::Forever, _) => false,
+        (Some(Some(held)), Remaining::For(left), None) => held.abs_diff(left) > TOLERANCE,
+        // Packets may have renewed it meanwhile, for that long and no longer.
+        (Some(Some(held)), Remaining::For(left), Some(tier)) => {
+            held + TOLERANCE < left.min(tier) || held > tier + TOLERANCE
+        }
         _ => true,
     }
 }

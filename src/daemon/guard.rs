@@ -34,6 +34,8 @@ pub(super) struct Guard {
     broken: bool,
     /// How many times others have changed the table.
     pub(super) intrusions: u64,
+    /// The last such change: when it was heard, and who did what.
+    pub(super) last: Option<(Timestamp, String)>,
 }
 
 impl Guard {
@@ -42,7 +44,8 @@ impl Guard {
         let mut monitor = Monitor::open()?;
         monitor.ignore(own)?;
         let readiness = monitor.readiness()?;
-        Ok(Self { monitor, readiness, pace: Pace::default(), deaf: false, broken: false, intrusions: 0 })
+        let pace = Pace::default();
+        Ok(Self { monitor, readiness, pace, deaf: false, broken: false, intrusions: 0, last: None })
     }
 
     /// Waits until there may be something to repair. To be dropped and called again at any time.
@@ -107,35 +110,33 @@ impl Guard {
             more => format!(" (and {more} more changes)"),
         };
         let by = worst.by.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
-        let restored = match &worst.deed {
-            Deed::Bans(_) if !broken => {
-                let targets: Vec<_> = heard.iter().flat_map(|intrusion| bans(&intrusion.deed)).collect();
-                let changed = targets.len();
-                let bans = if changed == 1 { "ban" } else { "bans" };
-                effect.put_right(targets, engine, now);
-                let took = begin.elapsed().as_millis();
-                tracing::warn!(
-                    "{by} changed {changed} {bans} in table inet kban{others}: put right in {took} ms"
-                );
-                Some(changed)
+        let targets: Vec<_> = heard.iter().flat_map(|intrusion| bans(&intrusion.deed)).collect();
+        let single_bans = !broken && matches!(worst.deed, Deed::Bans(_));
+        let what = match &worst.deed {
+            Deed::Removed => format!("{by} removed table inet kban"),
+            Deed::Unknown => "too much was changed in the firewall at once to follow it".to_owned(),
+            Deed::Bans(_) if single_bans => {
+                let bans = if targets.len() == 1 { "ban" } else { "bans" };
+                format!("{by} changed {} {bans} in table inet kban", targets.len())
             }
-            deed => {
-                let what = match deed {
-                    Deed::Removed => format!("{by} removed table inet kban"),
-                    Deed::Unknown => "too much was changed in the firewall at once to follow it".to_owned(),
-                    Deed::Parts | Deed::Bans(_) => format!("{by} changed table inet kban"),
-                };
-                let restored = self.rebuild(effect, engine, now);
-                match restored {
-                    Some(bans) => {
-                        let took = begin.elapsed().as_millis();
-                        tracing::warn!("{what}{others}: {bans} bans restored in {took} ms");
-                    }
-                    None => tracing::warn!("{what}{others}"),
-                }
-                restored
-            }
+            Deed::Parts | Deed::Bans(_) => format!("{by} changed table inet kban"),
         };
+        let what = format!("{what}{others}");
+        let restored = if single_bans {
+            let changed = targets.len();
+            effect.put_right(targets, engine, now);
+            Some(changed)
+        } else {
+            self.rebuild(effect, engine, now)
+        };
+        let took = begin.elapsed().as_millis();
+        let outcome = match restored {
+            Some(_) if single_bans => format!(": put right in {took} ms"),
+            Some(bans) => format!(": {bans} bans restored in {took} ms"),
+            None => String::new(),
+        };
+        tracing::warn!("{what}{outcome}");
+        self.last = Some((now, what));
         if self.pace.repaired(Instant::now()) {
             tracing::warn!(
                 "{by} changes table inet kban again and again: it is restored less often from now on, at the latest \

@@ -12,7 +12,7 @@ use crate::jail::engine::{Engine, Remaining};
 
 /// What the kernel has an element for because of `ban`.
 pub(super) fn targets(ban: &Ban) -> impl Iterator<Item = Target> + '_ {
-    ban.closes().map(|service| Target { prefix: ban.prefix, service })
+    ban.closes().map(|service| Target { prefix: ban.prefix, service, renew: ban.renew })
 }
 
 /// What the kernel should have an element for because of anybody's ban of `prefix`.
@@ -33,7 +33,7 @@ pub(super) fn count_in(engine: &Engine, set: Set) -> usize {
 
 /// How long the kernel is to drop `target`.
 pub(super) fn remaining(engine: &Engine, target: &Target, now: Timestamp) -> Remaining {
-    engine.remaining(&target.prefix, target.service, now)
+    engine.remaining(&target.prefix, target.service, target.renew, now)
 }
 
 /// What the kernel has to do about one target.

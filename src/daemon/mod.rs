@@ -23,6 +23,7 @@ mod options;
 mod own;
 mod ownership;
 mod pipeline;
+mod renewal;
 mod resolver;
 mod restore;
 mod run;

@@ -26,19 +26,14 @@ pub(super) fn open(options: Options) -> Result<Firewall, FirewallError> {
     Firewall::open(options)
 }
 
-/// Decides whether the table is to be owned. Setting up makes it so.
-pub(super) fn decide(firewall: &mut Firewall, wanted: Ownership) -> Result<(), FirewallError> {
-    let why_not = match wanted {
-        Ownership::Plain => Some("so the configuration says"),
-        _ if !firewall.can_own()? => {
-            Some("this kernel keeps no owned table over a crash (Linux 6.9 and later do)")
-        }
-        Ownership::Auto if !nft_reads_owned_tables() => Some(
-            "this machine's nft cannot load again what it prints of an owned table; with nft 1.1, or with \
-             ownership = \"owned\", it is",
-        ),
-        Ownership::Auto | Ownership::Owned => None,
-    };
+/// Decides whether the table is to be owned, and says why if not. Setting up makes it so.
+pub(super) fn decide(
+    firewall: &mut Firewall,
+    wanted: Ownership,
+) -> Result<Option<&'static str>, FirewallError> {
+    // The kernel is not bothered about what is not wanted.
+    let kernel = wanted != Ownership::Plain && firewall.can_own()?;
+    let why_not = wanted.why_plain(kernel, nft_reads_owned_tables());
     match why_not {
         None => tracing::info!("table inet kban is owned by kband: nobody else can change it"),
         Some(why) => tracing::info!(
@@ -49,7 +44,7 @@ pub(super) fn decide(firewall: &mut Firewall, wanted: Ownership) -> Result<(), F
         tracing::warn!("[firewall] ownership = \"owned\" cannot be had: {}", why_not.unwrap_or_default());
     }
     firewall.set_owned(why_not.is_none());
-    Ok(())
+    Ok(why_not)
 }
 
 /// Gives the socket that owns the table to the service manager, if there is one; or takes it back.

@@ -13,12 +13,13 @@ use super::adoption::Adoption;
 use super::beside::Beside;
 use super::effect::Effect;
 use super::intent;
+use super::renewal::Renewal;
 use super::resolver::Question;
 use super::trail::Trail;
 use crate::config::choices::UseDns;
 use crate::config::plan::{JailPlan, Plan};
 use crate::control::events::{Events, What};
-use crate::filter::{Clock, Failure, Filter, Scanner};
+use crate::filter::{Clock, Failure, Filter, Scanner, Told};
 use crate::firewall::{FirewallError, Set, Target};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::{Engine, Judgement};
@@ -31,9 +32,6 @@ use crate::store::Store;
 // A line that a source has cut must not match: its author chose where it seems to end.
 const _: () = assert!(crate::filter::LONGEST_LINE <= crate::source::lines::LONGEST_LINE);
 
-/// How many bans are ended in one go before others get their turn.
-const EXPIRED_AT_ONCE: usize = 1000;
-
 /// Everything between a block and the kernel.
 pub(super) struct Pipeline {
     pub(super) engine: Engine,
@@ -42,6 +40,7 @@ pub(super) struct Pipeline {
     pub(super) events: Events,
     pub(super) beside: Beside,
     adoption: Adoption,
+    pub(super) renewal: Renewal,
     readers: Vec<Reader>,
     /// How far each file has been dealt with: of those that are followed, and of those that once were.
     trails: BTreeMap<PathBuf, Trail>,
@@ -64,6 +63,7 @@ struct Reader {
     /// The path, as bans name it.
     name: Arc<str>,
     scanner: Scanner,
+    filters: Vec<Arc<Filter>>,
     /// The jails behind each of the scanner's filters.
     jails: Vec<JailId>,
     /// The names of those that ask for the addresses of hosts, and whether they say so.
@@ -85,6 +85,7 @@ impl Pipeline {
             store,
             beside: Beside::default(),
             adoption: Adoption::default(),
+            renewal: Renewal::default(),
             readers: Vec::new(),
             trails: BTreeMap::new(),
             stored,
@@ -114,6 +115,7 @@ impl Pipeline {
             let filters: Vec<Arc<Filter>> =
                 jails.iter().filter_map(|(_, jail)| jail.filter.clone()).collect();
             let mut scanner = Scanner::one_of(files, &filters);
+            scanner.tell_successes();
             let asks = |(id, jail): &(JailId, &JailPlan)| (*id, (Arc::clone(&jail.name), jail.usedns));
             let asking: BTreeMap<_, _> =
                 jails.iter().filter(|(_, jail)| jail.usedns != UseDns::No).map(asks).collect();
@@ -124,6 +126,7 @@ impl Pipeline {
                 path: path.clone(),
                 name: path.to_string_lossy().into(),
                 scanner,
+                filters,
                 asking,
                 jails: jails.into_iter().map(|(id, _)| id).collect(),
             });
@@ -136,10 +139,15 @@ impl Pipeline {
         let Some(reader) = self.readers.get_mut(block.source.0) else { return };
         let Some(trail) = self.trails.get_mut(&reader.path) else { return };
         let clock = Clock { now, zone: self.zone.clone() };
-        let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &reader.name);
+        let (engine, events) = (&mut self.engine, &self.events);
+        let (jails, filters, name) = (&reader.jails, &reader.filters, &reader.name);
         let (mut verdicts, mut heard, mut cases) = (Vec::new(), Vec::new(), Vec::new());
-        reader.scanner.scan(&block.bytes, &clock, &mut |filter, failure, _line| {
+        reader.scanner.scan_all(&block.bytes, &clock, &mut |filter, told, line| {
             let Some(&jail) = jails.get(filter) else { return };
+            let failure = match told {
+                Told::Failure(failure) => failure,
+                Told::Success(success) => return engine.succeeded(jail, &success, now),
+            };
             if block.again {
                 if trail.counts(failure.time, now) {
                     engine.recall(jail, &failure, now);
@@ -147,7 +155,10 @@ impl Pipeline {
                 return;
             }
             tell_failure(events, engine, jail, &failure, name, now);
-            match engine.observe(jail, &failure, name, now) {
+            let asks = engine.asks_for_user(jail, &failure, now);
+            let filter = filters.get(filter).filter(|_| asks);
+            let user = filter.and_then(|filter| filter.user(line, failure.pattern));
+            match engine.observe(jail, &failure, user.as_deref(), name, now) {
                 Judgement::Nothing => {}
                 Judgement::Verdicts(more) => verdicts.extend(more),
                 Judgement::Ask(case) => cases.push(case),
@@ -190,6 +201,14 @@ impl Pipeline {
     pub(super) fn take(&mut self, verdicts: &[Verdict], now: Timestamp) {
         self.doubt(verdicts);
         self.effect.settle_in_turn(&self.engine, now);
+        self.tell(verdicts, now);
+        self.tell_unrenewed();
+    }
+
+    /// The same while somebody waits for it.
+    pub(super) fn take_now(&mut self, verdicts: &[Verdict], now: Timestamp) {
+        self.doubt(verdicts);
+        self.effect.settle(&self.engine, now);
         self.tell(verdicts, now);
     }
 
@@ -271,6 +290,7 @@ impl Pipeline {
 
     /// Takes the rules of unused sets away, puts right what has drifted, and adopts what nobody knows.
     pub(super) fn tidy(&mut self, now: Timestamp) {
+        self.follow_some(now);
         self.effect.tidy(&self.engine, now);
         self.adoption.go_on(&mut self.engine, &mut self.effect, now);
     }
@@ -278,18 +298,6 @@ impl Pipeline {
     /// Does some of it.
     pub(super) fn work(&mut self, now: Timestamp) {
         self.effect.sweep(&self.engine, now);
-    }
-
-    /// Ends bans whose time is over, so many at once that others get their turn; and makes those that had to wait.
-    pub(super) fn expire(&mut self, now: Timestamp) {
-        let mut verdicts = Vec::new();
-        while verdicts.len() < EXPIRED_AT_ONCE {
-            let Some(verdict) = self.engine.expire_next(now) else { break };
-            verdicts.push(verdict);
-        }
-        verdicts.extend(self.engine.release(now));
-        // The kernel has dropped those that ended by itself; lifting what is absent costs little and catches a slow clock.
-        self.take(&verdicts, now);
     }
 
     /// Ends every ban, and removes the table.

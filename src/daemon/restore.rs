@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::intent;
+use super::renewal::end;
 use crate::firewall::{Element, Target};
 use crate::jail::allow::Allow;
 use crate::jail::engine::Engine;
@@ -24,7 +25,8 @@ pub(super) struct Remembered {
 /// Takes in the bans that `memory` remembers and that go on; there are no others yet.
 pub(super) fn remember(engine: &mut Engine, mut memory: Vec<Ban>, now: Timestamp) -> Remembered {
     let ending = |ban: &Ban| {
-        if ban.until.is_some_and(|until| until <= now) {
+        // Packets may have renewed a ban: whether it is over, the kernel knows.
+        if ban.renew.is_none() && ban.until.is_some_and(|until| until <= now) {
             Some(Ending::Expired)
         } else if !engine.knows(&ban.jail) {
             Some(Ending::JailGone)
@@ -52,6 +54,8 @@ pub(super) struct Adopted {
     pub(super) bans: usize,
     /// Those that a feed left there and that no list has any more.
     pub(super) unlisted: Vec<Target>,
+    /// Bans that last longer than was known: packets have renewed them.
+    pub(super) renewed: Vec<Ban>,
 }
 
 /// Adopts what the kernel holds and nobody knows, but for bans that have `ended`, and unless it was `listed` by a feed.
@@ -74,9 +78,13 @@ pub(super) fn adopt(
     let (jail, source): (Arc<str>, Arc<str>) = (ADOPTED.into(), "kernel".into());
     let reason: Arc<str> = "found in the kernel".into();
     for element in kernel {
-        let Target { prefix, service } = element.target;
+        let Target { prefix, service, renew } = element.target;
         let is_range = intent::is_range(&element.target);
-        let covered = engine.bans().end(&prefix, service).is_some() || (is_range && known.covers(&prefix));
+        if let (Some(tier), Some(until)) = (renew, end(element, now)) {
+            adopted.renewed.extend(engine.renewed(&prefix, service, tier, until));
+        }
+        let covered =
+            engine.bans().end(&prefix, service, renew).is_some() || (is_range && known.covers(&prefix));
         if covered || ended.contains(&prefix) {
             continue;
         }
@@ -93,6 +101,7 @@ pub(super) fn adopt(
             source: Arc::clone(&source),
             reason: Arc::clone(&reason),
             services: service.map(|service| [service].into()),
+            renew,
         });
         adopted.bans += 1;
     }
@@ -120,6 +129,7 @@ mod tests {
             source: "auth.log".into(),
             reason: "".into(),
             services: None,
+            renew: None,
         }
     }
 

@@ -138,6 +138,7 @@ impl Daemon {
         for lift in self.pipeline.engine.configure(&plan) {
             self.lifts.begin(lift, None, &mut self.pipeline, now);
         }
+        self.pipeline.place_bans(now);
         self.allow();
         if plan.firewall != self.plan.firewall
             && let Err(error) = self.set_up_again(&plan.firewall, now)
@@ -192,14 +193,18 @@ impl Daemon {
 
     /// Makes the table what the plan says of it.
     fn set_up_again(&mut self, plan: &FirewallPlan, now: Timestamp) -> Result<(), FirewallError> {
+        self.pipeline.follow_all(now);
         let effect = &mut self.pipeline.effect;
-        let owned = effect.firewall.is_owned();
+        let (owned, why_plain) = (effect.firewall.is_owned(), effect.why_plain);
         effect.firewall.set_options(options(plan));
-        let done = ownership::decide(&mut effect.firewall, plan.ownership)
-            .and_then(|()| effect.rebuild(&self.pipeline.engine, now));
+        let done = ownership::decide(&mut effect.firewall, plan.ownership).and_then(|why_plain| {
+            effect.why_plain = why_plain;
+            effect.rebuild(&self.pipeline.engine, now)
+        });
         if done.is_err() {
             effect.firewall.set_options(options(&self.plan.firewall));
             effect.firewall.set_owned(owned);
+            effect.why_plain = why_plain;
         }
         ownership::hand_over(&effect.firewall);
         done

@@ -21,6 +21,7 @@ use crate::control::events::Events;
 use crate::control::server::{Server, ServerError};
 use crate::feed::Kept;
 use crate::firewall::FirewallError;
+use crate::jail::Verdict;
 use crate::store::{Memory, Store};
 
 /// sysexits.h: the configuration is wrong.
@@ -98,7 +99,8 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
         engine.take_feed(feed, entries.clone(), *until, now);
     }
     let mut firewall = ownership::open(options(&plan.firewall))?;
-    ownership::decide(&mut firewall, plan.firewall.ownership)?;
+    engine.set_can_renew(firewall.can_renew()?);
+    let why_plain = ownership::decide(&mut firewall, plan.firewall.ownership)?;
     let found = firewall.set_up_known(&engine.allowed(), |set| intent::count_in(&engine, set))?;
 
     ownership::hand_over(&firewall);
@@ -112,9 +114,12 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
         adopted.bans
     );
     let mut effect = Effect::new(firewall);
+    effect.why_plain = why_plain;
     effect.compare(&found);
     effect.doubt(adopted.unlisted);
     let mut pipeline = Pipeline::new(engine, effect, store, memory.readings, events);
+    pipeline.store.note_verdicts(&adopted.renewed.into_iter().map(Verdict::Ban).collect::<Vec<_>>());
+    pipeline.place_bans(now);
     pipeline.take(&remembered.ended, now);
     pipeline.work(now);
     pipeline.adopt_later(found.unlisted, kept.gone.clone());

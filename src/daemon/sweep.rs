@@ -133,7 +133,7 @@ impl Effect {
             }
             // What the kernel will not say is told again.
             let held = self.firewall.contains(target).ok().flatten().map(|element| element.left);
-            if differs(held, wanted) {
+            if differs(&target, held, wanted) {
                 wrong.push(target);
             }
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::connection::Role;
 use super::definition::{Definition, Port};
 use super::error::FilterError;
 use super::fail2ban::{Ignored, Memory, Rules};
@@ -145,6 +146,14 @@ impl Field {
     }
 }
 
+/// The user among what a pattern's captures caught.
+pub(super) fn user(mut fields: BTreeMap<String, Field>) -> Option<String> {
+    match fields.remove("user") {
+        Some(Field::Text(user)) => Some(user),
+        _ => None,
+    }
+}
+
 impl Filter {
     /// Compiles the patterns of one mode. `origin` names the file in errors, `name` the filter.
     ///
@@ -265,6 +274,20 @@ impl Filter {
             Kind::Own(_) => Vec::new(),
             Kind::Dialect(dialect) => dialect.rules.backtracking().collect(),
         }
+    }
+
+    /// The user whom a pattern caught in a line (with or without its `\n`); of filters in TOML.
+    #[must_use]
+    pub fn user(&self, line: &[u8], pattern: usize) -> Option<String> {
+        let own = self.own()?;
+        user(own.fields(pattern, own.texts(line, &super::prefix::parse(line))))
+    }
+
+    /// Whether it recognises who logged in; filters in TOML may.
+    #[must_use]
+    pub fn tells_successes(&self) -> bool {
+        let roles = |own: &Own| own.patterns().enumerate().any(|(index, _)| own.role(index) == Role::Success);
+        self.own().is_some_and(roles)
     }
 
     /// The full verdict on one line (with or without its `\n`). Production stops at the first pattern that

@@ -41,7 +41,7 @@ pub use error::{Fault, FaultKind, FilterError, closest};
 pub use fail2ban::{JailConf, Place};
 pub use matcher::{Field, Filter, LineMatch, LineVerdict};
 pub use prefix::date_shape;
-pub use scanner::{Counters, Scanner};
+pub use scanner::{Counters, Scanner, Told};
 
 /// Lines of this many bytes or more never match. A source cuts them somewhere, and whoever wrote the line
 /// would choose where it seems to end.
@@ -67,6 +67,17 @@ pub struct Named {
     pub pattern: usize,
     /// How many failures the line stands for, at least 1.
     pub attempts: u32,
+}
+
+/// One success that a log line tells of: somebody logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Success {
+    /// When, as that of a [`Failure`].
+    pub time: Timestamp,
+    /// From where.
+    pub address: IpAddr,
+    /// Who, if the line says it.
+    pub user: Option<String>,
 }
 
 /// One failure that a log line tells of.

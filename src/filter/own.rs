@@ -287,7 +287,7 @@ impl Own {
     }
 
     /// What the captures of a pattern or condition caught.
-    fn fields(&self, index: usize, texts: Texts<'_>) -> BTreeMap<String, Field> {
+    pub(super) fn fields(&self, index: usize, texts: Texts<'_>) -> BTreeMap<String, Field> {
         let text = |bytes: &[u8]| Field::Text(String::from_utf8_lossy(bytes).into_owned());
         let Some(pattern) = self.patterns.get(index) else {
             let rule = self.rules.get(index - self.patterns.len());

@@ -5,7 +5,7 @@
 //! it with the line before. Each shortcut gives exactly what [`Scanner::line`] gives; property tests hold them to it.
 //!
 //! Lines that only say whose a connection is, or that it succeeded, are many, and hardly ever asked for: they are kept as they
-//! stand, and read when a line comes that asks (see [`Backlog`]).
+//! stand, and read when a line comes that asks (see [`Backlog`]); or at once, if somebody wants to know who logged in.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use super::connection::{Connections, Outcome, Role};
 use super::date::Dates;
 use super::fail2ban::{Ignored, Memory};
 use super::host::{self, Host};
-use super::matcher::{Dialect, Filter, Kind, LineVerdict};
+use super::matcher::{self, Dialect, Filter, Kind, LineVerdict};
 use super::own::{Found, Own, Texts};
 use super::pattern::Quick;
 use super::prefilter::Prefilter;
 use super::prefix::{self, DateText, Head};
-use super::{Clock, Failure, LONGEST_LINE, Named};
+use super::{Clock, Failure, LONGEST_LINE, Named, Success};
 
 /// How many failures of names are kept until somebody takes them.
 const MOST_NAMED: usize = 1000;
@@ -53,6 +53,8 @@ pub struct Scanner {
     late: Vec<usize>,
     dates: Dates,
     names: Names,
+    /// Whether successes are told.
+    successes: bool,
     counters: Counters,
 }
 
@@ -70,6 +72,21 @@ impl Names {
             kept.push((filter, named));
         }
     }
+}
+
+/// What a line tells whoever scans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// Somebody failed.
+    Failure(Failure),
+    /// Somebody logged in; told only after [`Scanner::tell_successes`].
+    Success(Success),
+}
+
+/// The same, or that somebody failed of whom only a name is known.
+enum Heard {
+    Told(Told),
+    Named(Named),
 }
 
 /// A filter and what it needs to be run over the lines of one source.
@@ -115,6 +132,7 @@ impl Scanner {
                 .collect(),
             dates: Dates::default(),
             names: Names::default(),
+            successes: false,
             counters: Counters::default(),
         }
     }
@@ -122,6 +140,15 @@ impl Scanner {
     /// Finds the failures in a block of whole lines. `on_failure` is told the filter's index, the failure,
     /// and the line without its `\n`; in the order of the lines, and within a line of the filters.
     pub fn scan(&mut self, block: &[u8], clock: &Clock, on_failure: &mut dyn FnMut(usize, Failure, &[u8])) {
+        self.scan_all(block, clock, &mut |filter, told, line| {
+            if let Told::Failure(failure) = told {
+                on_failure(filter, failure, line);
+            }
+        });
+    }
+
+    /// As [`Scanner::scan`], and successes as well.
+    pub fn scan_all(&mut self, block: &[u8], clock: &Clock, tell: &mut dyn FnMut(usize, Told, &[u8])) {
         self.dates.forget();
         let mut lines = self.prefilter.lines(block);
         while let Some((line, concerned)) = lines.next_line() {
@@ -135,13 +162,13 @@ impl Scanner {
                     Some(Armed::Own(automata)) => {
                         let head = parsed.get_or_insert_with(|| prefix::parse(line));
                         match automata.hear(line, head, clock, &mut self.dates, &mut self.counters) {
-                            Some(Ok(failure)) => on_failure(index, failure, line),
-                            Some(Err(named)) => self.names.note(index, named, &mut self.counters),
+                            Some(Heard::Told(told)) => tell(index, told, line),
+                            Some(Heard::Named(named)) => self.names.note(index, named, &mut self.counters),
                             None => {}
                         }
                     }
                     Some(Armed::Dialect(dialect, memory)) => {
-                        let mut on_failure = |failure| on_failure(index, failure, line);
+                        let mut on_failure = |failure| tell(index, Told::Failure(failure), line);
                         match dialect.failures(memory, line, clock, &mut on_failure) {
                             Ok(named) => named
                                 .into_iter()
@@ -152,10 +179,18 @@ impl Scanner {
                     None => {
                         let keeps = self.late.get(index - self.filters.len());
                         let keeps = keeps.filter(|filter| !concerned.contains(filter));
-                        if let Some(Armed::Own(automata)) =
-                            keeps.and_then(|filter| self.filters.get_mut(*filter))
+                        if let Some(filter) = keeps
+                            && let Some(Armed::Own(automata)) = self.filters.get_mut(*filter)
                         {
-                            automata.keep(line);
+                            if !self.successes {
+                                automata.keep(line);
+                                continue;
+                            }
+                            let head = parsed.get_or_insert_with(|| prefix::parse(line));
+                            let heard = automata.hear(line, head, clock, &mut self.dates, &mut self.counters);
+                            if let Some(Heard::Told(told)) = heard {
+                                tell(*filter, told, line);
+                            }
                         }
                     }
                 }
@@ -193,6 +228,11 @@ impl Scanner {
     /// thousand at most.
     pub fn take_named(&mut self) -> Vec<(usize, Named)> {
         self.names.kept.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// From now on, [`Scanner::scan_all`] tells successes, too; those of filters in TOML.
+    pub fn tell_successes(&mut self) {
+        self.successes = true;
     }
 
     /// What it has seen since it was made.
@@ -268,7 +308,7 @@ impl Automata {
         }
     }
 
-    /// The failure that a line tells of, given those before it; an error if its host has only a name.
+    /// What a line tells, given those before it.
     fn hear(
         &mut self,
         line: &[u8],
@@ -276,7 +316,7 @@ impl Automata {
         clock: &Clock,
         dates: &mut Dates,
         counters: &mut Counters,
-    ) -> Option<Result<Failure, Named>> {
+    ) -> Option<Heard> {
         let found = self.judge(self.own.texts(line, head), counters)?;
         let role = self.own.role(found.pattern);
         if let Some((connections, _)) = &self.connections
@@ -291,13 +331,18 @@ impl Automata {
         };
         match outcome {
             Outcome::Failed(Some(address), attempts) => {
-                Some(Ok(Failure { time, address, pattern: found.pattern, attempts }))
+                Some(Heard::Told(Told::Failure(Failure { time, address, pattern: found.pattern, attempts })))
             }
             Outcome::Failed(None, attempts) => {
                 let Host::Name(name) = found.host else { return None };
-                Some(Err(Named { name: name.to_owned(), time, pattern: found.pattern, attempts }))
+                Some(Heard::Named(Named { name: name.to_owned(), time, pattern: found.pattern, attempts }))
             }
-            Outcome::Partial | Outcome::Forget | Outcome::Gain | Outcome::Nobody => None,
+            Outcome::Gain => {
+                let address = found.host.address()?;
+                let user = matcher::user(self.own.fields(found.pattern, self.own.texts(line, head)));
+                Some(Heard::Told(Told::Success(Success { time, address, user })))
+            }
+            Outcome::Partial | Outcome::Forget | Outcome::Nobody => None,
         }
     }
 

@@ -38,8 +38,8 @@ impl AllowLists {
 
     /// The lists that have anything in them, and so a rule.
     pub(crate) fn used(&self) -> impl Iterator<Item = Set> {
-        let v4 = (!self.v4.is_empty()).then_some(Set::Allow4);
-        let v6 = (!self.v6.is_empty()).then_some(Set::Allow6);
+        let v4 = (!self.v4.is_empty()).then_some(Set::ALLOW4);
+        let v6 = (!self.v6.is_empty()).then_some(Set::ALLOW6);
         v4.into_iter().chain(v6)
     }
 
@@ -47,7 +47,7 @@ impl AllowLists {
     pub(crate) fn write(&self, batch: &mut Batch) -> Result<(), NetlinkError> {
         let v4: Vec<Interval> = self.v4.iter().map(Interval::of_v4).collect();
         let v6: Vec<Interval> = self.v6.iter().map(Interval::of_v6).collect();
-        for (set, intervals) in [(Set::Allow4, v4), (Set::Allow6, v6)] {
+        for (set, intervals) in [(Set::ALLOW4, v4), (Set::ALLOW6, v6)] {
             flush(batch, set)?;
             for intervals in intervals.chunks(INTERVALS_PER_MESSAGE) {
                 batch.push(NFT_MSG_NEWSETELEM, NLM_F_CREATE, |attrs| {

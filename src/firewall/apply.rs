@@ -64,6 +64,13 @@ impl Firewall {
     /// comes after it, is not done; transactions before it are. Applying the same changes again
     /// is always right.
     pub fn apply(&mut self, changes: &[Change]) -> Result<Vec<Rejected>, FirewallError> {
+        let rejected = self.apply_once(changes)?;
+        self.lift_for_good(changes)?;
+        Ok(rejected)
+    }
+
+    /// As [`Firewall::apply`], whatever packets do meanwhile.
+    pub(super) fn apply_once(&mut self, changes: &[Change]) -> Result<Vec<Rejected>, FirewallError> {
         self.apply_as(changes, false)
     }
 

@@ -21,10 +21,13 @@ impl Firewall {
         if !self.options.cut_connections || targets.is_empty() {
             return Ok(0);
         }
+        // Connections know nothing of how a ban ends.
+        let targets: BTreeSet<Target> =
+            targets.iter().map(|target| Target { renew: None, ..*target }).collect();
         let failed = |reason| FirewallError::of(Attempt::Cut, reason);
         let mut diag = Diag::open().map_err(failed)?;
         let mut cut = 0;
-        for connection in diag.connections(|connection| belongs(connection, targets)).map_err(failed)? {
+        for connection in diag.connections(|connection| belongs(connection, &targets)).map_err(failed)? {
             cut += usize::from(diag.destroy(&connection).map_err(failed)?);
         }
         Ok(cut)
@@ -37,6 +40,8 @@ fn belongs(connection: &Connection, targets: &BTreeSet<Target>) -> bool {
     (1..=IpNet::from(connection.peer).max_prefix_len()).any(|length| {
         let Ok(prefix) = IpNet::new(connection.peer, length) else { return false };
         let prefix = prefix.trunc();
-        [None, Some(service)].into_iter().any(|service| targets.contains(&Target { prefix, service }))
+        [None, Some(service)]
+            .into_iter()
+            .any(|service| targets.contains(&Target { service, ..prefix.into() }))
     })
 }

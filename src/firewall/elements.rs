@@ -20,6 +20,7 @@ use super::netlink::message::Batch;
 use super::ruleset::TABLE;
 use super::{Element, Set, Target};
 use crate::service::{Protocol, Service};
+use crate::tier::Tier;
 
 /// The most elements in one message: 900 of the longest are 54,000 bytes of the 65,535 that an
 /// attribute can have.
@@ -61,7 +62,7 @@ pub(crate) fn write_elements(
             attrs.nest(NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
                 entries.iter().try_for_each(|(target, left)| match action {
                     Action::Delete => write_element(list, *target, None),
-                    Action::Add => write_element(list, *target, *left),
+                    Action::Add => write_element(list, *target, left.map(|left| Time::of(set, left))),
                 })
             })
         })?);
@@ -77,7 +78,7 @@ pub(crate) fn flush(batch: &mut Batch, set: Set) -> Result<(), NetlinkError> {
 /// Writes the attributes that ask for all elements of `set`.
 pub(crate) fn name_set(attrs: &mut AttrWriter, set: Set) -> Result<(), NetlinkError> {
     attrs.name(NFTA_SET_ELEM_LIST_TABLE, TABLE)?;
-    attrs.name(NFTA_SET_ELEM_LIST_SET, set.name())
+    attrs.name(NFTA_SET_ELEM_LIST_SET, &set.name())
 }
 
 /// Writes the attributes that ask for one element of `set`.
@@ -86,11 +87,29 @@ pub(crate) fn name_element(attrs: &mut AttrWriter, set: Set, target: Target) -> 
     attrs.nest(NFTA_SET_ELEM_LIST_ELEMENTS, |list| write_element(list, target, None))
 }
 
-fn write_element(list: &mut AttrWriter, target: Target, left: Option<Duration>) -> Result<(), NetlinkError> {
+fn write_element(list: &mut AttrWriter, target: Target, time: Option<Time>) -> Result<(), NetlinkError> {
     list.nest(NFTA_LIST_ELEM, |element| {
         write_key(element, target.prefix.network(), target.service)?;
-        write_left(element, left)
+        write_time(element, time)
     })
+}
+
+/// The time of an element, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Time {
+    timeout: u64,
+    left: u64,
+}
+
+impl Time {
+    /// What is left is never more than the timeout. A packet may give a renewed element as much as its tier, so that
+    /// is its timeout from the beginning: `nft list` would otherwise print what `nft -f` refuses.
+    fn of(set: Set, left: Duration) -> Self {
+        match set.tier().map(Tier::length) {
+            Some(tier) => Self { timeout: milliseconds(tier), left: milliseconds(left.min(tier)) },
+            None => Self { timeout: milliseconds(left), left: milliseconds(left) },
+        }
+    }
 }
 
 /// Writes one end of an interval: its first address with its time, or the first one after it (`None`), which may
@@ -105,13 +124,14 @@ pub(crate) fn write_bound(
             element.be32(NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END)?;
         }
         write_key(element, key, None)?;
-        write_left(element, begins.flatten())
+        let time = begins.flatten().map(milliseconds);
+        write_time(element, time.map(|left| Time { timeout: left, left }))
     })
 }
 
-fn write_left(element: &mut AttrWriter, left: Option<Duration>) -> Result<(), NetlinkError> {
-    let Some(left) = left.map(milliseconds) else { return Ok(()) };
-    element.be64(NFTA_SET_ELEM_TIMEOUT, left)?;
+fn write_time(element: &mut AttrWriter, time: Option<Time>) -> Result<(), NetlinkError> {
+    let Some(Time { timeout, left }) = time else { return Ok(()) };
+    element.be64(NFTA_SET_ELEM_TIMEOUT, timeout)?;
     element.be64(NFTA_SET_ELEM_EXPIRATION, left)
 }
 
@@ -165,7 +185,7 @@ fn read_element(set: Set, element: Attrs<'_>) -> Result<Option<Element>, Netlink
     let address = address(host).ok_or_else(malformed)?;
     let length = set.prefix_len().ok_or_else(malformed)?;
     let prefix = IpNet::new(address, length).map_err(|_| malformed())?;
-    Ok(Some(Element { target: Target { prefix, service }, left }))
+    Ok(Some(Element { target: Target { prefix, service, renew: set.tier() }, left }))
 }
 
 /// An element's key and the time that is left to it.

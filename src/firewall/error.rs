@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn each_errno_has_its_sentence() {
-        let full = FirewallError::Full { set: Set::Host4, size: 10, attempt: Attempt::Open };
+        let full = FirewallError::Full { set: Set::HOST4, size: 10, attempt: Attempt::Open };
         let change = Attempt::Change { first: 901, last: 1_800, of: 2_500 };
         let lost = FirewallError::of(change, NetlinkError::Silent);
         let cannot =

@@ -7,7 +7,9 @@
 //! - `elements`, `allow`, `rules`, `ruleset`: how sets, elements and rules are written and read
 //! - `setup`: the table as a whole, created, adopted or repaired
 //! - `ranges`: banned networks of unusual lengths
+//! - `renewal`: bans that the offender's own packets renew
 //! - `owner`: whose the table is
+//! - `trial`: whether the kernel takes such a table
 //! - `monitor`: what others do to it
 //! - `apply`: changes in transactions, and what becomes of those that the kernel refuses
 //! - `connections`: what offenders had open when they were banned
@@ -29,12 +31,14 @@ mod netlink;
 mod options;
 mod owner;
 mod ranges;
+mod renewal;
 mod replies;
 mod rules;
 mod ruleset;
 mod set;
 mod setup;
 mod target;
+mod trial;
 
 #[cfg(test)]
 mod tests;
@@ -49,13 +53,13 @@ pub use error::{Attempt, FirewallError};
 pub use monitor::{Deed, Intrusion, Monitor, Program};
 pub use netlink::{NetlinkError, Step};
 pub use options::{Log, Options, Reply};
-pub use owner::nft_reads_owned_tables;
+pub use owner::{Belonging, nft_reads_owned_tables};
 pub use set::Set;
 pub use setup::Found;
 pub use target::Target;
 
 use allow::AllowLists;
-use elements::{flush, name_element, name_set, read_elements, read_left};
+use elements::{name_element, name_set, read_elements, read_left};
 use netlink::constants::{NFT_MSG_GETSETELEM, NFTA_SET_ELEM_LIST_ELEMENTS};
 use netlink::socket::{Dump, Socket};
 use ruleset::Table;
@@ -179,7 +183,9 @@ impl Firewall {
     /// # Errors
     /// [`FirewallError::is_missing`] if there is no table.
     pub fn elements(&mut self) -> Result<Vec<Element>, FirewallError> {
-        self.elements_of(Set::BANS)
+        self.table = None;
+        let table = self.table(Attempt::Read)?;
+        self.elements_of(table.sizes.into_keys().filter(|set| set.is_ban()))
     }
 
     /// As [`Firewall::elements`], of some sets of bans.
@@ -275,12 +281,8 @@ impl Firewall {
     pub fn empty(&mut self) -> Result<(), FirewallError> {
         let attempt = Attempt::Empty;
         let table = self.table(attempt)?;
-        let written = self.socket.batch(None).and_then(|mut batch| {
-            for set in table.sizes.keys().copied().filter(|set| set.is_ban()) {
-                flush(&mut batch, set)?;
-            }
-            self.socket.commit(batch)
-        });
+        let sets: Vec<Set> = table.sizes.keys().copied().filter(|set| set.is_ban()).collect();
+        let written = self.flush_for_good(sets);
         self.remember(table, attempt, written)
     }
 

@@ -17,7 +17,7 @@ use super::ruleset::Table;
 use super::{Attempt, Firewall, FirewallError, Options, ruleset};
 
 /// The table whose making is tried, and undone in the same transaction.
-const TRIAL: &str = "kban_trial";
+pub(super) const TRIAL: &str = "kban_trial";
 /// Where distributions have nft's library, and nft itself where that is not shared.
 const LIBRARY: &str = "libnftables.so.1";
 const LIBRARY_DIRECTORIES: [&str; 6] =
@@ -27,6 +27,15 @@ const PROGRAMS: [&str; 3] = ["/usr/sbin/nft", "/sbin/nft", "/usr/local/sbin/nft"
 const PERSIST: &[u8] = b"\0persist\0";
 /// No such library is longer (that of nft 1.1.3 has 1 MB).
 const LONGEST: u64 = 32 << 20;
+
+/// Whose the table is, by the kernel's account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Belonging {
+    /// It outlives the socket that owns it (`NFT_TABLE_F_PERSIST`).
+    pub persists: bool,
+    /// The netlink port of the socket that owns it; `None` if nobody does, at present or ever.
+    pub owner: Option<u32>,
+}
 
 impl Firewall {
     /// As [`Firewall::open`], on with the socket of an earlier kband that a service manager has kept: what that
@@ -70,6 +79,16 @@ impl Firewall {
     /// What the table is to be from now on; [`Firewall::set_up`] makes it so.
     pub fn set_options(&mut self, options: Options) {
         self.options = options;
+    }
+
+    /// Whose the table that is there is; `None` if there is no table.
+    ///
+    /// # Errors
+    /// Any but a missing table.
+    pub fn belonging(&mut self) -> Result<Option<Belonging>, FirewallError> {
+        let head = ruleset::read_head(&mut self.socket);
+        let head = head.map_err(|reason| FirewallError::of(Attempt::Read, reason))?;
+        Ok(head.map(|(flags, owner)| Belonging { persists: flags & NFT_TABLE_F_PERSIST != 0, owner }))
     }
 
     /// The socket that owns the table, to be kept by somebody else as well.

@@ -36,7 +36,7 @@ struct Piece {
 }
 
 impl Firewall {
-    /// Makes `bans` the only ones of networks of unusual lengths (see [`Set::Any4`]), in one transaction. Prefixes may
+    /// Makes `bans` the only ones of networks of unusual lengths (see [`Set::ANY4`]), in one transaction. Prefixes may
     /// be nested; where they are, the longest time counts.
     ///
     /// # Errors
@@ -46,11 +46,11 @@ impl Firewall {
         let mut table = self.table(attempt)?;
         let counter = self.dropped()?;
         let size = self.options.set_size.saturating_mul(2);
-        let mut written = Set::Any4;
+        let mut written = Set::ANY4;
         let mut write = || {
             let mut batch = self.socket.batch(None)?;
             let mut gone = Vec::new();
-            for (set, family) in [(Set::Any4, Family::V4), (Set::Any6, Family::V6)] {
+            for (set, family) in [(Set::ANY4, Family::V4), (Set::ANY6, Family::V6)] {
                 let pieces = pieces(bans.iter().filter(|(prefix, _)| is_of(prefix, family)));
                 if pieces.is_empty() {
                     table.used.remove(&set);

@@ -6,11 +6,12 @@
 use super::netlink::NetlinkError;
 use super::netlink::attr::{AttrWriter, Attrs};
 use super::netlink::constants::{
-    NF_ACCEPT, NF_DROP, NFPROTO_IPV4, NFPROTO_IPV6, NFT_CMP_EQ, NFT_GOTO, NFT_JUMP, NFT_META_IIFNAME,
-    NFT_META_L4PROTO, NFT_META_NFPROTO, NFT_MSG_DELRULE, NFT_MSG_NEWRULE, NFT_PAYLOAD_NETWORK_HEADER,
-    NFT_PAYLOAD_TRANSPORT_HEADER, NFT_REG_1, NFT_REG_VERDICT, NFT_REG32_00, NFTA_BITWISE_DREG,
-    NFTA_BITWISE_LEN, NFTA_BITWISE_MASK, NFTA_BITWISE_SREG, NFTA_BITWISE_XOR, NFTA_CMP_DATA, NFTA_CMP_OP,
-    NFTA_CMP_SREG, NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS, NFTA_DATA_VALUE, NFTA_DATA_VERDICT,
+    NF_ACCEPT, NF_DROP, NFPROTO_IPV4, NFPROTO_IPV6, NFT_CMP_EQ, NFT_DYNSET_OP_UPDATE, NFT_GOTO, NFT_JUMP,
+    NFT_META_IIFNAME, NFT_META_L4PROTO, NFT_META_NFPROTO, NFT_MSG_DELRULE, NFT_MSG_NEWRULE,
+    NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER, NFT_REG_1, NFT_REG_VERDICT, NFT_REG32_00,
+    NFTA_BITWISE_DREG, NFTA_BITWISE_LEN, NFTA_BITWISE_MASK, NFTA_BITWISE_SREG, NFTA_BITWISE_XOR,
+    NFTA_CMP_DATA, NFTA_CMP_OP, NFTA_CMP_SREG, NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS, NFTA_DATA_VALUE,
+    NFTA_DATA_VERDICT, NFTA_DYNSET_OP, NFTA_DYNSET_SET_NAME, NFTA_DYNSET_SREG_KEY, NFTA_DYNSET_TIMEOUT,
     NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_IMMEDIATE_DATA, NFTA_IMMEDIATE_DREG, NFTA_LIST_ELEM,
     NFTA_LOOKUP_SET, NFTA_LOOKUP_SREG, NFTA_META_DREG, NFTA_META_KEY, NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_DREG,
     NFTA_PAYLOAD_LEN, NFTA_PAYLOAD_OFFSET, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_TABLE,
@@ -20,6 +21,7 @@ use super::netlink::message::Batch;
 use super::ruleset::{OFFENDER, PREROUTING, SOURCE, TABLE};
 use super::set::Family;
 use super::{Counter, Options, Reply, Set, replies};
+use crate::tier::Tier;
 
 /// Where the source address lies in an IPv4 header, in bytes (RFC 791).
 const IPV4_SOURCE: u32 = 12;
@@ -39,6 +41,7 @@ const PORT_OFFSET: u32 = 2;
 ///                    ip6 saddr & ffff:ffff:ffff:ffff:: @net6_64 goto offender
 ///                    ip saddr . meta l4proto . th dport @port4 goto offender
 /// chain offender:    ip saddr @allow4 accept
+///                    ip saddr @renew4_3600 update @renew4_3600 { ip saddr timeout 1h }
 ///                    limit rate 10/second burst 20 packets log prefix "kban: "
 ///                    counter drop                      or, with the verdict reject:
 ///                    counter
@@ -46,7 +49,9 @@ const PORT_OFFSET: u32 = 2;
 ///                    reject with icmpx admin-prohibited
 /// ```
 ///
-/// The allow lists are looked up on the hit path only: whoever is not banned pays nothing for them.
+/// The allow lists are looked up on the hit path only: whoever is not banned pays nothing for them. Elements are renewed
+/// behind them, so that nobody who is allowed keeps a ban alive, and whichever set a packet was found in first. An update
+/// adds what is not there, hence the second lookup.
 pub(crate) fn write_rules(
     batch: &mut Batch,
     options: &Options,
@@ -66,7 +71,7 @@ pub(crate) fn write_rules(
             verdict(rule, NFT_JUMP, Some(SOURCE))
         })?;
     }
-    for set in bans {
+    for &set in &bans {
         append(batch, source, |rule| {
             match_source(rule, set)?;
             verdict(rule, NFT_GOTO, Some(OFFENDER))
@@ -77,6 +82,9 @@ pub(crate) fn write_rules(
             match_source(rule, set)?;
             verdict(rule, NF_ACCEPT, None)
         })?;
+    }
+    for set in bans {
+        append_renewal(batch, TABLE, OFFENDER, set)?;
     }
     if let Some(log) = &options.log {
         append(batch, OFFENDER, |rule| replies::log(rule, log))?;
@@ -104,13 +112,37 @@ pub(crate) fn name_chain(attrs: &mut AttrWriter, chain: &str) -> Result<(), Netl
     attrs.name(NFTA_RULE_CHAIN, chain)
 }
 
+/// Writes the rule that renews a set's elements, if it is one whose elements are renewed.
+pub(crate) fn append_renewal(
+    batch: &mut Batch,
+    table: &str,
+    chain: &str,
+    set: Set,
+) -> Result<(), NetlinkError> {
+    let Some(tier) = set.tier() else { return Ok(()) };
+    append_to(batch, table, chain, |rule| {
+        match_source(rule, set)?;
+        renew(rule, set, tier)
+    })
+}
+
 fn append(
     batch: &mut Batch,
     chain: &str,
     expressions: impl FnOnce(&mut AttrWriter) -> Result<(), NetlinkError>,
 ) -> Result<(), NetlinkError> {
+    append_to(batch, TABLE, chain, expressions)
+}
+
+fn append_to(
+    batch: &mut Batch,
+    table: &str,
+    chain: &str,
+    expressions: impl FnOnce(&mut AttrWriter) -> Result<(), NetlinkError>,
+) -> Result<(), NetlinkError> {
     let appended = batch.push(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, |attrs| {
-        name_chain(attrs, chain)?;
+        attrs.name(NFTA_RULE_TABLE, table)?;
+        attrs.name(NFTA_RULE_CHAIN, chain)?;
         attrs.nest(NFTA_RULE_EXPRESSIONS, expressions)
     });
     appended.map(drop)
@@ -158,13 +190,37 @@ pub(super) fn equals(rule: &mut AttrWriter, value: &[u8]) -> Result<(), NetlinkE
 
 /// `ip saddr @set`, `ip6 saddr & mask @set`, `ip saddr . meta l4proto . th dport @set`.
 fn match_source(rule: &mut AttrWriter, set: Set) -> Result<(), NetlinkError> {
-    let (protocol, offset) = match set.family() {
-        Family::V4 => (NFPROTO_IPV4, IPV4_SOURCE),
-        Family::V6 => (NFPROTO_IPV6, IPV6_SOURCE),
+    let protocol = match set.family() {
+        Family::V4 => NFPROTO_IPV4,
+        Family::V6 => NFPROTO_IPV6,
     };
-    let length = u32::from(set.family().address_len());
     load_meta(rule, NFT_META_NFPROTO)?;
     equals(rule, &[protocol])?;
+    load_key(rule, set)?;
+    expression(rule, "lookup", |data| {
+        data.be32(NFTA_LOOKUP_SREG, NFT_REG_1)?;
+        data.name(NFTA_LOOKUP_SET, &set.name())
+    })
+}
+
+/// `update @set { ip saddr timeout 1h }`.
+fn renew(rule: &mut AttrWriter, set: Set, tier: Tier) -> Result<(), NetlinkError> {
+    load_key(rule, set)?;
+    expression(rule, "dynset", |data| {
+        data.name(NFTA_DYNSET_SET_NAME, &set.name())?;
+        data.be32(NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE)?;
+        data.be32(NFTA_DYNSET_SREG_KEY, NFT_REG_1)?;
+        data.be64(NFTA_DYNSET_TIMEOUT, u64::from(tier.seconds()) * 1_000)
+    })
+}
+
+/// Loads what the set has an element for, from register 1 on.
+fn load_key(rule: &mut AttrWriter, set: Set) -> Result<(), NetlinkError> {
+    let offset = match set.family() {
+        Family::V4 => IPV4_SOURCE,
+        Family::V6 => IPV6_SOURCE,
+    };
+    let length = u32::from(set.family().address_len());
     expression(rule, "payload", |data| {
         data.be32(NFTA_PAYLOAD_DREG, NFT_REG_1)?;
         data.be32(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER)?;
@@ -177,10 +233,7 @@ fn match_source(rule: &mut AttrWriter, set: Set) -> Result<(), NetlinkError> {
     if set.has_service() {
         load_service(rule, NFT_REG32_00 + length / 4)?;
     }
-    expression(rule, "lookup", |data| {
-        data.be32(NFTA_LOOKUP_SREG, NFT_REG_1)?;
-        data.name(NFTA_LOOKUP_SET, set.name())
-    })
+    Ok(())
 }
 
 /// Keeps the first `bits` of the address in the register.
@@ -226,10 +279,11 @@ fn verdict(rule: &mut AttrWriter, code: u32, chain: Option<&str>) -> Result<(), 
     })
 }
 
-/// What a rule of ours says: the set it looks up, and its counter.
+/// What a rule of ours says: the set it sends packets on from, the one whose elements it renews, and its counter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Rule {
     pub(crate) set: Option<Set>,
+    pub(crate) renews: Option<Set>,
     pub(crate) counter: Option<Counter>,
 }
 
@@ -241,6 +295,11 @@ pub(crate) fn read_rule(attrs: &[u8]) -> Result<Rule, NetlinkError> {
         let data = expression.nested(NFTA_EXPR_DATA)?;
         match expression.name(NFTA_EXPR_NAME)? {
             Some("lookup") => rule.set = data.name(NFTA_LOOKUP_SET)?.and_then(Set::named),
+            // Such a rule looks up the same set before, and drops nobody.
+            Some("dynset") => {
+                rule.renews = data.name(NFTA_DYNSET_SET_NAME)?.and_then(Set::named);
+                rule.set = None;
+            }
             Some("counter") => {
                 let packets = data.be64(NFTA_COUNTER_PACKETS)?.unwrap_or(0);
                 let bytes = data.be64(NFTA_COUNTER_BYTES)?.unwrap_or(0);

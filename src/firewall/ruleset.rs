@@ -4,6 +4,7 @@
 //! table inet kban
 //!   set host4, host6             always there
 //!   set net4_24, port4, ...      while they are used
+//!   set renew4_3600, ...         while they are used: ended an hour after the last packet
 //!   set allow4, allow6           always there
 //!   chain prerouting             hook prerouting, priority -310: before conntrack, and for
 //!                                containers and forwarded networks too
@@ -18,11 +19,11 @@ use super::netlink::attr::{AttrWriter, Attrs};
 use super::netlink::constants::{
     NF_ACCEPT, NF_INET_PRE_ROUTING, NFT_MSG_DELCHAIN, NFT_MSG_DELRULE, NFT_MSG_DELSET, NFT_MSG_DELTABLE,
     NFT_MSG_GETCHAIN, NFT_MSG_GETGEN, NFT_MSG_GETRULE, NFT_MSG_GETSET, NFT_MSG_GETTABLE, NFT_MSG_NEWCHAIN,
-    NFT_MSG_NEWSET, NFT_MSG_NEWTABLE, NFT_SET_INTERVAL, NFT_SET_TIMEOUT, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME,
-    NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE, NFTA_GEN_ID, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY,
-    NFTA_SET_COUNT, NFTA_SET_DESC, NFTA_SET_DESC_SIZE, NFTA_SET_FLAGS, NFTA_SET_ID, NFTA_SET_KEY_LEN,
-    NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_TABLE, NFTA_TABLE_FLAGS, NFTA_TABLE_NAME, NFTA_TABLE_OWNER,
-    NLM_F_CREATE,
+    NFT_MSG_NEWSET, NFT_MSG_NEWTABLE, NFT_SET_EVAL, NFT_SET_INTERVAL, NFT_SET_TIMEOUT, NFTA_CHAIN_HOOK,
+    NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE, NFTA_GEN_ID, NFTA_HOOK_HOOKNUM,
+    NFTA_HOOK_PRIORITY, NFTA_SET_COUNT, NFTA_SET_DESC, NFTA_SET_DESC_SIZE, NFTA_SET_FLAGS, NFTA_SET_ID,
+    NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_TABLE, NFTA_TABLE_FLAGS, NFTA_TABLE_NAME,
+    NFTA_TABLE_OWNER, NLM_F_CREATE,
 };
 use super::netlink::message::Batch;
 use super::netlink::socket::{Dump, Socket};
@@ -40,7 +41,7 @@ pub(crate) const SOURCE: &str = "source";
 pub(crate) const OFFENDER: &str = "offender";
 /// Before conntrack (-200) and before the raw table (-300): what is dropped costs nothing more.
 const PRIORITY: i32 = -310;
-/// How often a list that was disturbed is begun again. Rules fit one message, and are hardly ever.
+/// How often a list that was disturbed is begun again. Rules and sets fit one message, and are hardly ever.
 const READ_ATTEMPTS: usize = 16;
 const CHAIN_TYPE: &str = "filter";
 /// nft's own numbers for the types of keys, which the kernel only stores (`enum datatypes` in
@@ -97,8 +98,13 @@ pub(crate) fn delete_named_table(batch: &mut Batch, name: &str) -> Result<(), Ne
 }
 
 /// Writes a message that creates a set for `size` elements; not more than that for bans, as many
-/// as there are for the allow lists.
+/// as there are for the allow lists. (The kernel makes it 65,535 where packets renew and no size is named.)
 pub(crate) fn add_set(batch: &mut Batch, set: Set, size: u32) -> Result<(), NetlinkError> {
+    add_named_set(batch, TABLE, set, size)
+}
+
+/// As [`add_set`], in a table of another name.
+pub(crate) fn add_named_set(batch: &mut Batch, table: &str, set: Set, size: u32) -> Result<(), NetlinkError> {
     let host = match set.family() {
         Family::V4 => TYPE_IPADDR,
         Family::V6 => TYPE_IP6ADDR,
@@ -107,14 +113,15 @@ pub(crate) fn add_set(batch: &mut Batch, set: Set, size: u32) -> Result<(), Netl
         true => (host << TYPE_BITS | TYPE_INET_PROTOCOL) << TYPE_BITS | TYPE_INET_SERVICE,
         false => host,
     };
-    // The number tells the sets of one transaction apart.
-    let number = Set::BANS.into_iter().chain(Set::ALLOW).position(|other| other == set).unwrap_or(0);
+    // The number tells the sets of one transaction apart: where the message begins.
+    let number = u32::try_from(batch.len()).unwrap_or(u32::MAX);
     let added = batch.push(NFT_MSG_NEWSET, NLM_F_CREATE, |attrs| {
-        name_set(attrs, set)?;
+        attrs.name(NFTA_SET_TABLE, table)?;
+        attrs.name(NFTA_SET_NAME, &set.name())?;
         attrs.be32(NFTA_SET_FLAGS, flags(set))?;
         attrs.be32(NFTA_SET_KEY_TYPE, key_type)?;
         attrs.be32(NFTA_SET_KEY_LEN, u32::from(set.key_len()))?;
-        attrs.be32(NFTA_SET_ID, u32::try_from(number).unwrap_or(0) + 1)?;
+        attrs.be32(NFTA_SET_ID, number)?;
         if set.is_ban() {
             attrs.nest(NFTA_SET_DESC, |desc| desc.be32(NFTA_SET_DESC_SIZE, size))
         } else {
@@ -129,11 +136,20 @@ pub(crate) fn delete_set(batch: &mut Batch, set: Set) -> Result<(), NetlinkError
     batch.push(NFT_MSG_DELSET, 0, |attrs| name_set(attrs, set)).map(drop)
 }
 
+/// Writes a message that creates a chain that no packet passes by itself, in a table of this name.
+pub(crate) fn add_named_chain(batch: &mut Batch, table: &str, name: &str) -> Result<(), NetlinkError> {
+    let added = batch.push(NFT_MSG_NEWCHAIN, NLM_F_CREATE, |attrs| {
+        attrs.name(NFTA_CHAIN_TABLE, table)?;
+        attrs.name(NFTA_CHAIN_NAME, name)
+    });
+    added.map(drop)
+}
+
 /// Writes the messages that create the chains, and remove the one of chosen interfaces where all are meant.
 pub(crate) fn add_chains(batch: &mut Batch, options: &Options, has_source: bool) -> Result<(), NetlinkError> {
-    batch.push(NFT_MSG_NEWCHAIN, NLM_F_CREATE, |attrs| chain(attrs, OFFENDER))?;
+    add_named_chain(batch, TABLE, OFFENDER)?;
     match (options.interfaces.is_empty(), has_source) {
-        (false, _) => drop(batch.push(NFT_MSG_NEWCHAIN, NLM_F_CREATE, |attrs| chain(attrs, SOURCE))?),
+        (false, _) => add_named_chain(batch, TABLE, SOURCE)?,
         (true, true) => {
             // First the rules that lead there; the others are written anew in any case.
             for name in [PREROUTING, SOURCE] {
@@ -161,7 +177,7 @@ fn name_table(attrs: &mut AttrWriter) -> Result<(), NetlinkError> {
 
 fn name_set(attrs: &mut AttrWriter, set: Set) -> Result<(), NetlinkError> {
     attrs.name(NFTA_SET_TABLE, TABLE)?;
-    attrs.name(NFTA_SET_NAME, set.name())
+    attrs.name(NFTA_SET_NAME, &set.name())
 }
 
 fn chain(attrs: &mut AttrWriter, name: &str) -> Result<(), NetlinkError> {
@@ -171,7 +187,8 @@ fn chain(attrs: &mut AttrWriter, name: &str) -> Result<(), NetlinkError> {
 
 fn flags(set: Set) -> u32 {
     let interval = if set.is_interval() { NFT_SET_INTERVAL } else { 0 };
-    interval | if set.is_ban() { NFT_SET_TIMEOUT } else { 0 }
+    let dynamic = if set.tier().is_some() { NFT_SET_EVAL } else { 0 };
+    interval | dynamic | if set.is_ban() { NFT_SET_TIMEOUT } else { 0 }
 }
 
 /// Whether the table is there.
@@ -196,15 +213,11 @@ pub(crate) fn generation(socket: &mut Socket) -> Result<Option<u32>, NetlinkErro
 /// Reads what is there of the table; `None` if there is none.
 pub(crate) fn read(socket: &mut Socket) -> Result<Option<Table>, NetlinkError> {
     let Some((flags, owner)) = read_head(socket)? else { return Ok(None) };
-    let mut sizes = BTreeMap::new();
-    let mut compatible = true;
-    for set in Set::BANS.into_iter().chain(Set::ALLOW) {
-        if let Some((size, fits)) =
-            socket.get(NFT_MSG_GETSET, |attrs| name_set(attrs, set), |attrs| read_set(set, attrs))?
-        {
-            sizes.extend(size.map(|size| (set, size)));
-            compatible &= fits;
-        }
+    let (mut sizes, mut compatible) = (BTreeMap::new(), true);
+    for found in read_list(socket, NFT_MSG_GETSET, |attrs| attrs.name(NFTA_SET_TABLE, TABLE), read_set)? {
+        let Some((set, size, fits)) = found else { continue };
+        sizes.extend(size.map(|size| (set, size)));
+        compatible &= fits;
     }
     let mut has_source = false;
     for (name, reads) in
@@ -218,11 +231,13 @@ pub(crate) fn read(socket: &mut Socket) -> Result<Option<Table>, NetlinkError> {
     for chain in [PREROUTING, SOURCE, OFFENDER] {
         rules.extend(read_rules(socket, chain)?);
     }
-    let (mut used, mut counter) = (BTreeSet::new(), Counter::default());
+    let (mut used, mut renewed, mut counter) = (BTreeSet::new(), BTreeSet::new(), Counter::default());
     for rule in rules {
         used.extend(rule.set);
+        renewed.extend(rule.renews);
         counter = rule.counter.unwrap_or(counter);
     }
+    used.retain(|set| set.tier().is_none() || renewed.contains(set));
     Ok(Some(Table { sizes, used, counter, has_source, flags, owner, compatible }))
 }
 
@@ -239,29 +254,35 @@ pub(crate) fn count(socket: &mut Socket, set: Set) -> Result<Option<u32>, Netlin
 
 /// Reads the rules of a chain; none if it is not there.
 pub(crate) fn read_rules(socket: &mut Socket, chain: &str) -> Result<Vec<Rule>, NetlinkError> {
+    read_list(socket, NFT_MSG_GETRULE, |attrs| name_chain(attrs, chain), read_rule)
+}
+
+/// Reads what is in something; nothing if that is not there.
+fn read_list<T>(
+    socket: &mut Socket,
+    kind: u16,
+    whose: impl Fn(&mut AttrWriter) -> Result<(), NetlinkError>,
+    read: impl Fn(&[u8]) -> Result<T, NetlinkError>,
+) -> Result<Vec<T>, NetlinkError> {
     for _ in 0..READ_ATTEMPTS {
-        let mut rules = Vec::new();
-        let dump = socket.dump(
-            NFT_MSG_GETRULE,
-            |attrs| name_chain(attrs, chain),
-            |attrs| read_rule(attrs).map(|rule| rules.push(rule)),
-        )?;
-        match dump {
+        let mut found = Vec::new();
+        match socket.dump(kind, &whose, |attrs| read(attrs).map(|one| found.push(one)))? {
             Some(Dump::Disturbed) => {}
-            Some(Dump::Whole) => return Ok(rules),
+            Some(Dump::Whole) => return Ok(found),
             None => return Ok(Vec::new()),
         }
     }
     Err(NetlinkError::Unsteady)
 }
 
-/// A set's size, unless its keys are of another kind, and whether the set is as ours are.
-fn read_set(set: Set, attrs: &[u8]) -> Result<(Option<u32>, bool), NetlinkError> {
+/// A set that has a name of ours; its size, unless its keys are of another kind; and whether it is as ours are.
+fn read_set(attrs: &[u8]) -> Result<Option<(Set, Option<u32>, bool)>, NetlinkError> {
     let attrs = Attrs::new(attrs);
+    let Some(set) = attrs.name(NFTA_SET_NAME)?.and_then(Set::named) else { return Ok(None) };
     let readable = attrs.be32(NFTA_SET_KEY_LEN)? == Some(set.key_len().into());
     let fits = readable && attrs.be32(NFTA_SET_FLAGS)?.unwrap_or(0) == flags(set);
     let size = attrs.nested(NFTA_SET_DESC)?.be32(NFTA_SET_DESC_SIZE)?.unwrap_or(0);
-    Ok((readable.then_some(size), fits))
+    Ok(Some((set, readable.then_some(size), fits)))
 }
 
 fn is_our_base(attrs: &[u8]) -> Result<bool, NetlinkError> {

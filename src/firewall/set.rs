@@ -3,21 +3,33 @@
 //! Single addresses and networks of the usual lengths are in hash sets, where a lookup and a change cost the
 //! same whatever the size; a network's hash set is looked up with a masked source address. Networks of other lengths,
 //! which are few, and the allow lists, which are short, are in interval sets.
+//!
+//! Bans that the offender's own packets renew are in hash sets of the same kinds, one for each length of ban: the rule that
+//! renews an element says how long it lives then, and knows nothing of what the element was added with.
 
 use std::fmt;
 
 use ipnet::IpNet;
 
 use super::Target;
+use crate::tier::Tier;
 
 /// One of the table's sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Set {
+pub struct Set {
+    /// The packets of those in it renew their elements for so long.
+    tier: Option<Tier>,
+    kind: Kind,
+}
+
+/// What a set holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Kind {
     /// Banned IPv4 addresses.
     Host4,
     /// Banned IPv6 addresses.
     Host6,
-    /// Banned IPv4 networks of 24 bits. This set and those that follow exist only while they are used.
+    /// Banned IPv4 networks of 24 bits.
     Net4x24,
     /// Banned IPv6 networks of 64 bits.
     Net6x64,
@@ -54,9 +66,11 @@ pub(crate) enum Family {
     V6,
 }
 
-/// What distinguishes one set from another.
+/// What distinguishes one kind from another.
 struct Traits {
     name: &'static str,
+    /// How the names of such sets begin whose elements are renewed; `None`: there are none.
+    renewed: Option<&'static str>,
     family: Family,
     /// The length of every prefix, in bits; `None` where lengths differ.
     prefix_len: Option<u8>,
@@ -64,9 +78,9 @@ struct Traits {
     service: bool,
 }
 
-impl Set {
-    /// The sets of bans, in the order of their rules.
-    pub const BANS: [Self; 14] = [
+impl Kind {
+    /// In the order of their rules.
+    const BANS: [Self; 14] = [
         Self::Host4,
         Self::Host6,
         Self::Net4x24,
@@ -82,39 +96,70 @@ impl Set {
         Self::Any4,
         Self::Any6,
     ];
-    /// The allow lists.
-    pub const ALLOW: [Self; 2] = [Self::Allow4, Self::Allow6];
 
     fn traits(self) -> Traits {
-        let (name, family, prefix_len, service) = match self {
-            Self::Host4 => ("host4", Family::V4, Some(32), false),
-            Self::Host6 => ("host6", Family::V6, Some(128), false),
-            Self::Net4x24 => ("net4_24", Family::V4, Some(24), false),
-            Self::Net6x64 => ("net6_64", Family::V6, Some(64), false),
-            Self::Net6x56 => ("net6_56", Family::V6, Some(56), false),
-            Self::Net6x48 => ("net6_48", Family::V6, Some(48), false),
-            Self::Port4 => ("port4", Family::V4, Some(32), true),
-            Self::Port4x24 => ("port4_24", Family::V4, Some(24), true),
-            Self::Port6 => ("port6", Family::V6, Some(128), true),
-            Self::Port6x64 => ("port6_64", Family::V6, Some(64), true),
-            Self::Port6x56 => ("port6_56", Family::V6, Some(56), true),
-            Self::Port6x48 => ("port6_48", Family::V6, Some(48), true),
-            Self::Any4 => ("net4_any", Family::V4, None, false),
-            Self::Any6 => ("net6_any", Family::V6, None, false),
-            Self::Allow4 => ("allow4", Family::V4, None, false),
-            Self::Allow6 => ("allow6", Family::V6, None, false),
+        let (name, renewed, family, prefix_len, service) = match self {
+            Self::Host4 => ("host4", Some("renew4"), Family::V4, Some(32), false),
+            Self::Host6 => ("host6", Some("renew6"), Family::V6, Some(128), false),
+            Self::Net4x24 => ("net4_24", Some("renew4_24"), Family::V4, Some(24), false),
+            Self::Net6x64 => ("net6_64", Some("renew6_64"), Family::V6, Some(64), false),
+            Self::Net6x56 => ("net6_56", Some("renew6_56"), Family::V6, Some(56), false),
+            Self::Net6x48 => ("net6_48", Some("renew6_48"), Family::V6, Some(48), false),
+            Self::Port4 => ("port4", Some("renew_port4"), Family::V4, Some(32), true),
+            Self::Port4x24 => ("port4_24", Some("renew_port4_24"), Family::V4, Some(24), true),
+            Self::Port6 => ("port6", Some("renew_port6"), Family::V6, Some(128), true),
+            Self::Port6x64 => ("port6_64", Some("renew_port6_64"), Family::V6, Some(64), true),
+            Self::Port6x56 => ("port6_56", Some("renew_port6_56"), Family::V6, Some(56), true),
+            Self::Port6x48 => ("port6_48", Some("renew_port6_48"), Family::V6, Some(48), true),
+            Self::Any4 => ("net4_any", None, Family::V4, None, false),
+            Self::Any6 => ("net6_any", None, Family::V6, None, false),
+            Self::Allow4 => ("allow4", None, Family::V4, None, false),
+            Self::Allow6 => ("allow6", None, Family::V6, None, false),
         };
-        Traits { name, family, prefix_len, service }
+        Traits { name, renewed, family, prefix_len, service }
+    }
+}
+
+impl Set {
+    /// Banned IPv4 addresses.
+    pub const HOST4: Self = Self { tier: None, kind: Kind::Host4 };
+    /// Banned IPv6 addresses.
+    pub const HOST6: Self = Self { tier: None, kind: Kind::Host6 };
+    /// Banned IPv4 networks of unusual lengths.
+    pub const ANY4: Self = Self { tier: None, kind: Kind::Any4 };
+    /// Banned IPv6 networks of unusual lengths.
+    pub const ANY6: Self = Self { tier: None, kind: Kind::Any6 };
+    /// IPv4 networks that are never dropped.
+    pub const ALLOW4: Self = Self { tier: None, kind: Kind::Allow4 };
+    /// IPv6 networks that are never dropped.
+    pub const ALLOW6: Self = Self { tier: None, kind: Kind::Allow6 };
+    /// The allow lists.
+    pub const ALLOW: [Self; 2] = [Self::ALLOW4, Self::ALLOW6];
+
+    /// The sets of bans whose ends are fixed, in the order of their rules.
+    pub(crate) fn fixed() -> impl Iterator<Item = Self> {
+        Kind::BANS.into_iter().map(|kind| Self { tier: None, kind })
     }
 
     /// The set's name in the kernel.
-    pub fn name(self) -> &'static str {
-        self.traits().name
+    pub fn name(self) -> String {
+        let Traits { name, renewed, .. } = self.kind.traits();
+        match (self.tier, renewed) {
+            (Some(tier), Some(renewed)) => format!("{renewed}_{tier}"),
+            _ => name.to_owned(),
+        }
     }
 
     /// The set with this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::BANS.into_iter().chain(Self::ALLOW).find(|set| set.name() == name)
+        let fixed = Self::fixed().chain(Self::ALLOW).find(|set| set.kind.traits().name == name);
+        fixed.or_else(|| {
+            let (renewed, tier) = name.rsplit_once('_')?;
+            let kind = Kind::BANS.into_iter().find(|kind| kind.traits().renewed == Some(renewed))?;
+            let set = Self { tier: Some(tier.parse().ok()?), kind };
+            // Numbers can be written in more than one way.
+            (set.name() == name).then_some(set)
+        })
     }
 
     /// The set of bans that holds `target`, if one can.
@@ -124,20 +169,29 @@ impl Set {
             IpNet::V6(_) => Family::V6,
         };
         let length = target.prefix.prefix_len();
-        let holds = |set: &Self| {
-            let Traits { family: of, prefix_len, service, .. } = set.traits();
-            of == family && service == target.service.is_some() && prefix_len.is_none_or(|len| len == length)
+        let holds = |kind: &Kind| {
+            let Traits { family: of, prefix_len, service, renewed, .. } = kind.traits();
+            of == family
+                && service == target.service.is_some()
+                && prefix_len.is_none_or(|len| len == length)
+                && (target.renew.is_none() || renewed.is_some())
         };
-        Self::BANS.into_iter().find(holds).filter(|_| length > 0)
+        let kind = Kind::BANS.into_iter().find(holds).filter(|_| length > 0)?;
+        Some(Self { tier: target.renew, kind })
+    }
+
+    /// How long an element lives after each packet of those in it; `None`: packets change nothing.
+    pub(crate) fn tier(self) -> Option<Tier> {
+        self.tier
     }
 
     pub(crate) fn family(self) -> Family {
-        self.traits().family
+        self.kind.traits().family
     }
 
     /// The length of every prefix in a set of bans, in bits; `None` where lengths differ.
     pub(crate) fn prefix_len(self) -> Option<u8> {
-        self.traits().prefix_len
+        self.kind.traits().prefix_len
     }
 
     /// Whether the set holds networks that are looked up with a masked address.
@@ -147,7 +201,7 @@ impl Set {
 
     /// Whether the set's elements name a service beside the prefix.
     pub(crate) fn has_service(self) -> bool {
-        self.traits().service
+        self.kind.traits().service
     }
 
     /// Whether the set holds intervals: they may not overlap.
@@ -162,7 +216,7 @@ impl Set {
 
     /// Whether the set exists only while it is used.
     pub(crate) fn is_passing(self) -> bool {
-        self.is_ban() && ![Self::Host4, Self::Host6].contains(&self)
+        self.is_ban() && ![Self::HOST4, Self::HOST6].contains(&self)
     }
 
     /// The length of its keys, in bytes: each part of a key fills up 4 of them.
@@ -183,7 +237,7 @@ impl Family {
 
 impl fmt::Display for Set {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(&self.name())
     }
 }
 
@@ -191,32 +245,44 @@ impl fmt::Display for Set {
 mod tests {
     use super::*;
 
-    fn of(prefix: &str, service: Option<&str>) -> Option<Set> {
+    fn name(prefix: &str, service: Option<&str>, tier: Option<&str>) -> Option<String> {
         let service = service.map(|service| service.parse().unwrap());
-        Set::for_ban(Target { prefix: prefix.parse().unwrap(), service })
+        let renew = tier.map(|tier| tier.parse().unwrap());
+        Set::for_ban(Target { prefix: prefix.parse().unwrap(), service, renew }).map(Set::name)
     }
 
     #[test]
     fn a_target_belongs_to_the_set_of_its_kind_and_length() {
-        assert_eq!(of("203.0.113.9/32", None), Some(Set::Host4));
-        assert_eq!(of("2001:db8::1/128", None), Some(Set::Host6));
-        assert_eq!(of("203.0.113.0/24", None), Some(Set::Net4x24));
-        assert_eq!(of("2001:db8::/64", None), Some(Set::Net6x64));
-        assert_eq!(of("2001:db8::/56", None), Some(Set::Net6x56));
-        assert_eq!(of("2001:db8::/48", None), Some(Set::Net6x48));
-        assert_eq!(of("203.0.112.0/23", None), Some(Set::Any4));
-        assert_eq!(of("2001:db8::/32", None), Some(Set::Any6));
-        assert_eq!(of("0.0.0.0/0", None), None);
-        assert_eq!(of("203.0.113.9/32", Some("tcp/22")), Some(Set::Port4));
-        assert_eq!(of("2001:db8::/64", Some("udp/53")), Some(Set::Port6x64));
-        assert_eq!(of("203.0.112.0/23", Some("tcp/22")), None);
+        for (prefix, service, fixed, renewed) in [
+            ("203.0.113.9/32", None, Some("host4"), Some("renew4_3600")),
+            ("2001:db8::1/128", None, Some("host6"), Some("renew6_3600")),
+            ("203.0.113.0/24", None, Some("net4_24"), Some("renew4_24_3600")),
+            ("2001:db8::/64", None, Some("net6_64"), Some("renew6_64_3600")),
+            ("2001:db8::/56", None, Some("net6_56"), Some("renew6_56_3600")),
+            ("2001:db8::/48", None, Some("net6_48"), Some("renew6_48_3600")),
+            ("203.0.112.0/23", None, Some("net4_any"), None),
+            ("2001:db8::/32", None, Some("net6_any"), None),
+            ("0.0.0.0/0", None, None, None),
+            ("203.0.113.9/32", Some("tcp/22"), Some("port4"), Some("renew_port4_3600")),
+            ("2001:db8::/64", Some("udp/53"), Some("port6_64"), Some("renew_port6_64_3600")),
+            ("203.0.112.0/23", Some("tcp/22"), None, None),
+        ] {
+            assert_eq!(name(prefix, service, None).as_deref(), fixed, "{prefix}");
+            assert_eq!(name(prefix, service, Some("3600")).as_deref(), renewed, "{prefix}");
+        }
     }
 
     #[test]
     fn names_are_unique() {
-        for set in Set::BANS.into_iter().chain(Set::ALLOW) {
-            assert_eq!(Set::named(set.name()), Some(set));
+        let renewed = ["1", "24", "64", "3600"]
+            .into_iter()
+            .flat_map(|tier| Kind::BANS.into_iter().map(move |kind| Set { tier: tier.parse().ok(), kind }));
+        let renewed = renewed.filter(|set| set.kind.traits().renewed.is_some());
+        for set in Set::fixed().chain(Set::ALLOW).chain(renewed) {
+            assert_eq!(Set::named(&set.name()), Some(set));
         }
-        assert_eq!(Set::named("host5"), None);
+        for name in ["host5", "renew4", "renew4_0", "renew4_07", "renew4_+7", "net4_any_7", "renew4_64_x"] {
+            assert_eq!(Set::named(name), None, "{name}");
+        }
     }
 }

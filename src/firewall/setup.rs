@@ -151,7 +151,7 @@ impl Firewall {
         allow: &AllowLists,
     ) -> Result<(Vec<Change>, bool), NetlinkError> {
         let mut bans: BTreeMap<Set, Vec<Entry>> =
-            BTreeMap::from([(Set::Host4, Vec::new()), (Set::Host6, Vec::new())]);
+            BTreeMap::from([(Set::HOST4, Vec::new()), (Set::HOST6, Vec::new())]);
         for element in elements {
             if let Some(set) = Set::for_ban(element.target).filter(|set| !set.is_interval()) {
                 bans.entry(set).or_default().push((element.target, element.left));

@@ -13,8 +13,10 @@ use smallvec::SmallVec;
 
 use super::Ban;
 use super::offenders::{Offenders, Past};
+use super::renewal::Renewing;
 use super::row::{Origins, Row};
 use crate::service::Service;
+use crate::tier::Tier;
 
 /// Names one row: listing goes on behind the last one that was seen.
 pub type Key = (IpNet, Arc<str>);
@@ -39,6 +41,7 @@ pub struct Bans {
     ends: BTreeSet<(i64, IpNet)>,
     origins: Origins,
     offenders: Offenders,
+    renewing: Renewing,
     /// How many rows each jail has; none of them 0.
     counts: BTreeMap<Arc<str>, usize>,
     len: usize,
@@ -90,11 +93,14 @@ impl Bans {
             }
         }
         all.len = rows.len();
-        for (_, rows) in &rows {
+        for (prefix, rows) in &rows {
             for row in rows.as_slice() {
                 match all.counts.get_mut(row.jail()) {
                     Some(count) => *count += 1,
                     None => drop(all.counts.insert(Arc::clone(row.jail()), 1)),
+                }
+                if let Some(tier) = row.renew() {
+                    all.renewing.add(tier, (*prefix, Arc::clone(row.jail())));
                 }
             }
         }
@@ -175,11 +181,12 @@ impl Bans {
         self.rows_of(prefix).iter().map(|row| row.ban(*prefix)).collect()
     }
 
-    /// How long the kernel is to drop what `prefix` sends to `service` (`None`: everything by one element); `None` if
-    /// no ban says so.
+    /// How long the kernel is to drop what `prefix` sends to `service` (`None`: everything by one element), by the element
+    /// that packets `renew` for so long; `None` if no ban says so.
     #[must_use]
-    pub fn end(&self, prefix: &IpNet, service: Option<Service>) -> Option<End> {
-        self.rows_of(prefix).iter().filter(|row| row.closes(service)).map(Row::end).max()
+    pub fn end(&self, prefix: &IpNet, service: Option<Service>, renew: Option<Tier>) -> Option<End> {
+        let rows = self.rows_of(prefix).iter();
+        rows.filter(|row| row.renew() == renew && row.closes(service)).map(Row::end).max()
     }
 
     /// Every ban, in order, behind `after` if given.
@@ -238,6 +245,9 @@ impl Bans {
         if let Some(until) = row.until() {
             self.ends.insert((until, prefix));
         }
+        if let Some(tier) = row.renew() {
+            self.renewing.add(tier, (prefix, Arc::clone(row.jail())));
+        }
         let rows = match self.rows.remove(&prefix) {
             None => Rows::One(row),
             Some(Rows::One(other)) => {
@@ -273,15 +283,30 @@ impl Bans {
         Some(row.ban(*prefix))
     }
 
-    /// Removes the next ban whose time is over at `now`; `None` once there is none left.
-    pub fn expire_next(&mut self, now: Timestamp) -> Option<Ban> {
+    /// The next ban whose time is over at `now`.
+    #[must_use]
+    pub fn due(&self, now: Timestamp) -> Option<Ban> {
         let (until, prefix) = *self.ends.first()?;
         if until > now.as_microsecond() {
             return None;
         }
         let over = self.rows_of(&prefix).iter().find(|row| row.until() == Some(until));
-        let jail = over.map(|row| Arc::clone(row.jail()))?;
+        over.map(|row| row.ban(prefix))
+    }
+
+    /// Removes the next ban whose time is over at `now`; `None` once there is none left.
+    pub fn expire_next(&mut self, now: Timestamp) -> Option<Ban> {
+        let Ban { prefix, jail, .. } = self.due(now)?;
         self.remove(&prefix, &jail)
+    }
+
+    /// The bans behind `after` that the offender's packets renew, in order.
+    pub fn renewed_after(&self, after: Option<&Key>) -> impl Iterator<Item = Ban> {
+        self.renewing.after(after).filter_map(|(prefix, jail)| self.get(prefix, jail))
+    }
+
+    pub(super) fn renewing(&self) -> &Renewing {
+        &self.renewing
     }
 
     /// When the next ban ends by itself.
@@ -304,6 +329,9 @@ impl Bans {
             && !self.rows_of(prefix).iter().any(|other| other.until() == Some(until))
         {
             self.ends.remove(&(until, *prefix));
+        }
+        if let Some(tier) = row.renew() {
+            self.renewing.remove(tier, &(*prefix, Arc::clone(row.jail())));
         }
         self.len -= 1;
         if let Some(count) = self.counts.get_mut(jail) {

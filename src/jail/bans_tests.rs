@@ -16,6 +16,7 @@ fn ban(prefix: &str, jail: &str, until: Option<i64>) -> Ban {
         source: "test".into(),
         reason: "".into(),
         services: None,
+        renew: None,
     }
 }
 
@@ -25,15 +26,15 @@ fn a_prefix_is_banned_until_the_last_jail_lets_go() {
     let one = "203.0.113.1/32".parse().unwrap();
     bans.insert(ban("203.0.113.1/32", "sshd", Some(60)));
     bans.insert(ban("203.0.113.1/32", "mail", Some(90)));
-    assert_eq!(bans.end(&one, None), Some(End::At(at(90))));
+    assert_eq!(bans.end(&one, None, None), Some(End::At(at(90))));
     bans.insert(ban("203.0.113.1/32", "manual", None));
-    assert_eq!(bans.end(&one, None), Some(End::Never));
+    assert_eq!(bans.end(&one, None, None), Some(End::Never));
     bans.remove(&one, "manual").unwrap();
     assert_eq!(bans.expire_next(at(60)).unwrap().jail, "sshd".into());
     assert_eq!(bans.expire_next(at(60)), None);
-    assert_eq!(bans.end(&one, None), Some(End::At(at(90))));
+    assert_eq!(bans.end(&one, None, None), Some(End::At(at(90))));
     assert!(bans.expire_next(at(91)).is_some());
-    assert_eq!((bans.end(&one, None), bans.len(), bans.next_end()), (None, 0, None));
+    assert_eq!((bans.end(&one, None, None), bans.len(), bans.next_end()), (None, 0, None));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::engine::{Engine, New};
 use super::spared::Origin;
-use super::{BY_HAND, MANUAL, Verdict, shown};
+use super::{BY_HAND, Ban, MANUAL, Verdict, shown};
 use crate::config::duration::BanTime;
 use crate::config::network::folded;
 
@@ -61,7 +61,8 @@ pub enum Refusal {
 pub struct ByHand<'a> {
     /// Whom.
     pub prefix: IpNet,
-    /// On behalf of which jail, and closing its ports; `manual`, which closes everything, if not given.
+    /// On behalf of which jail, closing its ports and renewed as its bans are; `manual`, which closes everything and ends
+    /// when it was said to, if not given.
     pub jail: Option<&'a str>,
     /// How long; the jail's own bantime if not given.
     pub bantime: Option<BanTime>,
@@ -93,6 +94,7 @@ impl Engine {
         let services = configured.and_then(|jail| jail.services.clone());
         let of_jail = configured.map(|jail| self.next_bantime(jail, &prefix, now));
         let bantime = bantime.or(of_jail).or(self.bantime);
+        let renews = configured.is_some_and(|jail| jail.renews);
         if self.bans.len() >= self.capacity {
             return Err(Refusal::NoRoom(self.capacity));
         }
@@ -101,6 +103,7 @@ impl Engine {
             jail: name,
             bantime: bantime.unwrap_or(BanTime::Permanent),
             services,
+            renews,
             source: BY_HAND.into(),
             reason: reason.into(),
         };
@@ -111,6 +114,35 @@ impl Engine {
     #[must_use]
     pub fn doubt(&self, wanted: &ByHand<'_>) -> Option<Refusal> {
         self.spared.doubt(&wanted.folded())
+    }
+
+    /// A ban that was in force elsewhere. `None` if it is here, for as long.
+    ///
+    /// # Errors
+    /// As [`Engine::ban`].
+    pub fn take_over(&mut self, ban: Ban) -> Result<Option<Verdict>, Refusal> {
+        let ban = Ban { prefix: folded(ban.prefix.trunc()), ..ban };
+        let by_force = &*ban.source == BY_HAND;
+        let doubt = || self.spared.doubt(&ban.prefix).filter(|_| !by_force);
+        if let Some(refusal) = self.refuses(&ban.prefix).or_else(doubt) {
+            return Err(refusal);
+        }
+        let known = self.bans.get(&ban.prefix, &ban.jail);
+        let as_long = |known: &Ban| match (known.until, ban.until) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(known), Some(until)) => known >= until,
+        };
+        if known.as_ref().is_some_and(as_long) {
+            return Ok(None);
+        }
+        if self.bans.len() >= self.capacity {
+            return Err(Refusal::NoRoom(self.capacity));
+        }
+        let ban = Ban { renew: self.tier_of(&ban), ..ban };
+        self.supersede(&ban.prefix, ban.until, ban.renew);
+        self.bans.insert(ban.clone());
+        Ok(Some(Verdict::Ban(ban)))
     }
 
     /// Why a ban of `prefix` is not made by hand, if so.

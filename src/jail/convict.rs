@@ -110,7 +110,12 @@ impl Engine {
     ) -> Option<Verdict> {
         let mut bantime = self.next_bantime(self.jails.get(id.0)?, &prefix, now);
         let jail = self.jails.get_mut(id.0)?;
-        if let Some(escalate) = &jail.escalate {
+        // The last packet sets the end of a renewed ban: what chance would add to it is gone with the first one, and
+        // lengths that differ by chance would each need a set.
+        let renews = jail.renews && !jail.observes;
+        if let Some(escalate) = &jail.escalate
+            && !renews
+        {
             bantime = escalation::with_jitter(escalate, bantime, jail.bantime, &mut self.draw);
         }
         if !jail.observes {
@@ -119,7 +124,7 @@ impl Engine {
         }
         jail.tally.bans += 1;
         let (jail, services) = (Arc::clone(&jail.name), jail.closes());
-        let new = New { prefix, jail, bantime, services, source: Arc::clone(source), reason };
+        let new = New { prefix, jail, bantime, services, renews, source: Arc::clone(source), reason };
         Some(self.insert(new, now))
     }
 

@@ -38,7 +38,9 @@ fn jail(name: &str) -> JailPlan {
         usedns: crate::config::choices::UseDns::No,
         escalate: None,
         subnet: None,
+        trust: None,
         mode: Mode::Ban,
+        renew_on_contact: false,
         max_bans_per_minute: None,
     }
 }
@@ -67,7 +69,7 @@ fn said(verdicts: &[Verdict]) -> Vec<String> {
 
 fn fail(engine: &mut Engine, id: usize, address: &str, second: i64) -> Vec<String> {
     let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
-    match engine.observe(JailId(id), &failure, &"auth.log".into(), at(second)) {
+    match engine.observe(JailId(id), &failure, None, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => said(&verdicts),
         Judgement::Nothing | Judgement::Ask(_) => Vec::new(),
         Judgement::StillHeard(prefix) => vec![format!("heard {prefix}")],

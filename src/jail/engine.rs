@@ -22,8 +22,9 @@ use super::{ADOPTED, BY_HAND, Ban, Ending, MANUAL, Verdict};
 use crate::config::duration::BanTime;
 use crate::config::network::{Ignored, Lookup};
 use crate::config::plan::Plan;
-use crate::filter::Failure;
+use crate::filter::{Failure, Success};
 use crate::service::Service;
+use crate::tier::Tier;
 
 /// What one failure leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub(super) struct New {
     pub(super) jail: Arc<str>,
     pub(super) bantime: BanTime,
     pub(super) services: Option<Arc<[Service]>>,
+    /// The offender's packets are to renew it.
+    pub(super) renews: bool,
     pub(super) source: Arc<str>,
     pub(super) reason: Arc<str>,
 }
@@ -71,6 +74,10 @@ pub struct Engine {
     /// The jail whose breaker has tripped, until somebody takes note.
     pub(super) alarm: Option<Arc<str>>,
     pub(super) draw: Draw,
+    /// Whether the kernel can renew bans.
+    pub(super) can_renew: bool,
+    /// See [`Engine::unrenewed`].
+    pub(super) unrenewed: u64,
 }
 
 impl Engine {
@@ -192,8 +199,33 @@ impl Engine {
         Some(Lift::spared())
     }
 
-    /// One failure, found in `source` and read at `now`: at `maxretry` of them, a ban.
-    pub fn observe(&mut self, id: JailId, failure: &Failure, source: &Arc<str>, now: Timestamp) -> Judgement {
+    /// Whether it matters who failed: the jail trusts the address.
+    #[must_use]
+    pub fn asks_for_user(&self, id: JailId, failure: &Failure, now: Timestamp) -> bool {
+        let trusted = self.jails.get(id.0).and_then(|jail| jail.trusted.as_ref());
+        trusted.is_some_and(|trusted| {
+            self.offender(id, failure.address).is_some_and(|prefix| trusted.trusts(&prefix, now))
+        })
+    }
+
+    /// Somebody logged in.
+    pub fn succeeded(&mut self, id: JailId, success: &Success, now: Timestamp) {
+        let Some(prefix) = self.offender(id, success.address) else { return };
+        if let Some(trusted) = self.jails.get_mut(id.0).and_then(|jail| jail.trusted.as_mut()) {
+            trusted.succeeded(prefix, success.user.as_deref(), success.time.min(now));
+        }
+    }
+
+    /// One failure, found in `source` and read at `now`: at `maxretry` of them, a ban. The `user` matters where
+    /// [`Engine::asks_for_user`] says so.
+    pub fn observe(
+        &mut self,
+        id: JailId,
+        failure: &Failure,
+        user: Option<&str>,
+        source: &Arc<str>,
+        now: Timestamp,
+    ) -> Judgement {
         let offender = self.offender(id, failure.address);
         let Some(jail) = self.jails.get_mut(id.0) else { return Judgement::Nothing };
         jail.tally.failures += 1;
@@ -219,7 +251,12 @@ impl Engine {
             held.last = now;
             return Judgement::Nothing;
         }
-        match jail.window.count(prefix, failure.time, failure.attempts, now) {
+        let Failure { time, attempts, .. } = *failure;
+        let counted = match jail.trusted.as_mut().filter(|trusted| trusted.trusts(&prefix, now)) {
+            Some(trusted) => trusted.count(prefix, user, time, attempts, now),
+            None => jail.window.count(prefix, time, attempts, now),
+        };
+        match counted {
             Counted::Stale => {
                 jail.tally.stale += 1;
                 Judgement::Nothing
@@ -287,8 +324,14 @@ impl Engine {
     /// How long the kernel is to drop what `prefix` sends to `service` from `now` on (see [`Bans::end`]): what the
     /// firewall has to make true.
     #[must_use]
-    pub fn remaining(&self, prefix: &IpNet, service: Option<Service>, now: Timestamp) -> Remaining {
-        match self.bans.end(prefix, service) {
+    pub fn remaining(
+        &self,
+        prefix: &IpNet,
+        service: Option<Service>,
+        renew: Option<Tier>,
+        now: Timestamp,
+    ) -> Remaining {
+        match self.bans.end(prefix, service, renew) {
             None => Remaining::Nothing,
             Some(End::Never) => Remaining::Forever,
             Some(End::At(until)) => match Duration::try_from(until.duration_since(now)) {
@@ -299,14 +342,17 @@ impl Engine {
     }
 
     pub(super) fn insert(&mut self, new: New, now: Timestamp) -> Verdict {
-        let New { prefix, jail, bantime, services, source, reason } = new;
-        let until = match bantime {
-            BanTime::For(length) => Some(now.saturating_add(length).unwrap_or(Timestamp::MAX)),
-            BanTime::Permanent => None,
+        let New { prefix, jail, bantime, services, renews, source, reason } = new;
+        let (until, renew) = match bantime {
+            BanTime::For(length) => (
+                Some(now.saturating_add(length).unwrap_or(Timestamp::MAX)),
+                self.tier(&prefix, length, renews),
+            ),
+            BanTime::Permanent => (None, None),
         };
-        self.supersede(&prefix, until);
+        self.supersede(&prefix, until, renew);
         let count = self.bans.times_banned(&prefix, &jail).saturating_add(1);
-        let ban = Ban { prefix, jail, since: now, until, count, source, reason, services };
+        let ban = Ban { prefix, jail, since: now, until, count, source, reason, services, renew };
         self.bans.insert(ban.clone());
         Verdict::Ban(ban)
     }

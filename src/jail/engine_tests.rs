@@ -31,8 +31,10 @@ fn jail(name: &str, maxretry: u32) -> JailPlan {
         usedns: crate::config::choices::UseDns::No,
         escalate: None,
         subnet: None,
+        trust: None,
         mode: Mode::Ban,
         max_bans_per_minute: None,
+        renew_on_contact: false,
     }
 }
 
@@ -45,7 +47,7 @@ fn engine(maxretry: u32) -> Engine {
 
 fn fail(engine: &mut Engine, address: &str, second: i64) -> Option<Verdict> {
     let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
-    match engine.observe(JailId(0), &failure, &"auth.log".into(), at(second)) {
+    match engine.observe(JailId(0), &failure, None, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => verdicts.into_iter().next(),
         Judgement::Nothing | Judgement::Ask(_) | Judgement::StillHeard(_) => None,
     }
@@ -63,7 +65,7 @@ fn maxretry_failures_ban_for_bantime() {
     let verdict = fail(&mut engine, "203.0.113.9", 2).unwrap();
     assert_eq!(verdict.ban().until, Some(at(3602)));
     assert_eq!(&*verdict.ban().reason, "3 failures within 10m");
-    assert_eq!(engine.remaining(&prefix("203.0.113.9/32"), None, at(2)), Remaining::For(HOUR));
+    assert_eq!(engine.remaining(&prefix("203.0.113.9/32"), None, None, at(2)), Remaining::For(HOUR));
 }
 
 #[test]
@@ -114,7 +116,7 @@ fn who_is_banned_is_not_counted_again() {
 fn old_lines_never_ban() {
     let mut engine = engine(1);
     let failure = Failure { time: at(0), address: "203.0.113.9".parse().unwrap(), pattern: 0, attempts: 1 };
-    assert_eq!(engine.observe(JailId(0), &failure, &"auth.log".into(), at(601)), Judgement::Nothing);
+    assert_eq!(engine.observe(JailId(0), &failure, None, &"auth.log".into(), at(601)), Judgement::Nothing);
     assert_eq!(engine.jails()[0].tally.stale, 1);
 }
 
@@ -200,7 +202,7 @@ fn unban_of_one_jail_keeps_the_others() {
         .unwrap();
     let lifted = engine.lift_all(Lift::by_hand(Some("mail"), None));
     assert_eq!(lifted.len(), 1);
-    assert_eq!(engine.remaining(&prefix, None, at(0)), Remaining::For(Duration::from_secs(3600)));
+    assert_eq!(engine.remaining(&prefix, None, None, at(0)), Remaining::For(Duration::from_secs(3600)));
 }
 
 #[test]
@@ -232,6 +234,7 @@ fn what_was_found_in_the_kernel_is_replaced_once_it_has_a_reason() {
         source: "kernel".into(),
         reason: "".into(),
         services: None,
+        renew: None,
     };
     engine.restore(adopted("203.0.113.9/32", Some(at(60))));
     engine.restore(adopted("203.0.113.10/32", None));
@@ -249,7 +252,7 @@ fn who_is_banned_and_still_heard_is_told_apart_from_what_was_on_its_way() {
     let mut observe = |second| {
         let address = "203.0.113.9".parse().unwrap();
         let failure = Failure { time: at(second), address, pattern: 0, attempts: 1 };
-        engine.observe(JailId(0), &failure, &"auth.log".into(), at(second))
+        engine.observe(JailId(0), &failure, None, &"auth.log".into(), at(second))
     };
     assert_eq!(observe(1), Judgement::Nothing);
     assert_eq!(observe(5), Judgement::StillHeard(prefix("203.0.113.9/32")));

@@ -12,6 +12,7 @@ use super::bans::Key;
 use super::engine::Engine;
 use super::{ADOPTED, Ban, Ending, FEED, Verdict};
 use crate::config::plan::FeedPlan;
+use crate::tier::Tier;
 
 /// How many entries of a list are looked at in one slice; most of it stays as it was.
 const LOOKED_AT: usize = 20_000;
@@ -208,8 +209,9 @@ impl Engine {
                 source: Arc::clone(&source),
                 reason: Arc::clone(&reason),
                 services: None,
+                renew: None,
             };
-            self.supersede(&prefix, swap.until);
+            self.supersede(&prefix, swap.until, None);
             self.bans.insert(ban.clone());
             verdicts.push(Verdict::Ban(ban));
         }
@@ -247,9 +249,12 @@ impl Engine {
     }
 
     /// What was only found in the kernel has a reason now.
-    pub(super) fn supersede(&mut self, prefix: &IpNet, until: Option<Timestamp>) {
-        let known_better =
-            |adopted: Ban| until.is_none_or(|until| adopted.until.is_some_and(|end| end <= until));
+    pub(super) fn supersede(&mut self, prefix: &IpNet, until: Option<Timestamp>, renew: Option<Tier>) {
+        // Packets would go on renewing an element of another tier, of which nobody knew any more.
+        let known_better = |adopted: Ban| {
+            let ends_first = until.is_none_or(|until| adopted.until.is_some_and(|end| end <= until));
+            ends_first && (adopted.renew.is_none() || adopted.renew == renew)
+        };
         if self.bans.get(prefix, ADOPTED).is_some_and(known_better) {
             self.bans.remove(prefix, ADOPTED);
         }

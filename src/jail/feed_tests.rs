@@ -129,6 +129,7 @@ fn what_was_only_found_in_the_kernel_has_a_reason_now() {
         source: "kernel".into(),
         reason: "".into(),
         services: None,
+        renew: None,
     };
     engine.restore(found);
     listed(&mut engine, &["192.0.2.1/32"]);

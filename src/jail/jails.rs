@@ -8,6 +8,7 @@ use super::asking::Asked;
 use super::breaker::{Breaker, Queue};
 use super::spared::Spared;
 use super::subnet::Subnets;
+use super::trust::Trusted;
 use super::window::Window;
 use crate::config::duration::BanTime;
 use crate::config::ignorecommand::IgnoreCommand;
@@ -38,6 +39,8 @@ pub struct Jail {
     pub(super) escalate: Option<Escalate>,
     /// What bans by hand close; its own do so unless it observes.
     pub(super) services: Option<Arc<[Service]>>,
+    /// Its bans last for as long as the offender knocks.
+    pub(super) renews: bool,
     /// It only says whom it would ban.
     pub(super) observes: bool,
     pub(super) ipv6_prefix: u8,
@@ -45,6 +48,7 @@ pub struct Jail {
     pub(super) counts_bans: bool,
     pub(super) window: Window,
     pub(super) subnets: Option<Subnets>,
+    pub(super) trusted: Option<Trusted>,
     pub(super) breaker: Breaker,
     pub(super) queue: Queue,
     pub(super) reason: Arc<str>,
@@ -100,12 +104,13 @@ impl Jail {
         self.allow = Allow::new(spared.entries(&self.ignoreip).map(|(prefix, _)| prefix));
     }
 
-    pub(super) fn configured(plan: &JailPlan, known: Option<Self>, spared: &Spared) -> Self {
+    pub(super) fn configured(plan: &JailPlan, mut known: Option<Self>, spared: &Spared) -> Self {
+        let asked = known.as_mut().map(|jail| std::mem::take(&mut jail.asked)).unwrap_or_default();
         let known =
-            known.map(|jail| (jail.tally, jail.asked, jail.window, jail.subnets, jail.breaker, jail.queue));
-        let (tally, asked, mut window, subnets, mut breaker, queue) = known.unwrap_or_else(|| {
+            known.map(|jail| (jail.tally, jail.window, jail.subnets, jail.trusted, jail.breaker, jail.queue));
+        let (tally, mut window, subnets, trusted, mut breaker, queue) = known.unwrap_or_else(|| {
             let window = Window::new(plan.findtime, plan.maxretry, plan.max_tracked);
-            (Tally::default(), Asked::default(), window, None, Breaker::default(), Queue::default())
+            (Tally::default(), window, None, None, Breaker::default(), Queue::default())
         });
         window.set_limits(plan.findtime, plan.maxretry, plan.max_tracked);
         breaker.set_limit(plan.max_bans_per_minute);
@@ -115,6 +120,13 @@ impl Jail {
                 known
             }
             None => Subnets::new(rule),
+        });
+        let trusted = plan.trust.clone().map(|rule| match trusted {
+            Some(mut known) => {
+                known.set_rule(rule, plan.findtime);
+                known
+            }
+            None => Trusted::new(rule, plan.findtime),
         });
         let counts_bans = plan.filter.is_none();
         let what = if counts_bans { "bans" } else { "failures" };
@@ -128,11 +140,13 @@ impl Jail {
             bantime: plan.bantime,
             escalate: plan.escalate.clone(),
             services: plan.services.clone(),
+            renews: plan.renew_on_contact,
             observes: plan.mode == Mode::Observe,
             ipv6_prefix: plan.ipv6_prefix,
             counts_bans,
             window,
             subnets,
+            trusted,
             breaker,
             queue,
             reason: format!("{} {what} within {}", plan.maxretry, BanTime::For(plan.findtime)).into(),

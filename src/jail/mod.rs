@@ -2,8 +2,10 @@
 //!
 //! Nothing here does I/O or asks for the time: every function that needs `now` takes it, so that the
 //! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door, [`by_hand`] the one for administrators,
-//! [`feed`] the one for lists, [`lift`] the way out; [`window`] counts, [`jails`] are the jails, `convict` makes bans of offenders (`escalation`, `subnet`, `breaker`), [`spared`] knows who is never banned and
-//! why, [`allowance`] changes that at run time, [`asking`] waits for a program, [`target`] says what is banned for an address, [`bans`] holds the intent that the firewall makes true.
+//! [`feed`] the one for lists, [`lift`] the way out; [`window`] counts, [`jails`] are the jails, `convict` makes bans of
+//! offenders (`escalation`, `subnet`, `breaker`), `trust` knows who lately logged in, [`spared`] who is never banned and why
+//! ([`allowance`] changes that at run time), [`asking`] waits for a program, [`target`] says what is banned for an address,
+//! [`renewal`] which bans last for as long as the offender knocks, [`bans`] holds the intent that the firewall makes true.
 
 pub mod allow;
 pub mod allowance;
@@ -19,10 +21,12 @@ pub mod feed;
 pub mod jails;
 pub mod lift;
 pub mod offenders;
+pub mod renewal;
 mod row;
 pub mod spared;
 mod subnet;
 pub mod target;
+mod trust;
 pub mod window;
 
 use std::fmt;
@@ -32,6 +36,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use crate::service::Service;
+use crate::tier::Tier;
 
 /// The jail of bans made by hand without `--jail`.
 pub const MANUAL: &str = "manual";
@@ -61,6 +66,9 @@ pub struct Ban {
     pub reason: Arc<str>,
     /// The services that are closed; `None`: everything; none of them: the jail only observes.
     pub services: Option<Arc<[Service]>>,
+    /// Each packet of the offender renews the ban for so long, so that `until` may be later than was last heard; `None`: it
+    /// ends at `until` whatever comes.
+    pub renew: Option<Tier>,
 }
 
 impl Ban {

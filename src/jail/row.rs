@@ -12,6 +12,7 @@ use super::bans::End;
 use super::offenders::Past;
 use super::{ADOPTED, Ban, FEED};
 use crate::service::Service;
+use crate::tier::Tier;
 
 /// The end of a permanent ban; no [`Timestamp`] is as late.
 const NEVER: i64 = i64::MAX;
@@ -35,6 +36,7 @@ struct Origin {
     source: Arc<str>,
     reason: Arc<str>,
     services: Option<Arc<[Service]>>,
+    renew: Option<Tier>,
 }
 
 /// The origins of the bans in force, each once.
@@ -70,9 +72,9 @@ impl Origins {
 
 impl Row {
     pub(super) fn new(ban: Ban, origins: &mut Origins) -> Self {
-        let Ban { prefix: _, jail, since, until, count, source, reason, services } = ban;
+        let Ban { prefix: _, jail, since, until, count, source, reason, services, renew } = ban;
         Self {
-            origin: origins.shared(Origin { jail, source, reason, services }),
+            origin: origins.shared(Origin { jail, source, reason, services, renew }),
             since: since.as_microsecond(),
             until: until.map_or(NEVER, Timestamp::as_microsecond),
             count,
@@ -81,9 +83,9 @@ impl Row {
 
     /// The ban of `prefix` that this is.
     pub(super) fn ban(&self, prefix: IpNet) -> Ban {
-        let Origin { jail, source, reason, services } = (*self.origin).clone();
-        let until = self.until().map(time);
-        Ban { prefix, jail, since: self.since(), until, count: self.count, source, reason, services }
+        let Origin { jail, source, reason, services, renew } = (*self.origin).clone();
+        let (since, until) = (self.since(), self.until().map(time));
+        Ban { prefix, jail, since, until, count: self.count, source, reason, services, renew }
     }
 
     /// Whether it counts against its offender later: somebody misbehaved, and was banned for it.
@@ -114,6 +116,11 @@ impl Row {
 
     pub(super) fn end(&self) -> End {
         self.until().map_or(End::Never, |until| End::At(time(until)))
+    }
+
+    /// See [`Ban::renew`].
+    pub(super) fn renew(&self) -> Option<Tier> {
+        self.origin.renew
     }
 
     /// See [`Ban::closes`].
@@ -153,6 +160,7 @@ mod tests {
             source: "banctl".into(),
             reason: reason.into(),
             services: None,
+            renew: None,
         };
         let kept = Row::new(ban("kept"), &mut origins);
         for number in 0..10_000 {

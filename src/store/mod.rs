@@ -246,6 +246,7 @@ mod tests {
             source: "/var/log/auth.log".into(),
             reason: "because".into(),
             services: None,
+            renew: None,
         }
     }
 
@@ -254,7 +255,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (mut store, memory) = Store::open(directory.path()).unwrap();
         assert!(memory.bans.is_empty() && memory.readings.is_empty());
-        let kept = [ban("192.0.2.1/32", Some(1_900_000_000)), ban("2001:db8::/64", None)];
+        let renew = crate::tier::Tier::of(Duration::from_secs(u64::from(u32::MAX)));
+        let kept = [Ban { renew, ..ban("192.0.2.1/32", Some(1_900_000_000)) }, ban("2001:db8::/64", None)];
         store.note_verdicts(&[Verdict::Ban(ban("192.0.2.9/32", None))]);
         store.note_verdicts(&kept.clone().map(Verdict::Ban));
         store.commit();
@@ -384,9 +386,9 @@ mod tests {
         let database = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
         database
             .execute_batch(
-                "INSERT INTO bans VALUES ('192.0.2.300', 'sshd', 1, NULL, 1, '', '', NULL);
-                 INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 'today', NULL, 1, '', '', NULL);
-                 INSERT INTO bans VALUES ('192.0.2.4', 'sshd', 1, NULL, -1, '', '', NULL);
+                "INSERT INTO bans VALUES ('192.0.2.300', 'sshd', 1, NULL, 1, '', '', NULL, NULL);
+                 INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 'today', NULL, 1, '', '', NULL, NULL);
+                 INSERT INTO bans VALUES ('192.0.2.4', 'sshd', 1, NULL, -1, '', '', NULL, NULL);
                  INSERT INTO positions VALUES ('/var/log/x', 'here', 1, 1, 1, 1, 1);",
             )
             .unwrap();
@@ -396,6 +398,27 @@ mod tests {
         assert_eq!(memory.bans, [ban("192.0.2.1/32", None)]);
         assert!(memory.readings.is_empty());
         assert!(!directory.path().join("kban.sqlite3.damaged").exists());
+    }
+
+    #[test]
+    fn the_format_before_is_brought_up_to_date() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+        database
+            .execute_batch(
+                "CREATE TABLE bans (prefix TEXT, jail TEXT, since INTEGER, until INTEGER, count INTEGER, source TEXT,
+                    reason TEXT, services TEXT, PRIMARY KEY (prefix, jail)) WITHOUT ROWID;
+                 INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 1, NULL, 1, '', '', 'tcp/22');
+                 PRAGMA user_version = 2;",
+            )
+            .unwrap();
+        drop(database);
+        for known in 1..=2 {
+            let (mut store, memory) = Store::open(directory.path()).unwrap();
+            assert_eq!(memory.bans.len(), known);
+            store.note_verdicts(&[Verdict::Ban(ban("192.0.2.9/32", None))]);
+            store.close();
+        }
     }
 
     #[test]

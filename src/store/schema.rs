@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -20,9 +21,10 @@ use crate::jail::Ban;
 use crate::jail::spared::Allowance;
 use crate::service::Service;
 use crate::source::{Position, Reading};
+use crate::tier::Tier;
 
 /// The format that this version writes, kept in SQLite's `user_version`.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS bans (
@@ -34,6 +36,7 @@ const TABLES: &str = "
         source TEXT NOT NULL,
         reason TEXT NOT NULL,
         services TEXT,
+        renew  INTEGER,
         PRIMARY KEY (prefix, jail)
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS allowed (
@@ -105,14 +108,20 @@ fn try_open(path: &Path) -> Result<(Connection, Memory), StoreError> {
 fn prepare(database: &Connection, found: i64) -> rusqlite::Result<Memory> {
     database.pragma_update(None, "journal_mode", "WAL")?;
     database.pragma_update(None, "synchronous", "NORMAL")?;
+    // All of it or nothing: whoever is killed half-way begins again.
+    let change = database.unchecked_transaction()?;
     database.execute_batch(TABLES)?;
     if (1..2).contains(&found) {
         database.execute_batch("ALTER TABLE bans ADD COLUMN services TEXT")?;
     }
+    if (1..3).contains(&found) {
+        database.execute_batch("ALTER TABLE bans ADD COLUMN renew INTEGER")?;
+    }
     database.pragma_update(None, "user_version", FORMAT)?;
+    change.commit()?;
     let mut memory = Memory::default();
-    let mut bans =
-        database.prepare("SELECT prefix, jail, since, until, count, source, reason, services FROM bans")?;
+    let mut bans = database
+        .prepare("SELECT prefix, jail, since, until, count, source, reason, services, renew FROM bans")?;
     let mut rows = bans.query([])?;
     let mut names = Names::default();
     while let Some(row) = rows.next()? {
@@ -159,7 +168,7 @@ fn write_rows(database: &mut Connection, batch: &Batch) -> rusqlite::Result<()> 
     let transaction = database.transaction()?;
     {
         let mut put =
-            transaction.prepare_cached("INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
+            transaction.prepare_cached("INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
         let mut delete = transaction.prepare_cached("DELETE FROM bans WHERE prefix = ? AND jail = ?")?;
         for ((prefix, jail), ban) in &batch.bans {
             match ban {
@@ -172,6 +181,7 @@ fn write_rows(database: &mut Connection, batch: &Batch) -> rusqlite::Result<()> 
                     ban.source.as_ref(),
                     ban.reason.as_ref(),
                     ban.services.as_deref().map(written),
+                    ban.renew.map(Tier::seconds),
                 ])?,
                 None => delete.execute(params![prefix.to_string(), jail.as_ref()])?,
             };
@@ -235,6 +245,9 @@ fn read_ban(row: &Row<'_>, names: &mut Names) -> rusqlite::Result<Ban> {
             .get::<_, Option<String>>(7)?
             .map(|list| services(&list).ok_or_else(|| unreadable(&list)))
             .transpose()?,
+        renew: row
+            .get::<_, Option<u32>>(8)?
+            .and_then(|seconds| Tier::of(Duration::from_secs(seconds.into()))),
     })
 }
 

@@ -96,3 +96,36 @@ fn the_breaker_raises_the_alarm_and_holds_the_rest() {
     // Who is banned by hand does not wait.
     assert!(machine.banctl(&["ban", "198.51.100.1"]).status.success());
 }
+
+/// What sshd says of a login (auth.c, auth_log).
+fn accepted(address: &str, user: &str) -> String {
+    failed_password(address)
+        .replace("Failed password for root", &format!("Accepted publickey for {user}"))
+        .replace("ssh2", "ssh2: ED25519 SHA256:AAAA")
+}
+
+#[test]
+fn an_office_with_an_old_telephone_is_not_locked_out() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 3\ntrust = { after_success = \"1h\", failures = 6 }\n");
+    let _daemon = machine.start(machine.kband());
+    let office = "203.0.113.9";
+    let failed_as = |user: &str| failed_password(office).replace("for root", &format!("for {user}"));
+    machine.log(&accepted(office, "alice"));
+    // Her telephone has the old password, and a colleague is clumsy.
+    for _ in 0..20 {
+        machine.log(&failed_as("alice"));
+    }
+    for _ in 0..3 {
+        machine.log(&failed_as("bob"));
+    }
+    for _ in 0..3 {
+        machine.log(&failed_password("203.0.113.10"));
+    }
+    eventually("who never logged in is banned", || machine.listed() == ["203.0.113.10"]);
+    // Somebody guesses from within the office.
+    for user in ["carol", "dave", "eve"] {
+        machine.log(&failed_as(user));
+    }
+    eventually("that is too much", || machine.listed().contains(&office.to_owned()));
+}

@@ -11,11 +11,12 @@ import time
 
 class Lists(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        status = getattr(self, "answer_" + self.path.strip("/"), self.answer_missing)()
-        with open("requests", "a") as requests:
-            requests.write(f"{self.path} {status}\n")
+        getattr(self, "answer_" + self.path.strip("/"), self.answer_missing)()
 
     def head(self, status, **headers):
+        # Before the answer: whoever is sent on asks again, in another thread, before this one goes on.
+        with open("requests", "a") as requests:
+            requests.write(f"{self.path} {status}\n")
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)

@@ -24,6 +24,8 @@ mod dialect;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod explain;
 #[cfg(test)]
 mod feeds;
@@ -42,9 +44,13 @@ mod manual;
 #[cfg(test)]
 mod many;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod mutate;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod renewal;
 #[cfg(test)]
 mod rsyslog;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! could not do that is written, but not enabled: the result always passes `banctl check`.
 
 mod action;
+pub(super) mod bans;
 mod escalate;
 mod jail;
 mod keys;

@@ -99,6 +99,7 @@ impl Settings {
         let jail = JailPlan {
             services: None,
             usedns: crate::config::choices::UseDns::No,
+            renew_on_contact: false,
             name: self.jail.as_deref().unwrap_or("test").into(),
             filter: Some(Arc::clone(filter)),
             logpath: Vec::new(),
@@ -111,6 +112,7 @@ impl Settings {
             max_tracked: self.max_tracked,
             escalate: self.escalate.clone(),
             subnet: self.subnet.clone(),
+            trust: None,
             mode: Mode::Ban,
             max_bans_per_minute: None,
         };

@@ -115,7 +115,9 @@ impl Tally {
         // The log's own time stands for now: an old log is judged as if it were read as it was written.
         self.latest = self.latest.max(failure.time);
         while self.engine.expire_next(self.latest).is_some() {}
-        if let Judgement::Verdicts(verdicts) = self.engine.observe(JailId(0), failure, source, self.latest) {
+        if let Judgement::Verdicts(verdicts) =
+            self.engine.observe(JailId(0), failure, None, source, self.latest)
+        {
             let bans = verdicts.iter().filter_map(|verdict| match verdict {
                 Verdict::Ban(ban) => Some(ban),
                 Verdict::Unban(..) => None,

@@ -173,6 +173,16 @@ proptest! {
         prop_assert_eq!(scanned(&filters, block.as_bytes()), line_by_line(&filters, block.as_bytes()));
         // Without the filter that has no literals, only lines with a literal are looked at.
         prop_assert_eq!(scanned(&filters[..6], block.as_bytes()), line_by_line(&filters[..6], block.as_bytes()));
+        // Whoever wants to know of successes hears of the same failures.
+        let mut scanner = Scanner::new(&filters);
+        scanner.tell_successes();
+        let mut failures = Vec::new();
+        scanner.scan_all(block.as_bytes(), &clock(), &mut |filter, told, line| {
+            if let Told::Failure(failure) = told {
+                failures.push((filter, failure, line.to_vec()));
+            }
+        });
+        prop_assert_eq!(failures, scanned(&filters, block.as_bytes()));
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub(crate) const NFTA_EXPR_DATA: u16 = 2;
 // enum nft_set_flags, nft_set_attributes, nft_set_desc_attributes
 pub(crate) const NFT_SET_INTERVAL: u32 = 0x4;
 pub(crate) const NFT_SET_TIMEOUT: u32 = 0x10;
+/// Rules may change its elements; nft says `dynamic`.
+pub(crate) const NFT_SET_EVAL: u32 = 0x20;
 pub(crate) const NFTA_SET_TABLE: u16 = 1;
 pub(crate) const NFTA_SET_NAME: u16 = 2;
 pub(crate) const NFTA_SET_FLAGS: u16 = 3;
@@ -128,7 +130,7 @@ pub(crate) const NFT_JUMP: u32 = (-3_i32).cast_unsigned();
 /// `NFT_GOTO` is -4.
 pub(crate) const NFT_GOTO: u32 = (-4_i32).cast_unsigned();
 
-// the expressions: meta, cmp, payload, bitwise, lookup, immediate, counter, limit, log, reject
+// the expressions: meta, cmp, payload, bitwise, lookup, dynset, immediate, counter, limit, log, reject
 pub(crate) const NFT_META_IIFNAME: u32 = 6;
 pub(crate) const NFT_META_NFPROTO: u32 = 15;
 pub(crate) const NFT_META_L4PROTO: u32 = 16;
@@ -151,6 +153,12 @@ pub(crate) const NFTA_BITWISE_MASK: u16 = 4;
 pub(crate) const NFTA_BITWISE_XOR: u16 = 5;
 pub(crate) const NFTA_LOOKUP_SET: u16 = 1;
 pub(crate) const NFTA_LOOKUP_SREG: u16 = 2;
+pub(crate) const NFTA_DYNSET_SET_NAME: u16 = 1;
+pub(crate) const NFTA_DYNSET_OP: u16 = 3;
+pub(crate) const NFTA_DYNSET_SREG_KEY: u16 = 4;
+pub(crate) const NFTA_DYNSET_TIMEOUT: u16 = 6;
+/// Adds an element, or gives the one that is there the timeout anew.
+pub(crate) const NFT_DYNSET_OP_UPDATE: u32 = 1;
 pub(crate) const NFTA_IMMEDIATE_DREG: u16 = 1;
 pub(crate) const NFTA_IMMEDIATE_DATA: u16 = 2;
 pub(crate) const NFTA_COUNTER_BYTES: u16 = 1;

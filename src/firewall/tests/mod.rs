@@ -6,7 +6,9 @@ mod monitor;
 mod owner;
 mod packets;
 mod ranges;
+mod renewal;
 mod table;
+mod trial;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -59,8 +61,18 @@ fn apply(firewall: &mut Firewall, changes: &[Change]) {
     assert_eq!(firewall.apply(changes).unwrap(), []);
 }
 
+fn set(name: &str) -> Set {
+    Set::named(name).unwrap()
+}
+
+/// Sets of every kind.
+fn every_set() -> impl Iterator<Item = Set> {
+    let renewed = ["renew4_3600", "renew6_64_3600", "renew_port4_24_600", "renew_port6_600"].map(set);
+    Set::fixed().chain(Set::ALLOW).chain(renewed)
+}
+
 /// The elements of a set as nft shows them: address, and seconds of timeout and of what is left.
-fn shown(set: Set) -> BTreeMap<String, Option<(u64, u64)>> {
+fn shown(set: &str) -> BTreeMap<String, Option<(u64, u64)>> {
     let listed: Value = serde_json::from_str(&nft(&format!("-j list set inet kban {set}"))).unwrap();
     let listed = listed["nftables"].as_array().unwrap().iter().find_map(|object| object.get("set")).unwrap();
     let elements = listed.get("elem").and_then(Value::as_array).cloned().unwrap_or_default();

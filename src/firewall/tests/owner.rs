@@ -80,7 +80,7 @@ fn a_plain_table_is_flushed_and_made_anew_whole() {
         let whole = nft("list table inet kban").lines().filter(|line| !line.contains("expires")).count();
         nft("flush ruleset");
         assert_eq!(firewall.make_anew(&allow, &bans, &[]).unwrap(), []);
-        assert_eq!(shown(Set::Host4).len(), 1_000);
+        assert_eq!(shown("host4").len(), 1_000);
         let again = nft("list table inet kban").lines().filter(|line| !line.contains("expires")).count();
         assert_eq!(again, whole);
         // Also when nobody took it away, and with nobody in it.
@@ -202,7 +202,7 @@ fn the_socket_stays_the_same_after_a_failure() {
         // A list that is given up in the middle leaves the rest of it in the socket.
         let given_up = firewall.socket.dump(
             crate::firewall::netlink::constants::NFT_MSG_GETSETELEM,
-            |attrs| crate::firewall::elements::name_set(attrs, Set::Host4),
+            |attrs| crate::firewall::elements::name_set(attrs, Set::HOST4),
             |_| Err(crate::firewall::NetlinkError::Malformed),
         );
         assert!(given_up.is_err());

@@ -1,0 +1,163 @@
+//! The logs that the jails follow: by kband's account if it runs, by our own eyes if not.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::check::{Check, State};
+use super::root::Root;
+use crate::config::Plan;
+use crate::control::protocol::SourceRow;
+
+/// Where journald keeps its files.
+const JOURNALS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
+
+/// A log and the jails that follow it.
+type Logs = BTreeMap<PathBuf, Vec<String>>;
+
+/// Looks at every log of the plan, and at every one that kband reads.
+pub(super) fn checks(root: &Root, plan: Option<&Plan>, sources: Option<&[SourceRow]>) -> Vec<Check> {
+    let mut logs = Logs::new();
+    for jail in plan.iter().flat_map(|plan| &plan.jails) {
+        for path in &jail.logpath {
+            logs.entry(path.clone()).or_default().push(jail.name.to_string());
+        }
+    }
+    for source in sources.unwrap_or_default() {
+        logs.entry(PathBuf::from(&source.path)).or_default();
+    }
+    let journal = JOURNALS.iter().any(|directory| !root.names(directory).is_empty());
+    let row = |path: &Path| sources?.iter().find(|source| Path::new(&source.path) == path);
+    let mut found: Vec<Check> = logs
+        .iter()
+        .map(|(path, jails)| {
+            let log = match jails.as_slice() {
+                [] => path.display().to_string(),
+                jails => format!("{} ({})", path.display(), jails.join(", ")),
+            };
+            match row(path) {
+                Some(source) => by_kband(&log, source, journal),
+                None => by_ourselves(&log, &root.at(path), sources.is_some(), journal),
+            }
+        })
+        .collect();
+    if found.is_empty() && plan.is_some() {
+        found.push(Check::ok("logs.none", "no jail follows a log"));
+    }
+    found
+}
+
+fn by_kband(log: &str, source: &SourceRow, journal: bool) -> Check {
+    let name = "logs.file";
+    match (&source.error, &*source.state) {
+        (Some(error), state) => {
+            let state = if state == "failed" { State::Fail } else { State::Warn };
+            let said = Check::said(name, state, error);
+            Check { found: format!("{log}: {}", said.found), ..said }
+        }
+        (None, "waiting") => missing(log, journal),
+        (None, _) if source.undated > 0 => Check::warn(
+            name,
+            format!(
+                "{log} is read, but {} lines matched whose date cannot be read: they count for nobody",
+                source.undated
+            ),
+            "see how it is written with `banctl test FILTER FILE --print-all-missed`",
+        ),
+        (None, _) => Check::ok(name, format!("{log} is read")),
+    }
+}
+
+fn by_ourselves(log: &str, path: &Path, runs: bool, journal: bool) -> Check {
+    let name = "logs.file";
+    // Asked before opening: opening a FIFO would wait for a writer.
+    let opened = path
+        .metadata()
+        .and_then(|metadata| if metadata.is_file() { File::open(path).map(|_| true) } else { Ok(false) });
+    match opened {
+        Ok(true) if runs => Check::warn(
+            name,
+            format!("{log} is in the configuration, but kband does not read it"),
+            "`banctl reload` puts the configuration into effect",
+        ),
+        Ok(true) => Check::ok(name, format!("{log} can be read")),
+        Ok(false) => {
+            Check::fail(name, format!("{log} is no regular file, and is not read"), "name a log file")
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => missing(log, journal),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Check::unknown(
+            name,
+            format!("{log} may not be read by this user, which says nothing of kband"),
+            "run banctl doctor as root",
+        ),
+        Err(error) => Check::fail(
+            name,
+            format!("{log} cannot be opened ({error})"),
+            "check the path and its file system",
+        ),
+    }
+}
+
+fn missing(log: &str, journal: bool) -> Check {
+    let found = format!("{log} is not there: nobody is banned by it until it appears");
+    let remedy = match journal {
+        true => {
+            "name another with logpath; if the messages are only in the journal, install rsyslog, since this version \
+             of kband reads files only"
+        }
+        false => "name another with logpath, or have the service write it",
+    };
+    Check::warn("logs.file", found, remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::root::tests::machine;
+    use super::super::tests::status;
+    use super::*;
+
+    fn row(state: &str, error: Option<&str>) -> SourceRow {
+        let mut row = status().sources.remove(0);
+        row.state = state.into();
+        row.error = error.map(str::to_owned);
+        row
+    }
+
+    #[test]
+    fn kband_knows_best() {
+        let denied = "permission to read \"/var/log/auth.log\" is denied: let kband run as root";
+        for (source, state, part) in [
+            (row("following", None), State::Ok, "is read"),
+            (row("waiting", None), State::Warn, "not there"),
+            (row("failed", Some(denied)), State::Fail, "is denied"),
+            (row("following", Some("it cannot be watched: raise it")), State::Warn, "cannot be watched"),
+            (SourceRow { undated: 3, ..row("following", None) }, State::Warn, "3 lines matched"),
+        ] {
+            let check = by_kband("x", &source, false);
+            assert!(check.state == state && check.found.contains(part), "{check:?}");
+        }
+        let (_directory, root) = machine(&[]);
+        let checks = checks(&root, None, Some(&[row("following", None)]));
+        assert_eq!((checks.len(), checks[0].state), (1, State::Ok), "there without a plan as well");
+    }
+
+    #[test]
+    fn without_kband_the_files_are_looked_at() {
+        let (_directory, root) = machine(&[("/var/log/auth.log", ""), ("/var/log/directory/x", "")]);
+        let look = |path: &str, runs| by_ourselves("x", &root.at(path), runs, false).state;
+        assert_eq!(look("/var/log/auth.log", false), State::Ok);
+        assert_eq!(look("/var/log/auth.log", true), State::Warn, "not in effect");
+        assert_eq!(look("/var/log/directory", false), State::Fail);
+        assert_eq!(look("/var/log/none", false), State::Warn);
+        assert_eq!(look("/var/log/auth.log/x", false), State::Fail, "ENOTDIR");
+        let dev = Root::new("/");
+        assert_eq!(by_ourselves("x", &dev.at("/dev/null"), false, false).state, State::Fail);
+    }
+
+    #[test]
+    fn a_machine_with_only_a_journal_is_told_what_to_do() {
+        assert!(missing("x", true).remedy.unwrap().contains("install rsyslog"));
+        assert!(!missing("x", false).remedy.unwrap().contains("rsyslog"));
+    }
+}
