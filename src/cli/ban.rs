@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use super::exit::{Exit, Failure};
-use super::{Shared, list, output, unban, unexpected};
+use super::{Shared, list, output, session, unban, unexpected};
 use crate::config::duration::BanTime;
 use crate::control::protocol::{Answer, Request};
 
@@ -22,7 +22,7 @@ pub(super) struct Options {
     /// Why, for whoever reads the list.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Also a proxy, behind which are others.
+    /// Also a proxy, an address from which somebody lately logged in, and your own.
     #[arg(long)]
     force: bool,
 }
@@ -35,6 +35,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
         bantime: options.bantime,
         reason: options.reason.clone(),
         force: options.force,
+        caller: session::caller(),
     };
     match shared.ask(&request)? {
         Answer::Banned(row) if shared.json => output::print_json(out, &list::Document { bans: &[row] })?,

@@ -16,6 +16,7 @@ mod list;
 mod moving;
 pub mod output;
 mod reload;
+mod session;
 mod status;
 mod test;
 mod unban;

@@ -5,6 +5,7 @@
 //! come in pages that the client asks for one by one, so the daemon never holds more than one of them.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -69,6 +70,9 @@ pub enum Request {
         /// Also somebody whom one had better not ban.
         #[serde(default)]
         force: bool,
+        /// From where whoever wants it is logged in, if that can be seen.
+        #[serde(default)]
+        caller: Option<IpAddr>,
     },
     /// Lift bans: those within `within`, of `jail`, or both; all of them if neither is given.
     Unban {

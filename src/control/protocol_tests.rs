@@ -17,6 +17,7 @@ fn requests_survive_the_wire() {
             bantime: Some(BanTime::Permanent),
             reason: Some("\u{1b}[2J".into()),
             force: true,
+            caller: "203.0.113.9".parse().ok(),
         },
         Request::Unban { within: None, jail: None },
     ];

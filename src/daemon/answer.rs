@@ -38,10 +38,12 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
             known_jail(daemon, jail.as_deref())
                 .and_then(|()| list(daemon, jail.as_deref(), within, after.as_ref(), now))
         }
-        Request::Ban { prefix, jail, bantime, reason, force } => {
+        Request::Ban { prefix, jail, bantime, reason, force, caller } => {
             let reason = reason.unwrap_or_default();
             let wanted = ByHand { prefix, jail: jail.as_deref(), bantime, reason: &reason };
-            known_jail(daemon, wanted.jail).and_then(|()| ban(daemon, &wanted, force, now))
+            let doubt = daemon.pipeline.engine.doubt(&wanted, caller, now).filter(|_| !force);
+            let sure = doubt.map_or(Ok(()), |doubt| Err(Refused::new(Kind::Allowed, doubt)));
+            known_jail(daemon, wanted.jail).and(sure).and_then(|()| ban(daemon, &wanted, now))
         }
         Request::Unban { within, jail } => match known_jail(daemon, jail.as_deref()) {
             Ok(()) => return lift(daemon, Lift::by_hand(jail.as_deref(), within), reply, now),
@@ -66,14 +68,11 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
     let _ = reply.send(answered.unwrap_or_else(Answer::Refused));
 }
 
-fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, force: bool, now: Timestamp) -> Result<Answer, Refused> {
+fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, now: Timestamp) -> Result<Answer, Refused> {
     short_enough(wanted.reason)?;
     if wanted.jail.is_some_and(|jail| jail.starts_with(FEED)) {
         let message = "whom a feed bans is what its list says: leave --jail out, or name another jail";
         return Err(Refused::new(Kind::Usage, message));
-    }
-    if let Some(doubt) = daemon.pipeline.engine.doubt(wanted).filter(|_| !force) {
-        return Err(Refused::new(Kind::Allowed, doubt));
     }
     let banned = daemon.pipeline.ban_by_hand(wanted, now);
     let ban = banned.map_err(|error| match error {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::engine::{Engine, New};
 use super::spared::Origin;
-use super::{BY_HAND, Ban, MANUAL, Verdict, shown};
+use super::{BY_HAND, Ban, MANUAL, Verdict, shown, target};
 use crate::config::duration::BanTime;
 use crate::config::network::folded;
 
@@ -36,6 +36,21 @@ pub enum Refusal {
         "{0} is a gateway or resolver of this machine, which [firewall] protect spares: a ban would cut it off"
     )]
     Neighbour(IpAddr),
+    /// Whoever asks for the ban, or a network with them in it.
+    #[error(
+        "{0} is where your own SSH session comes from: a ban would lock you out; say --force if it is meant"
+    )]
+    Caller(IpAddr),
+    /// Somebody who lately logged in, or a network with them in it.
+    #[error(
+        "somebody logged in from {address} at {time:.0}: a ban may lock you or a colleague out; say --force if it is meant"
+    )]
+    LoggedIn {
+        /// From where.
+        address: IpAddr,
+        /// When.
+        time: Timestamp,
+    },
     /// A proxy, or a network with one in it.
     #[error(
         "{} is or has a proxy ({}): a ban would cut off everybody behind it; have the service log the real client, \
@@ -110,10 +125,17 @@ impl Engine {
         Ok(self.insert(new, now))
     }
 
-    /// Why a ban by hand is made by force only, if so.
+    /// Why a ban by hand is made by force only, if so. The `caller` is where whoever wants it is logged in from.
     #[must_use]
-    pub fn doubt(&self, wanted: &ByHand<'_>) -> Option<Refusal> {
-        self.spared.doubt(&wanted.folded())
+    pub fn doubt(&self, wanted: &ByHand<'_>, caller: Option<IpAddr>, now: Timestamp) -> Option<Refusal> {
+        let prefix = wanted.folded();
+        if let Some(caller) = caller.map(target::folded).filter(|caller| prefix.contains(caller)) {
+            return Some(Refusal::Caller(caller));
+        }
+        if let Some((address, time)) = self.logins.within(&prefix, now) {
+            return Some(Refusal::LoggedIn { address, time });
+        }
+        self.spared.doubt(&prefix)
     }
 
     /// A ban that was in force elsewhere. `None` if it is here, for as long.

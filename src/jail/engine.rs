@@ -15,6 +15,7 @@ use super::draw::Draw;
 use super::feed::Feed;
 use super::jails::{Jail, JailId};
 use super::lift::Lift;
+use super::logins::Logins;
 use super::spared::Spared;
 use super::target::{banned_as, folded};
 use super::window::Counted;
@@ -63,6 +64,7 @@ pub struct Engine {
     pub(super) feeds: Vec<Feed>,
     pub(super) bans: Bans,
     pub(super) spared: Spared,
+    pub(super) logins: Logins,
     /// The length of a ban by hand that names neither a length nor a configured jail.
     pub(super) bantime: Option<BanTime>,
     /// How many bans may be in force.
@@ -210,9 +212,13 @@ impl Engine {
 
     /// Somebody logged in.
     pub fn succeeded(&mut self, id: JailId, success: &Success, now: Timestamp) {
+        let time = success.time.min(now);
+        if self.jails.get(id.0).is_some_and(|jail| jail.admits) {
+            self.logins.note(folded(success.address), time);
+        }
         let Some(prefix) = self.offender(id, success.address) else { return };
         if let Some(trusted) = self.jails.get_mut(id.0).and_then(|jail| jail.trusted.as_mut()) {
-            trusted.succeeded(prefix, success.user.as_deref(), success.time.min(now));
+            trusted.succeeded(prefix, success.user.as_deref(), time);
         }
     }
 

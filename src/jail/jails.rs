@@ -44,6 +44,8 @@ pub struct Jail {
     /// It only says whom it would ban.
     pub(super) observes: bool,
     pub(super) ipv6_prefix: u8,
+    /// Its successes are logins to this machine.
+    pub(super) admits: bool,
     /// It counts bans by other jails.
     pub(super) counts_bans: bool,
     pub(super) window: Window,
@@ -77,6 +79,8 @@ pub struct Tally {
     pub held: u64,
 }
 
+/// The filter of the server that administrators log in to.
+const SSHD: &str = "sshd";
 /// What an observed ban closes.
 const NOTHING: [Service; 0] = [];
 
@@ -143,6 +147,7 @@ impl Jail {
             renews: plan.renew_on_contact,
             observes: plan.mode == Mode::Observe,
             ipv6_prefix: plan.ipv6_prefix,
+            admits: plan.filter.as_ref().is_some_and(|filter| filter.name() == SSHD),
             counts_bans,
             window,
             subnets,

@@ -3,7 +3,7 @@
 //! Nothing here does I/O or asks for the time: every function that needs `now` takes it, so that the
 //! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door, [`by_hand`] the one for administrators,
 //! [`feed`] the one for lists, [`lift`] the way out; [`window`] counts, [`jails`] are the jails, `convict` makes bans of
-//! offenders (`escalation`, `subnet`, `breaker`), `trust` knows who lately logged in, [`spared`] who is never banned and why
+//! offenders (`escalation`, `subnet`, `breaker`), `trust` and `logins` know who lately logged in, [`spared`] who is never banned and why
 //! ([`allowance`] changes that at run time), [`asking`] waits for a program, [`target`] says what is banned for an address,
 //! [`renewal`] which bans last for as long as the offender knocks, [`bans`] holds the intent that the firewall makes true.
 
@@ -20,6 +20,7 @@ mod escalation;
 pub mod feed;
 pub mod jails;
 pub mod lift;
+mod logins;
 pub mod offenders;
 pub mod renewal;
 mod row;

@@ -288,3 +288,46 @@ fn a_program_that_hangs_floods_or_dies_has_no_say() {
     eventually("no program, no say", || machine.listed().contains(&"203.0.113.77".to_owned()));
     assert!(machine.kband_log().contains("cannot be started"), "{}", machine.kband_log());
 }
+
+#[test]
+fn an_administrator_is_not_locked_out_by_a_slip_of_the_pen() {
+    let machine = Machine::new();
+    machine.configure("");
+    let _daemon = machine.start(machine.kband());
+    let banctl =
+        format!("{} --socket {}", env!("CARGO_BIN_EXE_banctl"), machine.path("run/control.sock").display());
+    let from = |session: &str, line: &str| {
+        let mut shell = machine.command("sh");
+        shell.env("SSH_CONNECTION", session).args(["-c", &format!("{line}; exit $?")]).output().unwrap()
+    };
+    let session = "203.0.113.9 50022 198.51.100.1 22";
+    for line in [
+        format!("{banctl} ban 203.0.113.9"),
+        format!("{banctl} ban 203.0.113.0/24"),
+        // As sudo does it.
+        format!("env -i {banctl} ban 203.0.113.9"),
+    ] {
+        let refused = from(session, &line);
+        assert_eq!(refused.status.code(), Some(5), "{line}: {}", stderr(&refused));
+        assert!(
+            stderr(&refused).contains("203.0.113.9 is where your own SSH session comes from"),
+            "{}",
+            stderr(&refused)
+        );
+    }
+    assert!(from(session, &format!("{banctl} ban 203.0.113.10")).status.success(), "a neighbour");
+    assert!(from(session, &format!("{banctl} ban 203.0.113.9 --force")).status.success());
+    assert_eq!(machine.listed(), ["203.0.113.9", "203.0.113.10"]);
+
+    let now = jiff::Zoned::now().strftime("%b %e %H:%M:%S");
+    machine.log(&format!("{now} host sshd[4711]: Accepted publickey for anna from 198.51.100.7 port 50022 ssh2: ED25519 SHA256:x\n"));
+    eventually("the login is known", || {
+        machine.banctl(&["ban", "198.51.100.0/29"]).status.code() == Some(5) || {
+            machine.banctl(&["unban", "198.51.100.0/29"]);
+            false
+        }
+    });
+    let refused = machine.banctl(&["ban", "198.51.100.7"]);
+    assert!(stderr(&refused).contains("somebody logged in from 198.51.100.7 at 20"), "{}", stderr(&refused));
+    assert!(machine.banctl(&["ban", "198.51.100.7", "--force"]).status.success());
+}
