@@ -8,6 +8,7 @@
 
 mod adoption;
 mod allowing;
+mod alone;
 mod answer;
 mod asking;
 mod beside;

@@ -7,6 +7,7 @@ use clap::Parser;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::alone::{Alone, NotAlone};
 use super::effect::Effect;
 use super::guard::Guard;
 use super::intent;
@@ -40,6 +41,8 @@ const CALLS: usize = 16;
 enum StartError {
     #[error("{0}")]
     Control(#[from] ServerError),
+    #[error("{0}")]
+    NotAlone(#[from] NotAlone),
     #[error("{0}")]
     Firewall(#[from] FirewallError),
     #[error("the system refused: {0}")]
@@ -89,6 +92,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     let events = Events::default();
     let server = Server::start(&typed.socket(), &plan.control.group, calls, events.clone())?;
 
+    let _alone = Alone::mark()?;
     let (store, memory) = open_store(typed);
     let mut engine = engine(&plan);
     let now = Timestamp::now();

@@ -208,7 +208,13 @@ fn killed_and_started_again_it_owns_what_it_left() {
 
 #[test]
 fn a_second_kband_is_refused_with_a_sentence() {
-    let machine = machine("owned");
+    for ownership in ["owned", "plain"] {
+        is_refused(ownership);
+    }
+}
+
+fn is_refused(ownership: &str) {
+    let machine = machine(ownership);
     let _daemon = machine.start(machine.kband());
     ban_many(&machine);
     let same = machine.kband().output().unwrap();
@@ -218,10 +224,14 @@ fn a_second_kband_is_refused_with_a_sentence() {
     other.arg("--config").arg(machine.path("kban.toml")).arg("--state-dir").arg(machine.path("other-state"));
     let other = other.arg("--runtime-dir").arg(machine.path("other-run")).output().unwrap();
     assert!(
-        !other.status.success() && stderr(&other).contains("another program owns the table"),
+        !other.status.success()
+            && stderr(&other).contains("another kband already guards table inet kban (process "),
         "{other:?}"
     );
     let kernel = machine.banctl(&["unban", "--kernel", "10.0.0.1"]);
+    if ownership == "plain" {
+        return;
+    }
     assert!(!kernel.status.success() && stderr(&kernel).contains("(without --kernel)"), "{kernel:?}");
     assert!(whole(&machine));
 }
