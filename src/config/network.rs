@@ -77,6 +77,17 @@ pub enum Lookup {
     File(PathBuf),
 }
 
+impl Lookup {
+    /// What has to be looked up, or what is wrong with it and what to write; `None` if this is an address or a prefix.
+    pub fn read(typed: &str) -> Option<Result<Self, (String, String)>> {
+        let path = typed.strip_prefix("file:").or(Some(typed).filter(|typed| typed.starts_with('/')));
+        if let Some(path) = path {
+            return Some(ListPath::read(path).map(|path| Self::File(path.0)));
+        }
+        is_host(typed).then(|| Ok(Self::Name(typed.to_ascii_lowercase().into())))
+    }
+}
+
 /// One entry of `ignoreip`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
@@ -90,14 +101,10 @@ impl Text for Entry {
     const EXPECTED: &'static str = "an address, a prefix, a name or a file in quotes";
 
     fn read(typed: &str) -> Result<Self, (String, String)> {
-        let path = typed.strip_prefix("file:").or(Some(typed).filter(|typed| typed.starts_with('/')));
-        if let Some(path) = path {
-            return ListPath::read(path).map(|path| Self::Lookup(Lookup::File(path.0)));
+        match Lookup::read(typed) {
+            Some(lookup) => lookup.map(Self::Lookup),
+            None => Network::read(typed).map(Self::Network),
         }
-        if is_host(typed) {
-            return Ok(Self::Lookup(Lookup::Name(typed.to_ascii_lowercase().into())));
-        }
-        Network::read(typed).map(Self::Network)
     }
 }
 
