@@ -3,143 +3,29 @@
 //!
 //! `cargo bench --bench firewall [-- BANS]`; BANS is the larger number of bans, a million if not given.
 
-use std::error::Error;
+mod live;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
-use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
 use kban::firewall::{Change, Firewall, Options, Set, Target};
 use kban::jail::{Ban, Verdict};
-use kban::store::Store;
+use kban::store::{Limits, Store};
+use live::{Kband, Outcome, SET_SIZE, address, line, now, percentile, report_size, until};
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
-
-const INSIDE: &str = "KBAN_BENCH_INSIDE";
-/// Larger than any set here.
-const SET_SIZE: u32 = 2_000_000;
 /// How many single bans are timed.
 const SINGLE: u32 = 500;
 /// How many attack at once.
 const AT_ONCE: u32 = 5_000;
-/// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(300);
-
-/// A kband with a directory of its own.
-struct Kband {
-    dir: tempfile::TempDir,
-    child: Option<Child>,
-}
-
-impl Kband {
-    fn new() -> Outcome<Self> {
-        let dir = tempfile::tempdir()?;
-        let log = dir.path().join("auth.log");
-        fs::write(&log, "")?;
-        let config = format!(
-            "[jail.sshd]\nenabled = true\nlogpath = {log:?}\nmaxretry = 1\n[firewall]\nset_size = {SET_SIZE}\nownership = \"plain\"\n"
-        );
-        fs::write(dir.path().join("kban.toml"), config)?;
-        Ok(Self { dir, child: None })
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn start(&mut self) -> Outcome<()> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kband"));
-        command.arg("--config").arg(self.path("kban.toml"));
-        command.arg("--state-dir").arg(self.path("state")).arg("--runtime-dir").arg(self.path("run"));
-        let log = fs::File::create(self.path("kband.log"))?;
-        self.child = Some(command.stdin(Stdio::null()).stderr(log).spawn()?);
-        Ok(())
-    }
-
-    /// Whether `banctl status` has an answer, and how long that took.
-    fn answers(&self) -> Outcome<(bool, Duration)> {
-        let begin = Instant::now();
-        let mut banctl = Command::new(env!("CARGO_BIN_EXE_banctl"));
-        banctl.arg("--socket").arg(self.path("run/control.sock")).arg("status");
-        let status = banctl.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-        Ok((status.success(), begin.elapsed()))
-    }
-
-    fn wait_until_it_answers(&self) -> Outcome<()> {
-        until(|| Ok(self.answers()?.0))?;
-        // The file is followed a moment later.
-        std::thread::sleep(Duration::from_millis(300));
-        Ok(())
-    }
-
-    fn log(&self, lines: &str) -> Outcome<()> {
-        fs::OpenOptions::new().append(true).open(self.path("auth.log"))?.write_all(lines.as_bytes())?;
-        Ok(())
-    }
-
-    fn proc(&self, file: &str) -> Outcome<String> {
-        let pid = self.child.as_ref().map(Child::id).ok_or("kband does not run")?;
-        Ok(fs::read_to_string(format!("/proc/{pid}/{file}"))?)
-    }
-
-    /// A line of `/proc/PID/status` in MB.
-    fn megabytes(&self, name: &str) -> Outcome<f64> {
-        let status = self.proc("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("no such line")?;
-        let kibibytes: f64 = line.trim_matches([':', ' ', '\t', 'k', 'B']).parse()?;
-        Ok(kibibytes * 1024.0 / 1e6)
-    }
-
-    /// Whether it ever had a child: those that it waited for have left page faults (proc_pid_stat(5), cminflt).
-    fn had_children(&self) -> Outcome<bool> {
-        let stat = self.proc("stat")?;
-        let after_name = stat.rsplit(") ").next().unwrap_or_default();
-        Ok(after_name.split(' ').nth(8) != Some("0"))
-    }
-}
-
-impl Drop for Kband {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        if let Ok(mut firewall) = Firewall::open_existing() {
-            let _ = firewall.remove_table();
-        }
-    }
-}
-
-fn until(mut so: impl FnMut() -> Outcome<bool>) -> Outcome<Duration> {
-    let begin = Instant::now();
-    while !so()? {
-        if begin.elapsed() > PATIENCE {
-            return Err("it never came to pass".into());
-        }
-    }
-    Ok(begin.elapsed())
-}
-
-/// The `n`th of the addresses from 11.0.0.0 on.
-fn address(n: u32) -> Ipv4Addr {
-    Ipv4Addr::from_bits(0x0b00_0000 + n)
-}
 
 fn target(n: u32) -> Target {
     Target::from(IpNet::from(std::net::IpAddr::from(address(n))))
-}
-
-fn line(n: u32, now: &str) -> String {
-    format!("{now} host sshd[4711]: Failed password for root from {} port 50022 ssh2\n", address(n))
-}
-
-fn now() -> String {
-    jiff::Zoned::now().strftime("%b %e %H:%M:%S").to_string()
 }
 
 fn holds(firewall: &mut Firewall, n: u32) -> Outcome<bool> {
@@ -206,17 +92,6 @@ fn report(what: &str, is: Duration, goal: Duration, floor: (&str, Duration)) -> 
     Ok(())
 }
 
-fn report_size(what: &str, is: f64, goal: f64) -> Outcome<()> {
-    let verdict = if is < goal { "reached" } else { "FALLS SHORT" };
-    writeln!(std::io::stdout(), "{what:<44} {is:>6.1} MB  goal {goal:>3} MB {verdict}")?;
-    Ok(())
-}
-
-fn percentile(times: &mut [Duration], percent: usize) -> Duration {
-    times.sort();
-    times.get(times.len() * percent / 100).copied().unwrap_or_default()
-}
-
 /// One line appended, and the element in the kernel; then thousands of them at once.
 fn live() -> Outcome<()> {
     let mut firewall = Firewall::open(Options::sized(SET_SIZE))?;
@@ -231,7 +106,7 @@ fn live() -> Outcome<()> {
     firewall.remove_table()?;
     let bare = bare(AT_ONCE)?;
 
-    let mut kband = Kband::new()?;
+    let mut kband = Kband::new("maxretry = 1\n")?;
     kband.start()?;
     kband.wait_until_it_answers()?;
     report_size("resident memory, idle", kband.megabytes("VmRSS")?, 8.0)?;
@@ -265,7 +140,7 @@ fn live() -> Outcome<()> {
 
 /// A store that remembers so many bans.
 fn remember(bans: u32, directory: &Path) -> Outcome<()> {
-    let (mut store, _) = Store::open(directory)?;
+    let (mut store, _) = Store::open(directory, Limits::default())?;
     let since = Timestamp::now();
     for n in 0..bans {
         let ban = Ban {
@@ -279,7 +154,7 @@ fn remember(bans: u32, directory: &Path) -> Outcome<()> {
             services: None,
             renew: None,
         };
-        store.note_verdicts(&[Verdict::Ban(ban)]);
+        store.note(&Verdict::Ban(ban), since, None, Vec::new());
         if n % 50_000 == 0 {
             store.commit();
         }
@@ -290,7 +165,7 @@ fn remember(bans: u32, directory: &Path) -> Outcome<()> {
 
 /// Many bans at start, and after somebody has flushed the kernel's tables.
 fn many(bans: u32, goals: [Duration; 2]) -> Outcome<()> {
-    let mut kband = Kband::new()?;
+    let mut kband = Kband::new("maxretry = 1\n")?;
     remember(bans, &kband.path("state"))?;
     let bare = bare(bans)?;
     let mut firewall = Firewall::open_existing()?;
@@ -331,14 +206,8 @@ fn many(bans: u32, goals: [Duration; 2]) -> Outcome<()> {
 }
 
 fn main() -> Outcome<()> {
-    if std::env::var_os(INSIDE).is_none() {
-        let mut unshare = Command::new("unshare");
-        if !nix::unistd::geteuid().is_root() {
-            unshare.args(["--user", "--map-root-user"]);
-        }
-        unshare.args(["--net", "--", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""]);
-        unshare.arg(std::env::current_exe()?).args(std::env::args_os().skip(1)).env(INSIDE, "1");
-        return if unshare.status()?.success() { Ok(()) } else { Err("the bench failed".into()) };
+    if !live::in_namespace()? {
+        return Ok(());
     }
     let argument = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let most: u32 = argument.map_or(Ok(1_000_000), |bans| bans.parse())?;

@@ -11,16 +11,20 @@ mod doctor;
 pub mod exit;
 mod filters;
 mod flush;
+mod history;
 mod import;
 mod list;
 mod moving;
 pub mod output;
+mod recall;
 mod reload;
 mod session;
+mod stats;
 mod status;
 mod test;
 mod unban;
 mod watch;
+mod why;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -48,6 +52,7 @@ struct Command {
 const EXAMPLES: &str = "\
 Examples:
   banctl list                            who is banned, and for how long
+  banctl why 203.0.113.9                 what it has done, and what was done about it
   banctl ban 203.0.113.9 --for 1h        close every port to an address
   banctl unban 203.0.113.9               let it in again
   banctl allow add 198.51.100.7 --for 8h nobody bans it for so long; what bans it is lifted
@@ -76,6 +81,12 @@ enum Verb {
     Status,
     /// Who is banned, and for how long.
     List(list::Options),
+    /// Whether and why an address is banned, and since when: jails, log lines, kernel, history.
+    Why(why::Options),
+    /// What happened to bans, and who did it.
+    History(history::Options),
+    /// What the history adds up to: by jail, by day, by network.
+    Stats(stats::Options),
     /// Ban an address by hand.
     Ban(ban::Options),
     /// Lift bans.
@@ -172,6 +183,9 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
     match &command.verb {
         Verb::Status => status::run(shared, out),
         Verb::List(options) => list::run(shared, options, out),
+        Verb::Why(options) => why::run(shared, options, out),
+        Verb::History(options) => history::run(shared, options, out),
+        Verb::Stats(options) => stats::run(shared, options, out),
         Verb::Ban(options) => ban::run(shared, options, out),
         Verb::Unban(options) => unban::run(shared, options, out),
         Verb::Allow(options) => allow::run(shared, options, out),

@@ -78,6 +78,35 @@ pub fn duration(length: Duration) -> String {
     if words.is_empty() { "0s".into() } else { words.join(" ") }
 }
 
+/// A bar for `part` of `most`, of `length` columns when they are the same; in blocks on a terminal that has such letters.
+#[must_use]
+pub fn bar(part: u32, most: u32, length: usize) -> String {
+    drawn(part, most, length, is_terminal() && speaks_utf8())
+}
+
+/// Whether the locale says so (locale(7)).
+fn speaks_utf8() -> bool {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
+    let locale = locale.to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+/// Blocks are drawn to an eighth of a column. Whatever is more than nothing can be seen.
+fn drawn(part: u32, most: u32, length: usize, blocks: bool) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let parts = if blocks { 8 } else { 1 };
+    let full = u128::from(most.max(1));
+    let drawn = (u128::from(part) * (length * parts) as u128).div_ceil(full);
+    let drawn = usize::try_from(drawn).unwrap_or(usize::MAX).min(length * parts);
+    if blocks {
+        let rest = EIGHTHS.get(drawn % 8).copied().unwrap_or_default();
+        format!("{}{rest}", "█".repeat(drawn / 8))
+    } else {
+        "#".repeat(drawn)
+    }
+}
+
 /// Text that somebody else chose, made harmless for a terminal: control characters and those that change
 /// the direction of writing (Unicode Bidi_Control, and the invisible ones beside them) are shown as escapes.
 #[must_use]
@@ -104,6 +133,19 @@ pub fn harmless_lines(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bars_are_as_long_as_what_they_stand_for() {
+        for (part, plain, blocks) in
+            [(0, "", ""), (1, "#", "▏"), (50, "##", "██"), (51, "###", "██▏"), (100, "####", "████")]
+        {
+            assert_eq!(
+                (drawn(part, 100, 4, false), drawn(part, 100, 4, true)),
+                (plain.into(), blocks.into())
+            );
+        }
+        assert_eq!(drawn(0, 0, 4, true), "");
+    }
 
     #[test]
     fn durations_are_short() {

@@ -33,6 +33,15 @@ pub enum Ownership {
     Plain,
 }
 
+/// `[store] mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreMode {
+    /// In the state directory.
+    Disk,
+    /// Nowhere: it ends with the daemon.
+    Memory,
+}
+
 /// Which neighbours are never dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Neighbour {
@@ -92,6 +101,21 @@ impl Text for Ownership {
             _ => Err((
                 format!("`{}` is no way to own the table", short(typed)),
                 format!("write {}", Self::EXPECTED),
+            )),
+        }
+    }
+}
+
+impl Text for StoreMode {
+    const EXPECTED: &'static str = "\"disk\" or \"memory\"";
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        match typed {
+            "disk" => Ok(Self::Disk),
+            "memory" => Ok(Self::Memory),
+            _ => Err((
+                format!("`{}` is no place for the store", short(typed)),
+                format!("write {}; the directory is kband's --state-dir", Self::EXPECTED),
             )),
         }
     }
@@ -159,4 +183,4 @@ impl Text for LogPrefix {
     }
 }
 
-deserialize_text!(UseDns, FirewallVerdict, Ownership, Neighbour, Interface, LogPrefix);
+deserialize_text!(UseDns, FirewallVerdict, Ownership, StoreMode, Neighbour, Interface, LogPrefix);

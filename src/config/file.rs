@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour, Ownership, UseDns};
+use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour, Ownership, StoreMode, UseDns};
 use super::duration::{BanTime, Period};
 use super::feed::{ListPath, ListUrl, Words};
 use super::judgement::{Counts, Escalate, Mode, Subnet, Switch, Trust};
 use super::network::{Entries, Networks};
 use super::ports::{Ports, Protocols};
+use super::size::StoreSize;
 use super::value::{At, Count, FeedName, FilterName, GroupName, Ipv6Prefix, JailName, LogPaths, Table};
 
 /// Failures before a ban.
@@ -25,6 +26,9 @@ pub type MaxBans = Count<1, 1_000_000>;
 pub type SetSize = Count<1, 16_777_216>;
 /// Entries of a feed at most.
 pub type MaxEntries = Count<1, 2_000_000>;
+
+/// Log lines that are kept of a ban.
+pub type Evidence = Count<0, 100>;
 
 /// A group of NFLOG.
 pub type LogGroup = Count<0, 65_535>;
@@ -41,6 +45,8 @@ pub struct File {
     pub feed: BTreeMap<FeedName, At<Table<Feed>>>,
     /// `[firewall]`.
     pub firewall: Table<Firewall>,
+    /// `[store]`.
+    pub store: Table<Store>,
     /// `[control]`.
     pub control: Table<Control>,
 }
@@ -181,6 +187,22 @@ pub struct Firewall {
     pub ownership: Option<At<Ownership>>,
     /// All jails together make no more bans in a minute; left out, as many as there are offenders.
     pub max_bans_per_minute: Option<At<MaxBans>>,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// Whether what is known survives a reboot.
+    pub mode: Option<At<StoreMode>>,
+    /// How far the history goes back.
+    pub keep: Option<At<Period>>,
+    /// How large the store may be before the oldest of the history goes.
+    pub max_size: Option<At<StoreSize>>,
+    /// How many log lines of a ban are kept.
+    pub evidence: Option<At<Evidence>>,
+    /// Whether user names are kept.
+    pub keep_users: Option<At<bool>>,
 }
 
 /// `[control]`.

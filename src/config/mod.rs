@@ -26,6 +26,7 @@ pub mod plan;
 pub mod ports;
 mod recover;
 pub mod report;
+pub mod size;
 mod suggest;
 pub mod validate;
 pub mod value;

@@ -27,6 +27,8 @@ pub struct Plan {
     pub feeds: Vec<FeedPlan>,
     /// `[firewall]`.
     pub firewall: FirewallPlan,
+    /// `[store]`.
+    pub store: StorePlan,
     /// `[control]`.
     pub control: ControlPlan,
     /// `[defaults] bantime`: of bans by hand that belong to no configured jail.
@@ -180,6 +182,30 @@ impl FirewallPlan {
     }
 }
 
+/// `[store]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorePlan {
+    /// What is known ends with the daemon.
+    pub in_memory: bool,
+    /// How far the history goes back.
+    pub keep: Duration,
+    /// How large the store may be, in bytes, before the oldest of the history goes.
+    pub max_size: u64,
+    /// How many log lines of a ban are kept.
+    pub evidence: usize,
+    /// Whether user names are kept.
+    pub keep_users: bool,
+}
+
+impl StorePlan {
+    /// One that keeps little, and nothing on disk.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        let keep = Duration::from_secs(86_400);
+        Self { in_memory: true, keep, max_size: 1 << 20, evidence: 0, keep_users: false }
+    }
+}
+
 /// `[control]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlPlan {
@@ -195,6 +221,7 @@ impl Plan {
             jails,
             feeds: Vec::new(),
             firewall: FirewallPlan::sized(1000),
+            store: StorePlan::in_memory(),
             control: ControlPlan { group: "kban".into() },
             bantime: BanTime::For(Duration::from_secs(12 * 3600)),
             ignoreip: Ignored {

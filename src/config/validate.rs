@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::choices::FirewallVerdict;
+use super::choices::{FirewallVerdict, StoreMode};
 use super::feed;
-use super::file::{Defaults, Firewall, Jail};
+use super::file::{Defaults, Firewall, Jail, Store};
 use super::ignorecommand::{self, IgnoreCommand};
 use super::judgement::{Counts, Trust};
 use super::merge::{Layers, Merged};
 use super::network::{Entries, Ignored, Networks};
-use super::plan::{ControlPlan, FirewallPlan, JailPlan, LogPlan, Plan};
+use super::plan::{ControlPlan, FirewallPlan, JailPlan, LogPlan, Plan, StorePlan};
 use super::ports::{Ports, Protocols};
 use super::report::{Problem, Report, SourceFile};
 use super::value::{At, JailName, Table};
@@ -89,22 +89,26 @@ pub(super) fn validate(
     let feeds: Vec<_> =
         running.map(|(name, feed)| feed::plan(name, feed, layers, &mut check.problems)).collect();
     let firewall = check.firewall(&file.firewall);
+    let store = check.store(&file.store);
     let group = check.built_in(file.control.group.as_ref(), "control.group");
     let bantime = check.built_in(file.defaults.bantime.as_ref(), "defaults.bantime");
     let mut problems = check.problems;
     layers.sort(&mut problems);
     let report = Report { problems };
-    match (jails.into_iter().collect::<Option<Vec<_>>>(), firewall, group, bantime) {
-        (Some(jails), Some(firewall), Some(group), Some(bantime)) if !report.has_errors() => Ok(Plan {
-            jails,
-            feeds: feeds.into_iter().flatten().collect(),
-            bantime,
-            firewall,
-            control: ControlPlan { group: group.0 },
-            ignoreip: ignored(file.defaults.ignoreip.as_ref()),
-            proxies,
-            warnings: report.problems,
-        }),
+    match (jails.into_iter().collect::<Option<Vec<_>>>(), firewall, store, group, bantime) {
+        (Some(jails), Some(firewall), Some(store), Some(group), Some(bantime)) if !report.has_errors() => {
+            Ok(Plan {
+                jails,
+                feeds: feeds.into_iter().flatten().collect(),
+                bantime,
+                firewall,
+                store,
+                control: ControlPlan { group: group.0 },
+                ignoreip: ignored(file.defaults.ignoreip.as_ref()),
+                proxies,
+                warnings: report.problems,
+            })
+        }
         _ => Err(report),
     }
 }
@@ -216,6 +220,21 @@ impl Check<'_> {
             protect: protect?,
             ownership: ownership?,
             max_bans_per_minute: typed.max_bans_per_minute.as_ref().map(|most| most.value.0),
+        })
+    }
+
+    fn store(&mut self, typed: &Store) -> Option<StorePlan> {
+        let mode = self.built_in(typed.mode.as_ref(), "store.mode");
+        let keep = self.built_in(typed.keep.as_ref(), "store.keep");
+        let max_size = self.built_in(typed.max_size.as_ref(), "store.max_size");
+        let evidence = self.built_in(typed.evidence.as_ref(), "store.evidence");
+        let keep_users = self.built_in(typed.keep_users.as_ref(), "store.keep_users");
+        Some(StorePlan {
+            in_memory: mode? == StoreMode::Memory,
+            keep: keep?.get(),
+            max_size: max_size?.0,
+            evidence: usize::try_from(evidence?.0).unwrap_or(usize::MAX),
+            keep_users: keep_users?,
         })
     }
 

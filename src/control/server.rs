@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::unistd::{Gid, Group, geteuid};
+use nix::unistd::{Gid, Group, Uid, User, geteuid};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -40,8 +40,34 @@ const PATIENCE: Patience = Patience { line: Duration::from_secs(10), idle: Durat
 pub struct Call {
     /// What is wanted.
     pub request: Request,
+    /// Who wants it.
+    pub who: Who,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Answer>,
+}
+
+/// A user of this machine who asks for something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Who {
+    /// The number.
+    pub uid: u32,
+    /// The name, if it was worth asking for, and there is one.
+    pub name: Option<Arc<str>>,
+}
+
+impl Who {
+    /// As the history has it; without names if those are not to be kept.
+    #[must_use]
+    pub fn shown(&self, names: bool) -> Arc<str> {
+        self.name.clone().filter(|_| names).unwrap_or_else(|| format!("uid {}", self.uid).into())
+    }
+
+    /// Asks for a name, which may be a directory server's to know: on a thread that nobody waits for but the one who asks.
+    async fn of(uid: u32) -> Self {
+        let user = tokio::task::spawn_blocking(move || User::from_uid(Uid::from_raw(uid)).ok().flatten());
+        let name = user.await.ok().flatten().map(|user| user.name.into());
+        Self { uid, name }
+    }
 }
 
 /// What clients reach of the daemon.
@@ -182,9 +208,11 @@ impl Connection {
             match serde_json::from_slice::<Request>(&line) {
                 Ok(Request::Watch) => return self.watch(&ends.events).await,
                 Ok(request) => {
+                    let uid = peer.uid();
+                    let who = if request.changes() { Who::of(uid).await } else { Who { uid, name: None } };
                     let (reply, answer) = oneshot::channel();
                     let gone = |_| io::Error::other("kband is stopping");
-                    ends.calls.send(Call { request, reply }).await.map_err(|_| gone(()))?;
+                    ends.calls.send(Call { request, who, reply }).await.map_err(|_| gone(()))?;
                     let answer = answer.await.map_err(|_| gone(()))?;
                     self.say(&answer).await?;
                 }

@@ -3,21 +3,20 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
-use jiff::Timestamp;
-use tokio::sync::oneshot;
-
 use super::allowing;
 use super::intent;
+use super::lifts::Asker;
 use super::pipeline::{NotBanned, Pipeline};
 use super::renewal;
 use super::run::Daemon;
+use super::why;
 use crate::config::network::folded;
 use crate::control::moved::Moved;
 use crate::control::protocol::{
     Answer, AskedStatus, BanRow, Cursor, FeedRow, FirewallStatus, ForeignChange, JailStatus, Kind,
     LONGEST_REASON, PAGE, Refused, Request, SourceRow, Status, Unloaded,
 };
+use crate::control::recall::{self, Why};
 use crate::control::server::Call;
 use crate::feed::FeedStatus;
 use crate::firewall::FirewallError;
@@ -27,10 +26,14 @@ use crate::jail::feed::FeedTally;
 use crate::jail::lift::Lift;
 use crate::jail::{ADOPTED, Ban, FEED, MANUAL, shown};
 use crate::source::SourceStatus;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use tokio::sync::oneshot;
 
 /// Answers one request; what takes long is answered when it is done.
 pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
-    let Call { request, reply } = call;
+    let Call { request, who, reply } = call;
+    let who = who.shown(daemon.plan.store.keep_users);
     let answered = match request {
         Request::Status => Ok(status(daemon)),
         Request::List { jail, within, after } => {
@@ -43,38 +46,44 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
             let wanted = ByHand { prefix, jail: jail.as_deref(), bantime, reason: &reason };
             let doubt = daemon.pipeline.engine.doubt(&wanted, caller, now).filter(|_| !force);
             let sure = doubt.map_or(Ok(()), |doubt| Err(Refused::new(Kind::Allowed, doubt)));
-            known_jail(daemon, wanted.jail).and(sure).and_then(|()| ban(daemon, &wanted, now))
+            known_jail(daemon, wanted.jail).and(sure).and_then(|()| ban(daemon, &wanted, &who, now))
         }
         Request::Unban { within, jail } => match known_jail(daemon, jail.as_deref()) {
-            Ok(()) => return lift(daemon, Lift::by_hand(jail.as_deref(), within), reply, now),
+            Ok(()) => return lift(daemon, Lift::by_hand(jail.as_deref(), within), Asker { who, reply }, now),
             Err(refused) => Err(refused),
         },
         Request::Allow { prefix, time, reason, force } => {
             let wanted = allowing::Wanted { prefix, time, reason: reason.unwrap_or_default(), force };
             match allowing::add(daemon, wanted, now) {
-                Ok(lift) => return daemon.lifts.begin(lift, Some(reply), &mut daemon.pipeline, now),
+                Ok(lift) => {
+                    return daemon.lifts.begin(lift, Some(Asker { who, reply }), &mut daemon.pipeline, now);
+                }
                 Err(refused) => Err(refused),
             }
         }
         Request::Disallow { prefix } => allowing::delete(daemon, &prefix, now),
         Request::Allowed { within } => Ok(allowing::list(&daemon.pipeline.engine, within, now)),
-        Request::Load { bans } => Ok(load(daemon, &bans, now)),
+        Request::Why { address } => return tell_why(daemon, address, reply, now),
+        past @ (Request::History { .. } | Request::Stats { .. }) => {
+            return tell_past(daemon, past, reply);
+        }
+        Request::Load { bans } => Ok(load(daemon, &bans, &who, now)),
         Request::Reload => reload(daemon),
         // The server does that by itself.
         Request::Watch => Ok(Answer::Watching),
-        Request::Flush => return lift(daemon, Lift::by_hand(None, None), reply, now),
+        Request::Flush => return lift(daemon, Lift::by_hand(None, None), Asker { who, reply }, now),
     };
     // A client that has gone away does not want its answer.
     let _ = reply.send(answered.unwrap_or_else(Answer::Refused));
 }
 
-fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, now: Timestamp) -> Result<Answer, Refused> {
+fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, who: &Arc<str>, now: Timestamp) -> Result<Answer, Refused> {
     short_enough(wanted.reason)?;
     if wanted.jail.is_some_and(|jail| jail.starts_with(FEED)) {
         let message = "whom a feed bans is what its list says: leave --jail out, or name another jail";
         return Err(Refused::new(Kind::Usage, message));
     }
-    let banned = daemon.pipeline.ban_by_hand(wanted, now);
+    let banned = daemon.pipeline.ban_by_hand(wanted, who, now);
     let ban = banned.map_err(|error| match error {
         NotBanned::Refused(refusal @ Refusal::NoRoom(_)) => Refused::new(Kind::Kernel, refusal),
         NotBanned::Refused(refusal) => Refused::new(Kind::Allowed, refusal),
@@ -92,14 +101,42 @@ pub(super) fn short_enough(reason: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-fn lift(daemon: &mut Daemon, lift: Lift, reply: oneshot::Sender<Answer>, now: Timestamp) {
+fn lift(daemon: &mut Daemon, lift: Lift, asker: Asker, now: Timestamp) {
     if lift.means_all()
         && let Err(error) = daemon.pipeline.empty(now)
     {
-        let _ = reply.send(Answer::Refused(Refused::new(Kind::Kernel, error)));
+        let _ = asker.reply.send(Answer::Refused(Refused::new(Kind::Kernel, error)));
         return;
     }
-    daemon.lifts.begin(lift, Some(reply), &mut daemon.pipeline, now);
+    daemon.lifts.begin(lift, Some(asker), &mut daemon.pipeline, now);
+}
+
+fn tell_why(daemon: &mut Daemon, address: IpNet, reply: oneshot::Sender<Answer>, now: Timestamp) {
+    let why = why::why(&mut daemon.pipeline, address, now);
+    let tell = |why: Why| Answer::Why(Box::new(why));
+    match daemon.pipeline.store.archive() {
+        Some(archive) => {
+            daemon.recall.ask(archive, reply, move |archive| tell(why.with_history(archive, address)));
+        }
+        None => {
+            // A client that has gone away does not want its answer.
+            let _ = reply.send(tell(why));
+        }
+    }
+}
+
+/// Has a question about the past answered.
+fn tell_past(daemon: &mut Daemon, question: Request, reply: oneshot::Sender<Answer>) {
+    let none = || Answer::Refused(Refused::new(Kind::No, "kband has no history: see its log"));
+    match daemon.pipeline.store.archive() {
+        Some(archive) => daemon
+            .recall
+            .ask(archive, reply, move |archive| recall::answer(archive, &question).unwrap_or_else(none)),
+        None => {
+            // As above.
+            let _ = reply.send(none());
+        }
+    }
 }
 
 /// What has come of a lift by hand.
@@ -128,7 +165,7 @@ fn not_banned(bans: &Bans, within: &IpNet, jail: Option<&str>) -> String {
     }
 }
 
-fn load(daemon: &mut Daemon, bans: &[Moved], now: Timestamp) -> Answer {
+fn load(daemon: &mut Daemon, bans: &[Moved], who: &Arc<str>, now: Timestamp) -> Answer {
     let engine = &mut daemon.pipeline.engine;
     let (mut verdicts, mut refused, mut known, mut other_jail) = (Vec::new(), Vec::new(), 0, 0);
     for moved in bans {
@@ -152,7 +189,7 @@ fn load(daemon: &mut Daemon, bans: &[Moved], now: Timestamp) -> Answer {
             }
         }
     }
-    daemon.pipeline.take_now(&verdicts, now);
+    daemon.pipeline.take_now(&verdicts, who, now);
     Answer::Loaded { loaded: verdicts.len(), known, other_jail, refused }
 }
 
@@ -265,7 +302,7 @@ fn status(daemon: &mut Daemon) -> Answer {
     warnings.extend(daemon.lookups.warnings());
     warnings.extend(renewal::warnings(&pipeline.engine));
     warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
-    if !pipeline.store.is_durable() {
+    if !pipeline.store.is_durable() && !daemon.plan.store.in_memory {
         warnings.push(Status::NOT_DURABLE.into());
     }
     warnings.extend(plan_warnings);

@@ -127,7 +127,7 @@ impl Pipeline {
             match self.engine.observe(id, &failure, None, source, now) {
                 Judgement::Verdicts(more) => verdicts.extend(more),
                 Judgement::Ask(case) => cases.push(case),
-                Judgement::Nothing | Judgement::StillHeard(_) => {}
+                Judgement::Nothing | Judgement::Counted(_) | Judgement::StillHeard(_) => {}
             }
         }
         verdicts.extend(self.ask(cases, now));

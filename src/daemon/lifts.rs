@@ -1,6 +1,7 @@
 //! Many bans on their way out, slice by slice: between two slices blocks and requests have their turn.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::oneshot;
@@ -23,10 +24,17 @@ pub(super) struct Lifts {
 #[derive(Debug)]
 struct Entry {
     lift: Lift,
-    /// Who waits for it.
-    reply: Option<oneshot::Sender<Answer>>,
+    /// Who asked for it, and waits.
+    asker: Option<Asker>,
     /// The first thing that the kernel did not take.
     refused: Option<FirewallError>,
+}
+
+/// Somebody who wants bans to be lifted.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) who: Arc<str>,
+    pub(super) reply: oneshot::Sender<Answer>,
 }
 
 impl Lifts {
@@ -35,15 +43,15 @@ impl Lifts {
         self.waiting.is_empty()
     }
 
-    /// Begins a lift, whose end is told to whoever waits for the `reply`; a short one is done when this returns, unless others are on their way.
+    /// Begins a lift, whose end is told to whoever asked for it; a short one is done when this returns, unless others are on their way.
     pub(super) fn begin(
         &mut self,
         lift: Lift,
-        reply: Option<oneshot::Sender<Answer>>,
+        asker: Option<Asker>,
         pipeline: &mut Pipeline,
         now: Timestamp,
     ) {
-        self.waiting.push_back(Entry { lift, reply, refused: None });
+        self.waiting.push_back(Entry { lift, asker, refused: None });
         if self.waiting.len() == 1 {
             self.slice(pipeline, now);
         }
@@ -52,13 +60,14 @@ impl Lifts {
     /// One slice of the first one.
     pub(super) fn slice(&mut self, pipeline: &mut Pipeline, now: Timestamp) {
         let Some(entry) = self.waiting.front_mut() else { return };
-        let refused = pipeline.lift(&mut entry.lift, SLICE, now);
+        let who = entry.asker.as_ref().map(|asker| &asker.who);
+        let refused = pipeline.lift(&mut entry.lift, who, SLICE, now);
         entry.refused = entry.refused.take().or(refused);
         if !entry.lift.is_done() {
             return;
         }
-        let Some(Entry { lift, reply, refused }) = self.waiting.pop_front() else { return };
-        if let Some(reply) = reply {
+        let Some(Entry { lift, asker, refused }) = self.waiting.pop_front() else { return };
+        if let Some(Asker { reply, .. }) = asker {
             // A client that has gone away does not want its answer.
             let _ = reply.send(answer::lifted(pipeline.engine.bans(), &lift, refused));
         }

@@ -1,10 +1,12 @@
-//! Where the daemon's own log goes: the journal when systemd started it, standard error otherwise.
+//! The daemon's own log: what it says of bans, and where it goes (the journal when systemd started it, standard error otherwise).
 
 use std::os::unix::fs::MetadataExt;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::jail::{Verdict, shown};
 
 /// Sets up the log of this process. To be called once.
 pub(super) fn init() {
@@ -23,6 +25,21 @@ pub(super) fn init() {
                     .with_target(false),
             )
             .init();
+    }
+}
+
+/// One line for each ban and its end.
+pub(super) fn verdict(verdict: &Verdict) {
+    let ban = verdict.ban();
+    let address = shown(&ban.prefix);
+    match verdict {
+        Verdict::Ban(_) if ban.is_observed() => tracing::info!("[{}] Would ban {address}", ban.jail),
+        Verdict::Unban(..) if ban.is_observed() => {}
+        Verdict::Ban(_) => match ban.until {
+            Some(until) => tracing::info!("[{}] Ban {address} until {until:.0}", ban.jail),
+            None => tracing::info!("[{}] Ban {address} permanently", ban.jail),
+        },
+        Verdict::Unban(_, ending) => tracing::info!("[{}] Unban {address} ({ending})", ban.jail),
     }
 }
 

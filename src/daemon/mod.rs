@@ -3,8 +3,9 @@
 //! `start` reads like a recipe; `run` is the loop; `pipeline` is what happens to one block;
 //! `guard` and `drift` see to it that the kernel holds what is intended; `ownership` is whose the table is;
 //! `answer` is what happens to one request of `banctl`, `feeds` what happens to a list,
-//! `lifts` what happens to many bans that end together, `allowing` changes who is never banned,
-//! `asking` asks programs about it, and `lookups` finds out who that is where only a name or a file says so.
+//! `lifts` what happens to many bans that end together, `allowing` changes who is never banned, `asking` asks programs
+//! about it, and `lookups` finds out who that is where only a name or a file says so; `evidence` are the lines that a
+//! ban is made of, `recall` has questions about the past answered, `why` those about one address.
 
 mod adoption;
 mod allowing;
@@ -14,6 +15,7 @@ mod asking;
 mod beside;
 mod drift;
 mod effect;
+mod evidence;
 mod feeds;
 mod guard;
 mod intent;
@@ -24,6 +26,7 @@ mod options;
 mod own;
 mod ownership;
 mod pipeline;
+mod recall;
 mod renewal;
 mod resolver;
 mod restore;
@@ -32,6 +35,7 @@ mod start;
 mod sweep;
 mod trail;
 mod turns;
+mod why;
 
 pub use start::main;
 

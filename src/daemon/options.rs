@@ -6,6 +6,7 @@ use clap::Parser;
 
 use crate::config::Layout;
 use crate::control::{RUNTIME_DIR, SOCKET};
+use crate::store::STATE_DIR;
 
 /// Watch logs and ban attackers in the kernel.
 #[derive(Debug, Parser)]
@@ -15,7 +16,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where bans and file positions are kept.
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/kban")]
+    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     pub(super) state_dir: PathBuf,
     /// Where the control socket is made.
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]

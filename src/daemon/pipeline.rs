@@ -12,12 +12,14 @@ use jiff::tz::TimeZone;
 use super::adoption::Adoption;
 use super::beside::Beside;
 use super::effect::Effect;
+use super::evidence::Evidence;
 use super::intent;
+use super::log;
 use super::renewal::Renewal;
 use super::resolver::Question;
 use super::trail::Trail;
 use crate::config::choices::UseDns;
-use crate::config::plan::{JailPlan, Plan};
+use crate::config::plan::{JailPlan, Plan, StorePlan};
 use crate::control::events::{Events, What};
 use crate::filter::{Clock, Failure, Filter, Scanner, Told};
 use crate::firewall::{FirewallError, Set, Target};
@@ -25,7 +27,7 @@ use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::{Engine, Judgement};
 use crate::jail::jails::JailId;
 use crate::jail::lift::Lift;
-use crate::jail::{Ban, FEED, Verdict, shown};
+use crate::jail::{Ban, FEED, Verdict};
 use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus};
 use crate::store::Store;
 
@@ -38,6 +40,9 @@ pub(super) struct Pipeline {
     pub(super) effect: Effect,
     pub(super) store: Store,
     pub(super) events: Events,
+    pub(super) evidence: Evidence,
+    /// Whether user names may be kept.
+    keep_users: bool,
     pub(super) beside: Beside,
     adoption: Adoption,
     pub(super) renewal: Renewal,
@@ -63,9 +68,8 @@ struct Reader {
     /// The path, as bans name it.
     name: Arc<str>,
     scanner: Scanner,
-    filters: Vec<Arc<Filter>>,
-    /// The jails behind each of the scanner's filters.
-    jails: Vec<JailId>,
+    /// The jails behind each of the scanner's filters: their names, and the filters again.
+    jails: Vec<(JailId, Arc<str>, Arc<Filter>)>,
     /// The names of those that ask for the addresses of hosts, and whether they say so.
     asking: BTreeMap<JailId, (Arc<str>, UseDns)>,
 }
@@ -83,6 +87,8 @@ impl Pipeline {
             engine,
             effect,
             store,
+            evidence: Evidence::default(),
+            keep_users: true,
             beside: Beside::default(),
             adoption: Adoption::default(),
             renewal: Renewal::default(),
@@ -91,6 +97,12 @@ impl Pipeline {
             stored,
             zone: TimeZone::system(),
         }
+    }
+
+    /// What is remembered from now on.
+    pub(super) fn set_memory(&mut self, plan: &StorePlan) {
+        self.evidence.want(plan.evidence);
+        self.keep_users = plan.keep_users;
     }
 
     /// Builds one reader for each file of the plan; the sources to follow are returned.
@@ -126,9 +138,11 @@ impl Pipeline {
                 path: path.clone(),
                 name: path.to_string_lossy().into(),
                 scanner,
-                filters,
                 asking,
-                jails: jails.into_iter().map(|(id, _)| id).collect(),
+                jails: jails
+                    .into_iter()
+                    .filter_map(|(id, jail)| Some((id, Arc::clone(&jail.name), jail.filter.clone()?)))
+                    .collect(),
             });
         }
         sources
@@ -139,30 +153,46 @@ impl Pipeline {
         let Some(reader) = self.readers.get_mut(block.source.0) else { return };
         let Some(trail) = self.trails.get_mut(&reader.path) else { return };
         let clock = Clock { now, zone: self.zone.clone() };
-        let (engine, events) = (&mut self.engine, &self.events);
-        let (jails, filters, name) = (&reader.jails, &reader.filters, &reader.name);
+        let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &reader.name);
+        let (evidence, keep_users) = (&mut self.evidence, self.keep_users);
         let (mut verdicts, mut heard, mut cases) = (Vec::new(), Vec::new(), Vec::new());
         reader.scanner.scan_all(&block.bytes, &clock, &mut |filter, told, line| {
-            let Some(&jail) = jails.get(filter) else { return };
+            let Some((id, jail, filter)) = jails.get(filter) else { return };
             let failure = match told {
                 Told::Failure(failure) => failure,
-                Told::Success(success) => return engine.succeeded(jail, &success, now),
+                Told::Success(success) => return engine.succeeded(*id, &success, now),
             };
-            if block.again {
-                if trail.counts(failure.time, now) {
-                    engine.recall(jail, &failure, now);
+            let counted = if block.again {
+                trail.counts(failure.time, now).then(|| engine.recall(*id, &failure, now)).flatten()
+            } else {
+                tell_failure(events, engine, *id, &failure, name, now);
+                let asks = engine.asks_for_user(*id, &failure, now);
+                let user = asks.then(|| filter.user(line, failure.pattern)).flatten();
+                match engine.observe(*id, &failure, user.as_deref(), name, now) {
+                    Judgement::Nothing => None,
+                    Judgement::Counted(prefix) => Some(prefix),
+                    Judgement::Ask(case) => {
+                        let prefix = case.prefix;
+                        cases.push(case);
+                        Some(prefix)
+                    }
+                    Judgement::Verdicts(more) => {
+                        // The first is that of the offender, then what follows from it.
+                        let prefix = more.first().map(|verdict| verdict.ban().prefix);
+                        verdicts.extend(more);
+                        prefix
+                    }
+                    Judgement::StillHeard(prefix) => {
+                        heard.push(prefix);
+                        None
+                    }
                 }
-                return;
-            }
-            tell_failure(events, engine, jail, &failure, name, now);
-            let asks = engine.asks_for_user(jail, &failure, now);
-            let filter = filters.get(filter).filter(|_| asks);
-            let user = filter.and_then(|filter| filter.user(line, failure.pattern));
-            match engine.observe(jail, &failure, user.as_deref(), name, now) {
-                Judgement::Nothing => {}
-                Judgement::Verdicts(more) => verdicts.extend(more),
-                Judgement::Ask(case) => cases.push(case),
-                Judgement::StillHeard(prefix) => heard.push(prefix),
+            };
+            let Some(prefix) = counted.filter(|_| evidence.is_wanted()) else { return };
+            if keep_users {
+                evidence.note(prefix, jail, failure.time, line);
+            } else if let Some(line) = filter.without_user(line, failure.pattern, &clock) {
+                evidence.note(prefix, jail, failure.time, &line);
             }
         });
         let heard: Vec<Target> =
@@ -172,7 +202,7 @@ impl Pipeline {
         for (filter, named) in reader.scanner.take_named() {
             // What is read again was asked for when it was read first.
             let asking =
-                reader.jails.get(filter).and_then(|jail| reader.asking.get(jail)).filter(|_| !block.again);
+                reader.jails.get(filter).and_then(|(id, ..)| reader.asking.get(id)).filter(|_| !block.again);
             if let Some((jail, usedns)) = asking {
                 if *usedns == UseDns::Warn {
                     tracing::warn!("[{jail}] {} is a name: asking for its addresses", named.name);
@@ -201,46 +231,57 @@ impl Pipeline {
     pub(super) fn take(&mut self, verdicts: &[Verdict], now: Timestamp) {
         self.doubt(verdicts);
         self.effect.settle_in_turn(&self.engine, now);
-        self.tell(verdicts, now);
+        self.tell(verdicts, None, now);
         self.tell_unrenewed();
     }
 
-    /// The same while somebody waits for it.
-    pub(super) fn take_now(&mut self, verdicts: &[Verdict], now: Timestamp) {
+    /// The same while somebody, `who`, waits for it.
+    pub(super) fn take_now(&mut self, verdicts: &[Verdict], who: &Arc<str>, now: Timestamp) {
         self.doubt(verdicts);
         self.effect.settle(&self.engine, now);
-        self.tell(verdicts, now);
+        self.tell(verdicts, Some(who), now);
     }
 
     /// The same for one slice of a list.
     pub(super) fn take_slice(&mut self, verdicts: &[Verdict], now: Timestamp) {
         self.doubt(verdicts);
         self.effect.settle_slice(&self.engine, now);
-        self.tell(verdicts, now);
+        self.tell(verdicts, None, now);
     }
 
     fn doubt(&mut self, verdicts: &[Verdict]) {
         self.effect.doubt(verdicts.iter().flat_map(|verdict| intent::targets(verdict.ban())));
     }
 
-    fn tell(&mut self, verdicts: &[Verdict], now: Timestamp) {
+    fn tell(&mut self, verdicts: &[Verdict], who: Option<&Arc<str>>, now: Timestamp) {
         if let Some(jail) = self.engine.take_alarm() {
             tracing::error!(
                 "[{jail}] more bans than max_bans_per_minute allows: the other offenders wait, the worst are banned \
                  first; is it an attack, or does a service refuse everybody?"
             );
         }
-        self.store.note_verdicts(verdicts);
+        for verdict in verdicts {
+            let lines = match verdict {
+                Verdict::Ban(ban) => self.evidence.take(ban.prefix, &ban.jail),
+                Verdict::Unban(..) => Vec::new(),
+            };
+            self.store.note(verdict, now, who, lines);
+        }
         self.store.commit();
         // A list has one line for all.
         for verdict in verdicts.iter().filter(|verdict| !verdict.ban().jail.starts_with(FEED)) {
-            log(verdict);
+            log::verdict(verdict);
             self.events.tell(now, || verdict.into());
         }
     }
 
-    /// Bans by hand: in the kernel when this returns, or everything is as it was.
-    pub(super) fn ban_by_hand(&mut self, wanted: &ByHand<'_>, now: Timestamp) -> Result<Ban, NotBanned> {
+    /// Bans by the hand of `who`: in the kernel when this returns, or everything is as it was.
+    pub(super) fn ban_by_hand(
+        &mut self,
+        wanted: &ByHand<'_>,
+        who: &Arc<str>,
+        now: Timestamp,
+    ) -> Result<Ban, NotBanned> {
         let before = self.engine.bans().of(&wanted.folded());
         let verdict = self.engine.ban(wanted, now).map_err(NotBanned::Refused)?;
         let ban = verdict.ban().clone();
@@ -254,12 +295,18 @@ impl Pipeline {
             self.effect.settle(&self.engine, now);
             return Err(NotBanned::Kernel(error));
         }
-        self.tell(&[verdict], now);
+        self.tell(&[verdict], Some(who), now);
         Ok(ban)
     }
 
-    /// One slice of a lift. Says why the kernel has not let go of somebody yet, if so; it is asked again.
-    pub(super) fn lift(&mut self, lift: &mut Lift, most: usize, now: Timestamp) -> Option<FirewallError> {
+    /// One slice of a lift, which `who` asked for. Says why the kernel has not let go of somebody yet, if so; it is asked again.
+    pub(super) fn lift(
+        &mut self,
+        lift: &mut Lift,
+        who: Option<&Arc<str>>,
+        most: usize,
+        now: Timestamp,
+    ) -> Option<FirewallError> {
         let lifted = self.engine.lift(lift, most);
         self.doubt(&lifted);
         if lift.is_done() {
@@ -267,7 +314,7 @@ impl Pipeline {
         } else {
             self.effect.settle_slice(&self.engine, now);
         }
-        self.tell(&lifted, now);
+        self.tell(&lifted, who, now);
         lifted.iter().find_map(|verdict| self.effect.refusal(verdict.ban()).cloned())
     }
 
@@ -303,7 +350,7 @@ impl Pipeline {
     /// Ends every ban, and removes the table.
     pub(super) fn flush(&mut self, now: Timestamp) -> Result<(), FirewallError> {
         let lifted = self.engine.lift_all(Lift::by_hand(None, None));
-        self.tell(&lifted, now);
+        self.tell(&lifted, Some(&"kband --flush-on-exit".into()), now);
         self.effect.firewall.remove_table()
     }
 
@@ -347,19 +394,4 @@ pub(super) fn tell_failure(
         logged,
         attempts,
     });
-}
-
-/// The daemon's own log: one line for each ban and its end.
-fn log(verdict: &Verdict) {
-    let ban = verdict.ban();
-    let address = shown(&ban.prefix);
-    match verdict {
-        Verdict::Ban(_) if ban.is_observed() => tracing::info!("[{}] Would ban {address}", ban.jail),
-        Verdict::Unban(..) if ban.is_observed() => {}
-        Verdict::Ban(_) => match ban.until {
-            Some(until) => tracing::info!("[{}] Ban {address} until {until:.0}", ban.jail),
-            None => tracing::info!("[{}] Ban {address} permanently", ban.jail),
-        },
-        Verdict::Unban(_, ending) => tracing::info!("[{}] Unban {address} ({ending})", ban.jail),
-    }
 }

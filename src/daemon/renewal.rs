@@ -12,7 +12,7 @@ use super::pipeline::Pipeline;
 use crate::firewall::{Element, Target};
 use crate::jail::bans::Key;
 use crate::jail::engine::Engine;
-use crate::jail::{Ban, Verdict, shown};
+use crate::jail::{Ban, shown};
 
 /// How many bans are ended in one go before others get their turn.
 const EXPIRED_AT_ONCE: usize = 1000;
@@ -86,7 +86,7 @@ impl Pipeline {
             self.follow(&ban, now);
             let Some(placed) = self.engine.place(&ban) else { continue };
             self.effect.doubt([&ban, &placed].into_iter().flat_map(intent::targets));
-            self.store.note_verdicts(&[Verdict::Ban(placed)]);
+            self.store.note_moved(&placed);
         }
         self.effect.settle(&self.engine, now);
         self.store.commit();
@@ -121,8 +121,7 @@ impl Pipeline {
             |(target, held): &(Target, _)| differs(target, *held, intent::remaining(engine, target, now));
         let behind: Vec<Target> = held.into_iter().filter(behind).map(|(target, _)| target).collect();
         self.effect.doubt(behind);
-        let moved: Vec<Verdict> = moved.into_iter().map(Verdict::Ban).collect();
-        self.store.note_verdicts(&moved);
+        moved.iter().for_each(|ban| self.store.note_moved(ban));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::firewall::{Change, Firewall, Options};
 use crate::jail::MANUAL;
 use crate::namespace::{in_namespace, nft};
 use crate::service::Service;
-use crate::store::Store;
+use crate::store::{Limits, Store};
 use crate::tier::Tier;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -27,8 +27,13 @@ fn banned(bans: &[(&str, &[&str])], now: Timestamp) -> Pipeline {
     }
     let mut firewall = Firewall::open(Options::sized(65_536)).unwrap();
     firewall.set_up(&[]).unwrap();
-    let mut pipeline =
-        Pipeline::new(engine, Effect::new(firewall), Store::in_memory(), BTreeMap::new(), Events::default());
+    let mut pipeline = Pipeline::new(
+        engine,
+        Effect::new(firewall),
+        Store::in_memory(Limits::default()),
+        BTreeMap::new(),
+        Events::default(),
+    );
     pipeline.effect.tell(&pipeline.engine, Timestamp::now());
     pipeline.effect.look_for_drift(&pipeline.engine, Timestamp::now()).unwrap();
     pipeline

@@ -8,10 +8,14 @@ use jiff::Timestamp;
 
 use super::intent;
 use super::renewal::end;
+use crate::config::judgement::Mode;
+use crate::config::plan::Plan;
 use crate::firewall::{Element, Target};
 use crate::jail::allow::Allow;
 use crate::jail::engine::Engine;
+use crate::jail::offenders::Past;
 use crate::jail::{ADOPTED, Ban, Ending, Verdict};
+use crate::store::{Archive, Offender};
 
 /// What became of the bans of the store.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -45,6 +49,32 @@ pub(super) fn remember(engine: &mut Engine, mut memory: Vec<Ban>, now: Timestamp
     let bans = memory.len();
     engine.restore_all(memory);
     Remembered { bans, ended }
+}
+
+/// Tells the jails who was banned before, and those that count bans of the bans that still count.
+pub(super) fn remind(
+    engine: &mut Engine,
+    offenders: Vec<Offender>,
+    archive: Option<&Archive>,
+    plan: &Plan,
+    now: Timestamp,
+) {
+    for Offender { prefix, jail, count, until, .. } in offenders {
+        engine.recall_offender(prefix, Past { jail, count, until: until.unwrap_or(Timestamp::MAX) });
+    }
+    let counting = plan.jails.iter().filter(|jail| jail.filter.is_none()).map(|jail| jail.findtime).max();
+    let (Some(window), Some(archive)) = (counting, archive) else { return };
+    let counts = |name: &str| {
+        let mut bans = plan.jails.iter().filter(|jail| jail.filter.is_some() && jail.mode == Mode::Ban);
+        bans.any(|jail| &*jail.name == name)
+    };
+    match archive.made(now.checked_sub(window).unwrap_or(Timestamp::MIN)) {
+        Ok(made) => made
+            .into_iter()
+            .filter(|(_, jail, _)| counts(jail))
+            .for_each(|(prefix, _, time)| engine.recall_ban(prefix, time, now)),
+        Err(error) => tracing::warn!("bans of before the start are not counted: {error}"),
+    }
 }
 
 /// What became of the kernel's elements.
@@ -111,7 +141,6 @@ pub(super) fn adopt(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::plan::Plan;
     use crate::jail::MANUAL;
     use std::time::Duration;
 

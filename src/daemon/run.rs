@@ -16,8 +16,9 @@ use super::lookups::Lookups;
 use super::own;
 use super::ownership;
 use super::pipeline::Pipeline;
+use super::recall::Recall;
 use super::start::WIDTH;
-use crate::config::plan::{FeedPlan, FirewallPlan, LogPlan, Plan};
+use crate::config::plan::{FeedPlan, FirewallPlan, LogPlan, Plan, StorePlan};
 use crate::config::{self, Layout, Problem, Report};
 use crate::control::events::What;
 use crate::control::server::Call;
@@ -25,6 +26,7 @@ use crate::feed::{Feeds, News};
 use crate::firewall::{FirewallError, Log, Options, Reply};
 use crate::jail::engine::Engine;
 use crate::source::{self, Block, Sources};
+use crate::store::Limits;
 
 /// How many blocks may wait between the sources and the pipeline.
 const BLOCKS: usize = 4;
@@ -50,6 +52,7 @@ pub(super) struct Daemon {
     pub(super) swaps: Swaps,
     pub(super) lifts: Lifts,
     pub(super) lookups: Lookups,
+    pub(super) recall: Recall,
     lists: mpsc::Receiver<News>,
 }
 
@@ -68,8 +71,23 @@ impl Daemon {
         feeds.configure(&plan.feeds, false);
         let mut lookups = Lookups::new();
         lookups.configure(&plan.lookups());
-        let (started, swaps, lifts) = (Timestamp::now(), Swaps::default(), Lifts::default());
-        Self { layout, plan, started, pipeline, sources, blocks, guard, feeds, swaps, lifts, lookups, lists }
+        let (started, recall) = (Timestamp::now(), Recall::default());
+        let (swaps, lifts) = (Swaps::default(), Lifts::default());
+        Self {
+            layout,
+            plan,
+            started,
+            pipeline,
+            sources,
+            blocks,
+            guard,
+            feeds,
+            swaps,
+            lifts,
+            lookups,
+            recall,
+            lists,
+        }
     }
 
     /// Works until SIGTERM or SIGINT.
@@ -152,6 +170,13 @@ impl Daemon {
                 Problem::warning("another [control] group takes effect when kband is started again");
             plan.warnings.push(warning);
         }
+        if plan.store.in_memory != self.plan.store.in_memory {
+            let warning = Problem::warning("another [store] mode takes effect when kband is started again");
+            plan.warnings.push(warning);
+            plan.store.in_memory = self.plan.store.in_memory;
+        }
+        self.pipeline.store.set_limits(limits(&plan.store));
+        self.pipeline.set_memory(&plan.store);
         for warning in &plan.warnings {
             tracing::warn!("{warning}");
         }
@@ -228,6 +253,11 @@ pub(super) fn options(plan: &FirewallPlan) -> Options {
         interfaces: plan.interfaces.clone(),
         cut_connections: plan.cut_connections,
     }
+}
+
+/// What the store keeps.
+pub(super) fn limits(plan: &StorePlan) -> Limits {
+    Limits { keep: plan.keep, max_size: plan.max_size }
 }
 
 /// An engine that knows the plan and the machine it runs on.

@@ -15,14 +15,16 @@ use super::log;
 use super::options::Options;
 use super::ownership;
 use super::pipeline::Pipeline;
-use super::restore::{adopt, remember};
-use super::run::{Daemon, Signals, engine, options};
-use crate::config::{self, plan::Plan};
+use super::restore::{adopt, remember, remind};
+use super::run::{Daemon, Signals, engine, limits, options};
+use crate::config::{
+    self,
+    plan::{Plan, StorePlan},
+};
 use crate::control::events::Events;
 use crate::control::server::{Server, ServerError};
 use crate::feed::Kept;
 use crate::firewall::FirewallError;
-use crate::jail::Verdict;
 use crate::store::{Memory, Store};
 
 /// sysexits.h: the configuration is wrong.
@@ -93,11 +95,12 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     let server = Server::start(&typed.socket(), &plan.control.group, calls, events.clone())?;
 
     let _alone = Alone::mark()?;
-    let (store, memory) = open_store(typed);
+    let (store, memory) = open_store(typed, &plan.store);
     let mut engine = engine(&plan);
     let now = Timestamp::now();
     engine.restore_allowed(memory.allowed);
     let remembered = remember(&mut engine, memory.bans, now);
+    remind(&mut engine, memory.offenders, store.archive(), &plan, now);
     let kept = Kept::load(&typed.state_dir, &plan.feeds, now);
     for (feed, entries, until) in &kept.lists {
         engine.take_feed(feed, entries.clone(), *until, now);
@@ -122,7 +125,8 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     effect.compare(&found);
     effect.doubt(adopted.unlisted);
     let mut pipeline = Pipeline::new(engine, effect, store, memory.readings, events);
-    pipeline.store.note_verdicts(&adopted.renewed.into_iter().map(Verdict::Ban).collect::<Vec<_>>());
+    pipeline.set_memory(&plan.store);
+    adopted.renewed.iter().for_each(|ban| pipeline.store.note_moved(ban));
     pipeline.place_bans(now);
     pipeline.take(&remembered.ended, now);
     pipeline.work(now);
@@ -145,9 +149,13 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
 }
 
 /// kband protects without a store rather than not at all.
-fn open_store(options: &Options) -> (Store, Memory) {
-    Store::open(&options.state_dir).unwrap_or_else(|error| {
+fn open_store(options: &Options, plan: &StorePlan) -> (Store, Memory) {
+    let in_memory = || (Store::in_memory(limits(plan)), Memory::default());
+    if plan.in_memory {
+        return in_memory();
+    }
+    Store::open(&options.state_dir, limits(plan)).unwrap_or_else(|error| {
         tracing::error!("{error}");
-        (Store::in_memory(), Memory::default())
+        in_memory()
     })
 }

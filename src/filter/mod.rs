@@ -34,6 +34,7 @@ mod tags;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod users;
 
 pub use bare::Bare;
 pub use definition::{Connection, Definition, Example, Mode, NORMAL, Port};

@@ -9,6 +9,7 @@ use super::breaker::Held;
 use super::engine::{Engine, New};
 use super::escalation;
 use super::jails::{Jail, JailId};
+use super::offenders::Past;
 use super::target::unbannable;
 use super::window::Counted;
 use super::{Ban, Ending, Verdict};
@@ -170,6 +171,11 @@ impl Engine {
             }
         }
         verdicts
+    }
+
+    /// What a jail had against `prefix` before a restart. To be told once the bans in force are known.
+    pub fn recall_offender(&mut self, prefix: IpNet, past: Past) {
+        self.bans.recall(prefix, past);
     }
 
     /// A ban by another jail that was made at `time`, before a restart: it is counted, and leads to nothing.

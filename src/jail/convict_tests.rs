@@ -71,7 +71,7 @@ fn fail(engine: &mut Engine, id: usize, address: &str, second: i64) -> Vec<Strin
     let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
     match engine.observe(JailId(id), &failure, None, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => said(&verdicts),
-        Judgement::Nothing | Judgement::Ask(_) => Vec::new(),
+        Judgement::Nothing | Judgement::Counted(_) | Judgement::Ask(_) => Vec::new(),
         Judgement::StillHeard(prefix) => vec![format!("heard {prefix}")],
     }
 }

@@ -30,8 +30,10 @@ use crate::tier::Tier;
 /// What one failure leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {
-    /// Nothing, for now.
+    /// Nothing.
     Nothing,
+    /// It counts against this prefix, but there is no ban yet.
+    Counted(IpNet),
     /// Bans, and the ends of others that they replace; never none.
     Verdicts(Vec<Verdict>),
     /// A ban, unless the jail's program says otherwise.
@@ -255,7 +257,7 @@ impl Engine {
         if let Some(held) = jail.queue.get_mut(&prefix) {
             held.failures = held.failures.saturating_add(failure.attempts);
             held.last = now;
-            return Judgement::Nothing;
+            return Judgement::Counted(prefix);
         }
         let Failure { time, attempts, .. } = *failure;
         let counted = match jail.trusted.as_mut().filter(|trusted| trusted.trusts(&prefix, now)) {
@@ -267,7 +269,7 @@ impl Engine {
                 jail.tally.stale += 1;
                 Judgement::Nothing
             }
-            Counted::Below(_) => Judgement::Nothing,
+            Counted::Below(_) => Judgement::Counted(prefix),
             Counted::Reached(failures) => match jail.ignorecommand.clone() {
                 Some(command) => {
                     let (jail, source) = (Arc::clone(&jail.name), Arc::clone(source));
@@ -275,20 +277,19 @@ impl Engine {
                     Judgement::Ask(Case { jail, prefix, address, source, failures, command })
                 }
                 None => match self.convict(id, prefix, source, failures, now) {
-                    verdicts if verdicts.is_empty() => Judgement::Nothing,
+                    verdicts if verdicts.is_empty() => Judgement::Counted(prefix),
                     verdicts => Judgement::Verdicts(verdicts),
                 },
             },
         }
     }
 
-    /// A failure that was acted upon before a restart: it is counted, and leads to nothing.
-    pub fn recall(&mut self, id: JailId, failure: &Failure, now: Timestamp) {
-        let Some(prefix) = self.offender(id, failure.address) else { return };
-        let Some(jail) = self.jails.get_mut(id.0) else { return };
-        if self.bans.since(&prefix, &jail.name).is_none() {
-            jail.window.count(prefix, failure.time, failure.attempts, now);
-        }
+    /// A failure that was acted upon before a restart: it is counted, and leads to nothing. Against whom it was counted.
+    pub fn recall(&mut self, id: JailId, failure: &Failure, now: Timestamp) -> Option<IpNet> {
+        let prefix = self.offender(id, failure.address)?;
+        let jail = self.jails.get_mut(id.0).filter(|jail| self.bans.since(&prefix, &jail.name).is_none())?;
+        jail.window.count(prefix, failure.time, failure.attempts, now);
+        Some(prefix)
     }
 
     /// What a jail counts and bans for `address`; `None` if it is spared.

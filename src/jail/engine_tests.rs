@@ -49,7 +49,7 @@ fn fail(engine: &mut Engine, address: &str, second: i64) -> Option<Verdict> {
     let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
     match engine.observe(JailId(0), &failure, None, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => verdicts.into_iter().next(),
-        Judgement::Nothing | Judgement::Ask(_) | Judgement::StillHeard(_) => None,
+        Judgement::Nothing | Judgement::Counted(_) | Judgement::Ask(_) | Judgement::StillHeard(_) => None,
     }
 }
 

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::allow::Allow;
 use super::asking::Asked;
 use super::breaker::{Breaker, Queue};
@@ -85,6 +87,12 @@ const SSHD: &str = "sshd";
 const NOTHING: [Service; 0] = [];
 
 impl Jail {
+    /// The entry of its own `ignoreip` by which it never bans `address`, if there is one.
+    #[must_use]
+    pub fn excepts(&self, address: IpAddr) -> Option<&IpNet> {
+        self.allow.covering(address)
+    }
+
     /// How many prefixes have failures counted against them.
     #[must_use]
     pub fn tracked(&self) -> usize {

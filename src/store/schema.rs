@@ -1,30 +1,25 @@
-//! The database: its tables, and how rows go in and out.
+//! The database: its file, its tables, its formats.
 //!
-//! Readable with `sqlite3`: prefixes as text, times as microseconds since 1970 (UTC).
+//! Readable with `sqlite3`: prefixes as text, times as microseconds since 1970 (UTC), log lines as the
+//! bytes that they are. `network` is what the index of `prefix` needs: 4 or 6, and the bytes of its first address.
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::io;
-use std::net::IpAddr;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use jiff::Timestamp;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, Row, params};
+use rusqlite::{Connection, ErrorCode};
 
-use super::{Batch, Memory, StoreError};
-use crate::jail::Ban;
-use crate::jail::spared::Allowance;
-use crate::service::Service;
-use crate::source::{Position, Reading};
-use crate::tier::Tier;
+use super::batch::Batch;
+use super::{Limits, Memory, StoreError, history, rows};
 
 /// The format that this version writes, kept in SQLite's `user_version`.
-const FORMAT: i64 = 3;
+pub(super) const FORMAT: i64 = 4;
+/// How long the write-ahead log stays on disk, in bytes; while much is written it may be longer.
+const LONGEST_LOG: i64 = 4 << 20;
+/// How long is waited for whoever else is using the database: a reader in memory, `sqlite3`.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS bans (
@@ -54,16 +49,47 @@ const TABLES: &str = "
         from_inode  INTEGER NOT NULL,
         from_offset INTEGER NOT NULL
     ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS history (
+        id      INTEGER PRIMARY KEY,
+        time    INTEGER NOT NULL,
+        prefix  TEXT NOT NULL,
+        network BLOB NOT NULL,
+        jail    TEXT NOT NULL,
+        what    TEXT NOT NULL,
+        until   INTEGER,
+        count   INTEGER NOT NULL,
+        source  TEXT NOT NULL,
+        reason  TEXT NOT NULL,
+        who     TEXT
+    );
+    CREATE INDEX IF NOT EXISTS history_time ON history (time);
+    CREATE INDEX IF NOT EXISTS history_network ON history (network);
+    CREATE TABLE IF NOT EXISTS offenders (
+        prefix TEXT NOT NULL,
+        jail   TEXT NOT NULL,
+        count  INTEGER NOT NULL,
+        last   INTEGER NOT NULL,
+        until  INTEGER,
+        PRIMARY KEY (prefix, jail)
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS offenders_last ON offenders (last);
+    CREATE TABLE IF NOT EXISTS evidence (
+        event  INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        time   INTEGER NOT NULL,
+        line   BLOB NOT NULL,
+        PRIMARY KEY (event, number)
+    ) WITHOUT ROWID;
 ";
 
 /// Opens the database and reads it; one that SQLite cannot read is set aside first.
-pub(super) fn open(path: &Path) -> Result<(Connection, Memory), StoreError> {
-    match try_open(path) {
+pub(super) fn open(path: &Path, limits: Limits) -> Result<(Connection, Memory), StoreError> {
+    match try_open(path, limits) {
         Err(StoreError::Database { error, .. }) if is_damage(&error) => {
             let aside = path.with_extension("sqlite3.damaged");
             tracing::error!("{}: {error}: set aside as {}", path.display(), aside.display());
             set_aside(path, &aside).map_err(|error| StoreError::Directory { path: aside.clone(), error })?;
-            try_open(path)
+            try_open(path, limits)
         }
         result => result,
     }
@@ -89,25 +115,42 @@ fn set_aside(path: &Path, aside: &Path) -> io::Result<()> {
     std::fs::rename(path, aside)
 }
 
-fn try_open(path: &Path) -> Result<(Connection, Memory), StoreError> {
+fn try_open(path: &Path, limits: Limits) -> Result<(Connection, Memory), StoreError> {
     let failed = |error| StoreError::Database { path: path.to_owned(), error };
     let database = Connection::open(path).map_err(failed)?;
     // A damaged file's log is kept: closing must neither play it in nor remove it.
     let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     database.set_db_config(keep_log, true).map_err(failed)?;
-    let found: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
-    if found > FORMAT {
-        return Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT });
-    }
-    let memory = prepare(&database, found).map_err(failed)?;
+    let found = format(&database).map_err(failed)?;
+    known(found, path)?;
+    prepare(&database, found).map_err(failed)?;
+    let memory = read(&database, limits).map_err(failed)?;
     database.set_db_config(keep_log, false).map_err(failed)?;
     Ok((database, memory))
 }
 
-/// Brings the format that was `found` to this version's, and reads everything.
-fn prepare(database: &Connection, found: i64) -> rusqlite::Result<Memory> {
+/// The format of a database; 0 of an empty one.
+pub(super) fn format(database: &Connection) -> rusqlite::Result<i64> {
+    database.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Refuses a format of the future.
+pub(super) fn known(found: i64, path: &Path) -> Result<(), StoreError> {
+    if found > FORMAT {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT });
+    }
+    Ok(())
+}
+
+/// Brings the format that was `found` to this version's.
+fn prepare(database: &Connection, found: i64) -> rusqlite::Result<()> {
+    // Only a database without tables takes this at once.
+    database.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     database.pragma_update(None, "journal_mode", "WAL")?;
-    database.pragma_update(None, "synchronous", "NORMAL")?;
+    // A power cut costs what was not committed yet, and no more.
+    database.pragma_update(None, "synchronous", "FULL")?;
+    database.pragma_update(None, "journal_size_limit", LONGEST_LOG)?;
+    database.busy_timeout(BUSY)?;
     // All of it or nothing: whoever is killed half-way begins again.
     let change = database.unchecked_transaction()?;
     database.execute_batch(TABLES)?;
@@ -119,186 +162,38 @@ fn prepare(database: &Connection, found: i64) -> rusqlite::Result<Memory> {
     }
     database.pragma_update(None, "user_version", FORMAT)?;
     change.commit()?;
-    let mut memory = Memory::default();
-    let mut bans = database
-        .prepare("SELECT prefix, jail, since, until, count, source, reason, services, renew FROM bans")?;
-    let mut rows = bans.query([])?;
-    let mut names = Names::default();
-    while let Some(row) = rows.next()? {
-        memory.bans.extend(readable(row, read_ban(row, &mut names))?);
+    if (1..FORMAT).contains(&found)
+        && let Err(error) = database.execute_batch("VACUUM")
+    {
+        tracing::warn!("the store was brought to format {FORMAT}, but its file will not shrink: {error}");
     }
-    memory.bans.sort_by(|a, b| (a.prefix, &a.jail).cmp(&(b.prefix, &b.jail)));
-    let mut allowed = database.prepare("SELECT prefix, since, until, reason FROM allowed")?;
-    let mut rows = allowed.query([])?;
-    while let Some(row) = rows.next()? {
-        memory.allowed.extend(readable(row, read_allowance(row))?);
-    }
-    let mut readings = database
-        .prepare("SELECT path, device, inode, offset, from_device, from_inode, from_offset FROM positions")?;
-    let mut rows = readings.query([])?;
-    while let Some(row) = rows.next()? {
-        memory.readings.extend(readable(row, read_reading(row))?);
-    }
-    Ok(memory)
+    Ok(())
 }
 
-/// A row that somebody wrote by hand and not well is skipped; the others count.
-fn readable<T>(row: &Row<'_>, read: rusqlite::Result<T>) -> rusqlite::Result<Option<T>> {
-    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
-    match read {
-        Ok(value) => Ok(Some(value)),
-        Err(error @ (FromSqlConversionFailure(..) | InvalidColumnType(..) | IntegralValueOutOfRange(..))) => {
-            let name: rusqlite::types::Value = row.get(0)?;
-            tracing::warn!(
-                "the store has a row that cannot be read, of {name:?}: skipped ({error}); correct it with sqlite3, or delete it"
-            );
-            Ok(None)
-        }
-        Err(error) => Err(error),
+/// Reads what is remembered.
+fn read(database: &Connection, limits: Limits) -> rusqlite::Result<Memory> {
+    let (now, memory) = (Timestamp::now(), rows::read(database)?);
+    if let Some(ahead) = history::newest(database)?.filter(|newest| *newest > now) {
+        tracing::warn!(
+            "the clock went back: the history goes up to {ahead:.0}, and it is {now:.0}; nothing is lost, and new entries stand before those"
+        );
     }
+    Ok(Memory { offenders: history::offenders(database, limits.keep, now)?, ..memory })
 }
 
 /// One batch, one transaction.
 pub(super) fn write(database: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
-    write_rows(database, batch)
-        .map_err(|error| StoreError::Database { path: database.path().unwrap_or_default().into(), error })
-}
-
-fn write_rows(database: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
-    let transaction = database.transaction()?;
-    {
-        let mut put =
-            transaction.prepare_cached("INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
-        let mut delete = transaction.prepare_cached("DELETE FROM bans WHERE prefix = ? AND jail = ?")?;
-        for ((prefix, jail), ban) in &batch.bans {
-            match ban {
-                Some(ban) => put.execute(params![
-                    prefix.to_string(),
-                    jail.as_ref(),
-                    ban.since.as_microsecond(),
-                    ban.until.map(Timestamp::as_microsecond),
-                    ban.count,
-                    ban.source.as_ref(),
-                    ban.reason.as_ref(),
-                    ban.services.as_deref().map(written),
-                    ban.renew.map(Tier::seconds),
-                ])?,
-                None => delete.execute(params![prefix.to_string(), jail.as_ref()])?,
-            };
-        }
-        let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO allowed VALUES (?, ?, ?, ?)")?;
-        let mut delete = transaction.prepare_cached("DELETE FROM allowed WHERE prefix = ?")?;
-        for (prefix, allowance) in &batch.allowed {
-            match allowance {
-                Some(allowance) => put.execute(params![
-                    prefix.to_string(),
-                    allowance.since.as_microsecond(),
-                    allowance.until.map(Timestamp::as_microsecond),
-                    allowance.reason.as_ref(),
-                ])?,
-                None => delete.execute(params![prefix.to_string()])?,
-            };
-        }
-        let mut put =
-            transaction.prepare_cached("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?, ?)")?;
-        for (path, Reading { from, until }) in &batch.readings {
-            put.execute(params![
-                path.as_os_str().as_bytes(),
-                until.device.cast_signed(),
-                until.inode.cast_signed(),
-                until.offset.cast_signed(),
-                from.device.cast_signed(),
-                from.inode.cast_signed(),
-                from.offset.cast_signed(),
-            ])?;
-        }
-    }
-    transaction.commit()
-}
-
-/// Texts that many rows share, each once.
-#[derive(Default)]
-struct Names(BTreeSet<Arc<str>>);
-
-impl Names {
-    fn read(&mut self, row: &Row<'_>, column: usize) -> rusqlite::Result<Arc<str>> {
-        let text = row.get_ref(column)?.as_str()?;
-        if let Some(known) = self.0.get(text) {
-            return Ok(Arc::clone(known));
-        }
-        let name: Arc<str> = text.into();
-        self.0.insert(Arc::clone(&name));
-        Ok(name)
-    }
-}
-
-fn read_ban(row: &Row<'_>, names: &mut Names) -> rusqlite::Result<Ban> {
-    Ok(Ban {
-        prefix: read_prefix(row)?,
-        jail: names.read(row, 1)?,
-        since: read_time(2, row.get(2)?)?,
-        until: row.get::<_, Option<i64>>(3)?.map(|value| read_time(3, value)).transpose()?,
-        count: row.get(4)?,
-        source: names.read(row, 5)?,
-        reason: names.read(row, 6)?,
-        services: row
-            .get::<_, Option<String>>(7)?
-            .map(|list| services(&list).ok_or_else(|| unreadable(&list)))
-            .transpose()?,
-        renew: row
-            .get::<_, Option<u32>>(8)?
-            .and_then(|seconds| Tier::of(Duration::from_secs(seconds.into()))),
-    })
-}
-
-fn read_allowance(row: &Row<'_>) -> rusqlite::Result<Allowance> {
-    Ok(Allowance {
-        prefix: read_prefix(row)?,
-        since: read_time(1, row.get(1)?)?,
-        until: row.get::<_, Option<i64>>(2)?.map(|value| read_time(2, value)).transpose()?,
-        reason: row.get_ref(3)?.as_str()?.into(),
-    })
-}
-
-/// The prefix or address in the first column.
-fn read_prefix(row: &Row<'_>) -> rusqlite::Result<IpNet> {
-    let prefix = row.get_ref(0)?.as_str()?;
-    let read = prefix.parse().or_else(|_| prefix.parse::<IpAddr>().map(IpNet::from));
-    read.map(|prefix: IpNet| prefix.trunc()).map_err(|error| bad(0, error.into()))
-}
-
-fn read_time(column: usize, value: i64) -> rusqlite::Result<Timestamp> {
-    Timestamp::from_microsecond(value).map_err(|error| bad(column, error.into()))
-}
-
-fn bad(column: usize, error: Box<dyn std::error::Error + Send + Sync>) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error)
-}
-
-/// `tcp/22 udp/53`.
-fn written(services: &[Service]) -> String {
-    services.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-}
-
-fn services(list: &str) -> Option<Arc<[Service]>> {
-    list.split(' ').map(|service| service.parse().ok()).collect()
-}
-
-fn unreadable(list: &str) -> rusqlite::Error {
-    bad(7, format!("'{list}' is no list of services such as tcp/22 udp/53").into())
-}
-
-fn read_reading(row: &Row<'_>) -> rusqlite::Result<(PathBuf, Reading)> {
-    let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-    let position = |first| {
-        Ok::<_, rusqlite::Error>(Position {
-            device: number(first)?,
-            inode: number(first + 1)?,
-            offset: number(first + 2)?,
-        })
+    let failed = |error, database: &Connection| StoreError::Database {
+        path: database.path().unwrap_or_default().into(),
+        error,
     };
-    let path = OsString::from_vec(row.get(0)?);
-    Ok((path.into(), Reading { until: position(1)?, from: position(4)? }))
+    let write = |database: &mut Connection| {
+        let transaction = database.transaction()?;
+        rows::write(&transaction, batch)?;
+        history::write(&transaction, &batch.history.events)?;
+        transaction.commit()
+    };
+    write(database).map_err(|error| failed(error, database))
 }
 
 fn is_damage(error: &rusqlite::Error) -> bool {

@@ -44,6 +44,8 @@ mod manual;
 #[cfg(test)]
 mod many;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod moving;
 #[cfg(test)]
 mod mutate;

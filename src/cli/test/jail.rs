@@ -12,7 +12,7 @@ use crate::config::duration::BanTime;
 use crate::config::file::{File, Jail};
 use crate::config::judgement::{Escalate, Mode, Subnet};
 use crate::config::network::{Entries, Ignored, Networks};
-use crate::config::plan::{ControlPlan, FirewallPlan, JailPlan, Plan};
+use crate::config::plan::{ControlPlan, FirewallPlan, JailPlan, Plan, StorePlan};
 use crate::config::value::{At, JailName, Table};
 use crate::config::{self, Layout, Severity};
 use crate::filter::{Filter, closest};
@@ -121,6 +121,7 @@ impl Settings {
             bantime: jail.bantime,
             jails: vec![jail],
             firewall: FirewallPlan::sized(u32::MAX),
+            store: StorePlan::in_memory(),
             control: ControlPlan { group: String::new() },
             ignoreip: self.everywhere.clone(),
             proxies: self.proxies.clone(),

@@ -75,7 +75,7 @@ colour = "red"
         4 | [sshd]
           |  ^^^^
           |
-          = help: a jail is written [jail.sshd]; other tables are `defaults`, `jail`, `feed`, `firewall`, `control`
+          = help: a jail is written [jail.sshd]; other tables are `defaults`, `jail`, `feed`, `firewall`, `store`, `control`
 
         error: unknown key `default`
          --> /etc/kban/kban.toml:7:2

@@ -4,6 +4,7 @@ mod allowed;
 mod feeds;
 mod judgement;
 mod mistakes;
+mod store;
 
 use std::fs;
 use std::ops::Range;

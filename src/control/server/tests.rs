@@ -189,3 +189,12 @@ fn root_the_own_user_and_the_group_may_and_nobody_else() {
         assert!(may_use(stranger, 1, Some(own_pid), Some(member)), "a supplementary group counts");
     }
 }
+
+#[test]
+fn who_asks_is_named_unless_names_are_not_to_be_kept() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let root = runtime.block_on(Who::of(0));
+    assert_eq!((&*root.shown(true), &*root.shown(false)), ("root", "uid 0"));
+    let nobody = runtime.block_on(Who::of(u32::MAX - 7));
+    assert_eq!(&*nobody.shown(true), "uid 4294967288");
+}

@@ -1,4 +1,4 @@
-//! What goes over the wire.
+//! What is said survives the wire.
 
 use super::*;
 

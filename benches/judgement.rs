@@ -1,0 +1,166 @@
+//! What judging costs: a decision, a million offenders in memory, a flood of forged addresses, and many bans with their
+//! history.
+//!
+//! `cargo bench --bench judgement`
+
+mod live;
+
+use std::fs;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use kban::config::{self, Layout};
+use kban::filter::Failure;
+use kban::firewall::{Firewall, Options, Target};
+use kban::jail::engine::Engine;
+use kban::jail::jails::JailId;
+use live::{Kband, Outcome, address, line, now, percentile, report_size, until};
+
+/// How many offenders are tracked.
+const TRACKED: u32 = 1_000_000;
+/// How long a flood lasts, in tenths of a second.
+const TENTHS: u32 = 100;
+/// Forged addresses in each tenth of a second.
+const FORGED: u32 = 10_000;
+/// Bans in each tenth of a second.
+const BANS: u32 = 500;
+
+fn main() -> Outcome<()> {
+    if !live::in_namespace()? {
+        return Ok(());
+    }
+    decisions()?;
+    flood()?;
+    let memory = history("mode = \"memory\"\nevidence = 0\n")?;
+    let disk = history("")?;
+    told("slowest ban of 5,000 a second, no history", memory, None)?;
+    told("slowest ban of 5,000 a second, with history", disk, None)?;
+    Ok(())
+}
+
+fn told(what: &str, is: Duration, goal: Option<Duration>) -> Outcome<()> {
+    let goal = match goal {
+        Some(goal) if is < goal => format!("goal {goal:?} reached"),
+        Some(goal) => format!("goal {goal:?} FALLS SHORT"),
+        None => String::new(),
+    };
+    writeln!(std::io::stdout(), "{what:<44} {is:>9.2?}  {goal}")?;
+    Ok(())
+}
+
+/// This process's memory in MB.
+fn megabytes() -> Outcome<f64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kibibytes * 1024.0 / 1e6)
+}
+
+/// A failure of each of a million, twice: nobody is banned.
+fn decisions() -> Outcome<()> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("kban.toml");
+    let log = dir.path().join("log");
+    fs::write(&log, "")?;
+    fs::write(
+        &file,
+        format!("[jail.sshd]\nenabled = true\nlogpath = {log:?}\nmaxretry = 5\nmax_tracked = {TRACKED}\n"),
+    )?;
+    let plan = config::load(&Layout::single(&file)).map_err(|report| report.render(false, 100))?;
+    let mut engine = Engine::new();
+    engine.configure(&plan);
+    let before = megabytes()?;
+    let (source, now) = (Arc::from("log"), Timestamp::now());
+    for round in ["first", "second"] {
+        let begin = Instant::now();
+        for n in 0..TRACKED {
+            let failure = Failure { time: now, address: address(n).into(), pattern: 0, attempts: 1 };
+            std::hint::black_box(engine.observe(JailId(0), &failure, None, &source, now));
+        }
+        let each = begin.elapsed() / TRACKED;
+        told(&format!("a decision, {round} failure of {TRACKED}"), each, Some(Duration::from_micros(2)))?;
+    }
+    report_size("memory of 1,000,000 tracked offenders", megabytes()? - before, 100.0)?;
+    Ok(())
+}
+
+fn holds(firewall: &mut Firewall, address: Ipv4Addr) -> Outcome<bool> {
+    match firewall.contains(Target::from(IpNet::from(IpAddr::from(address)))) {
+        Ok(found) => Ok(found.is_some()),
+        Err(error) if error.is_missing() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// 100,000 forged addresses a second, amid which somebody guesses once a second.
+fn flood() -> Outcome<()> {
+    let mut kband = Kband::new("maxretry = 5\n")?;
+    kband.start()?;
+    kband.wait_until_it_answers()?;
+    let mut firewall = Firewall::open(Options::sized(1))?;
+    let offender = Ipv4Addr::new(203, 0, 113, 9);
+    let guess = |stamp: &str| line(0, stamp).replace(&address(0).to_string(), &offender.to_string());
+    let (mut answers, mut caught) = (Vec::new(), None);
+    let begin = Instant::now();
+    for tenth in 0..TENTHS {
+        let stamp = now();
+        let mut lines: String = (0..FORGED).map(|n| line(tenth * FORGED + n, &stamp)).collect();
+        if tenth % 10 == 0 {
+            lines += &guess(&stamp);
+        }
+        kband.log(&lines)?;
+        let (answered, took) = kband.answers()?;
+        if !answered {
+            return Err("kband does not answer".into());
+        }
+        answers.push(took);
+        if caught.is_none() && holds(&mut firewall, offender)? {
+            caught = Some(tenth);
+        }
+        let due = Duration::from_millis(u64::from(tenth + 1) * 100);
+        std::thread::sleep(due.saturating_sub(begin.elapsed()));
+    }
+    let rate = f64::from(TENTHS * FORGED) / begin.elapsed().as_secs_f64();
+    until(|| holds(&mut firewall, offender))?;
+    writeln!(
+        std::io::stdout(),
+        "{rate:.0} forged addresses a second; one guess a second amid them: {}",
+        match caught {
+            Some(tenth) => format!("banned with the fifth guess, after {:.1} s", f64::from(tenth + 1) / 10.0),
+            None => "banned after the flood".to_owned(),
+        }
+    )?;
+    let goal = Some(Duration::from_millis(100));
+    told("banctl status meanwhile, slowest", percentile(&mut answers, 99), goal)?;
+    told("banctl status meanwhile, median", percentile(&mut answers, 50), goal)?;
+    if kband.had_children()? {
+        return Err("kband has started other processes".into());
+    }
+    report_size("resident memory after the flood", kband.megabytes("VmRSS")?, 100.0)
+}
+
+/// 5,000 bans a second: the longest from a line to its element.
+fn history(store: &str) -> Outcome<Duration> {
+    let mut kband = Kband::new("maxretry = 1\n")?;
+    let file = kband.path("kban.toml");
+    let text = fs::read_to_string(&file)?;
+    fs::write(&file, format!("{text}[store]\n{store}"))?;
+    kband.start()?;
+    kband.wait_until_it_answers()?;
+    let mut firewall = Firewall::open(Options::sized(1))?;
+    let (begin, mut slowest) = (Instant::now(), Duration::ZERO);
+    for tenth in 0..TENTHS {
+        let stamp = now();
+        let lines: String = (0..BANS).map(|n| line(tenth * BANS + n, &stamp)).collect();
+        kband.log(&lines)?;
+        let last = address(tenth * BANS + BANS - 1);
+        slowest = slowest.max(until(|| holds(&mut firewall, last))?);
+        let due = Duration::from_millis(u64::from(tenth + 1) * 100);
+        std::thread::sleep(due.saturating_sub(begin.elapsed()));
+    }
+    Ok(slowest)
+}

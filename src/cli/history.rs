@@ -1,0 +1,108 @@
+//! `banctl history [ADDRESS|PREFIX]`: what happened to bans, newest first.
+
+use std::io::Write;
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+use super::recall::{Past, StateDir, ago};
+use super::{Shared, output, unban, unexpected};
+use crate::config::duration::Period;
+use crate::control::protocol::{Answer, Request};
+use crate::control::recall::EventRow;
+use crate::jail::shown;
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Only of this address, or within this prefix.
+    #[arg(value_name = "ADDRESS|PREFIX")]
+    target: Option<String>,
+    /// Only what happened since: 90s, 10m, "1d 6h", 2w.
+    #[arg(long, value_name = "TIME")]
+    since: Option<Period>,
+    /// Only this jail's.
+    #[arg(long, value_name = "JAIL")]
+    jail: Option<String>,
+    #[command(flatten)]
+    state: StateDir,
+}
+
+/// `{"schema":1,"events":[...]}`.
+#[derive(Serialize)]
+struct Document<'a> {
+    events: &'a [EventRow],
+}
+
+pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let within = options.target.as_deref().map(unban::prefix).transpose()?;
+    let since = options.since.map(ago);
+    let mut past = Past::find(shared, &options.state)?;
+    let (mut events, mut after) = (Vec::new(), None);
+    loop {
+        match past.ask(&Request::History { within, jail: options.jail.clone(), since, after })? {
+            Answer::History { events: page, next } => {
+                events.extend(page);
+                after = next;
+            }
+            other => return Err(unexpected(&other)),
+        }
+        if after.is_none() {
+            break;
+        }
+    }
+    let exit = if events.is_empty() && within.is_some() { Exit::No } else { Exit::Done };
+    if shared.json {
+        output::print_json(out, &Document { events: &events })?;
+        return Ok(exit);
+    }
+    if events.is_empty() {
+        let whose = within.map_or_else(String::new, |within| format!(" of {}", shown(&within)));
+        writeln!(out, "there is no history{whose}")?;
+        return Ok(exit);
+    }
+    let mut table = output::table(&["TIME", "WHAT", "ADDRESS", "JAIL", "TIMES", "UNTIL", "BY", "REASON"]);
+    for event in &events {
+        table.add_row([
+            local(event.time),
+            what(event).to_owned(),
+            event.address.clone(),
+            output::harmless(&event.jail),
+            event.count.to_string(),
+            event.until.map_or_else(|| "permanent".into(), local),
+            by(event),
+            output::harmless(&event.reason),
+        ]);
+    }
+    output::print_table(out, &table)?;
+    Ok(exit)
+}
+
+/// What happened, for people.
+pub(super) fn what(event: &EventRow) -> &'static str {
+    match event.ending.as_deref() {
+        None if event.event == "would_ban" => "would ban",
+        None => "ban",
+        Some("expired") => "expired",
+        Some("by_hand") => "lifted",
+        Some("jail_gone") => "jail gone",
+        Some("unlisted") => "unlisted",
+        Some("allowed") => "allowed",
+        Some("widened") => "widened",
+        Some(_) => "unban",
+    }
+}
+
+/// Who did it: somebody, or kband because of a log.
+pub(super) fn by(event: &EventRow) -> String {
+    let by_log = event.ending.is_none();
+    let by = event.who.as_deref().or(by_log.then_some(&*event.source));
+    by.map_or_else(|| "kband".into(), output::harmless)
+}
+
+/// A moment in this machine's zone.
+pub(super) fn local(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::system()).strftime("%F %T").to_string()
+}

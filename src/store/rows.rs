@@ -1,0 +1,214 @@
+//! Bans, who is allowed, and positions as rows, and back.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, Transaction, params};
+
+use super::Memory;
+use super::batch::Batch;
+use crate::jail::Ban;
+use crate::jail::spared::Allowance;
+use crate::service::Service;
+use crate::source::{Position, Reading};
+use crate::tier::Tier;
+
+/// Writes the bans, the allowed and the positions of a batch.
+pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
+    let mut put =
+        transaction.prepare_cached("INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+    let mut delete = transaction.prepare_cached("DELETE FROM bans WHERE prefix = ? AND jail = ?")?;
+    for ((prefix, jail), ban) in &batch.bans {
+        match ban {
+            Some(ban) => put.execute(params![
+                prefix.to_string(),
+                jail.as_ref(),
+                ban.since.as_microsecond(),
+                ban.until.map(Timestamp::as_microsecond),
+                ban.count,
+                ban.source.as_ref(),
+                ban.reason.as_ref(),
+                ban.services.as_deref().map(written),
+                ban.renew.map(Tier::seconds),
+            ])?,
+            None => delete.execute(params![prefix.to_string(), jail.as_ref()])?,
+        };
+    }
+    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO allowed VALUES (?, ?, ?, ?)")?;
+    let mut delete = transaction.prepare_cached("DELETE FROM allowed WHERE prefix = ?")?;
+    for (prefix, allowance) in &batch.allowed {
+        match allowance {
+            Some(allowance) => put.execute(params![
+                prefix.to_string(),
+                allowance.since.as_microsecond(),
+                allowance.until.map(Timestamp::as_microsecond),
+                allowance.reason.as_ref(),
+            ])?,
+            None => delete.execute(params![prefix.to_string()])?,
+        };
+    }
+    let mut put =
+        transaction.prepare_cached("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+    for (path, Reading { from, until }) in &batch.readings {
+        put.execute(params![
+            path.as_os_str().as_bytes(),
+            until.device.cast_signed(),
+            until.inode.cast_signed(),
+            until.offset.cast_signed(),
+            from.device.cast_signed(),
+            from.inode.cast_signed(),
+            from.offset.cast_signed(),
+        ])?;
+    }
+    Ok(())
+}
+
+/// Reads all of them.
+pub(super) fn read(database: &Connection) -> rusqlite::Result<Memory> {
+    let mut memory = Memory { bans: read_bans(database)?, ..Memory::default() };
+    memory.bans.sort_by(|a, b| (a.prefix, &a.jail).cmp(&(b.prefix, &b.jail)));
+    let mut allowed = database.prepare("SELECT prefix, since, until, reason FROM allowed")?;
+    let mut rows = allowed.query([])?;
+    while let Some(row) = rows.next()? {
+        memory.allowed.extend(readable(row, read_allowance(row))?);
+    }
+    let mut readings = database
+        .prepare("SELECT path, device, inode, offset, from_device, from_inode, from_offset FROM positions")?;
+    let mut rows = readings.query([])?;
+    while let Some(row) = rows.next()? {
+        memory.readings.extend(readable(row, read_reading(row))?);
+    }
+    Ok(memory)
+}
+
+/// Reads all bans.
+pub(super) fn read_bans(database: &Connection) -> rusqlite::Result<Vec<Ban>> {
+    let mut bans = database
+        .prepare("SELECT prefix, jail, since, until, count, source, reason, services, renew FROM bans")?;
+    let mut rows = bans.query([])?;
+    let (mut names, mut all) = (Names::default(), Vec::new());
+    while let Some(row) = rows.next()? {
+        all.extend(readable(row, read_ban(row, &mut names))?);
+    }
+    Ok(all)
+}
+
+/// A row that somebody wrote by hand and not well is skipped; the others count.
+pub(super) fn readable<T>(row: &Row<'_>, read: rusqlite::Result<T>) -> rusqlite::Result<Option<T>> {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ (FromSqlConversionFailure(..) | InvalidColumnType(..) | IntegralValueOutOfRange(..))) => {
+            let name: rusqlite::types::Value = row.get(0)?;
+            tracing::warn!(
+                "the store has a row that cannot be read, of {name:?}: skipped ({error}); correct it with sqlite3, or delete it"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Texts that many rows share, each once.
+#[derive(Default)]
+pub(super) struct Names(BTreeSet<Arc<str>>);
+
+impl Names {
+    pub(super) fn read(&mut self, row: &Row<'_>, column: usize) -> rusqlite::Result<Arc<str>> {
+        let text = row.get_ref(column)?.as_str()?;
+        if let Some(known) = self.0.get(text) {
+            return Ok(Arc::clone(known));
+        }
+        let name: Arc<str> = text.into();
+        self.0.insert(Arc::clone(&name));
+        Ok(name)
+    }
+}
+
+fn read_ban(row: &Row<'_>, names: &mut Names) -> rusqlite::Result<Ban> {
+    Ok(Ban {
+        prefix: read_prefix(row, 0)?,
+        jail: names.read(row, 1)?,
+        since: read_time(row, 2)?,
+        until: read_end(row, 3)?,
+        count: row.get(4)?,
+        source: names.read(row, 5)?,
+        reason: names.read(row, 6)?,
+        services: row
+            .get::<_, Option<String>>(7)?
+            .map(|list| services(&list).ok_or_else(|| unreadable(&list)))
+            .transpose()?,
+        renew: row
+            .get::<_, Option<u32>>(8)?
+            .and_then(|seconds| Tier::of(Duration::from_secs(seconds.into()))),
+    })
+}
+
+fn read_allowance(row: &Row<'_>) -> rusqlite::Result<Allowance> {
+    Ok(Allowance {
+        prefix: read_prefix(row, 0)?,
+        since: read_time(row, 1)?,
+        until: read_end(row, 2)?,
+        reason: row.get_ref(3)?.as_str()?.into(),
+    })
+}
+
+/// A column with a prefix, or an address.
+pub(super) fn read_prefix(row: &Row<'_>, column: usize) -> rusqlite::Result<IpNet> {
+    let text = row.get_ref(column)?.as_str()?;
+    let prefix: Result<IpNet, _> = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    prefix.map(|prefix| prefix.trunc()).map_err(|error| bad(column, error))
+}
+
+/// A column with a time.
+pub(super) fn read_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_microsecond(row.get(column)?).map_err(|error| bad(column, error))
+}
+
+/// A column with a time, or none.
+pub(super) fn read_end(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    row.get::<_, Option<i64>>(column)?.map(|_| read_time(row, column)).transpose()
+}
+
+/// What is in this column means nothing.
+pub(super) fn bad(
+    column: usize,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+}
+
+/// `tcp/22 udp/53`.
+fn written(services: &[Service]) -> String {
+    services.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn services(list: &str) -> Option<Arc<[Service]>> {
+    list.split(' ').map(|service| service.parse().ok()).collect()
+}
+
+fn unreadable(list: &str) -> rusqlite::Error {
+    let error = format!("'{list}' is no list of services such as tcp/22 udp/53");
+    bad(7, error)
+}
+
+fn read_reading(row: &Row<'_>) -> rusqlite::Result<(PathBuf, Reading)> {
+    let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+    let position = |first| {
+        Ok::<_, rusqlite::Error>(Position {
+            device: number(first)?,
+            inode: number(first + 1)?,
+            offset: number(first + 2)?,
+        })
+    };
+    let path = OsString::from_vec(row.get(0)?);
+    Ok((path.into(), Reading { until: position(1)?, from: position(4)? }))
+}

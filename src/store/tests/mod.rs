@@ -1,0 +1,197 @@
+//! Through a real database.
+
+mod history;
+
+use super::*;
+use crate::jail::Ending;
+use crate::source::Position;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Nobody waits.
+const HURRIED: Pace = Pace { every: Duration::from_millis(1), retry: Duration::from_millis(5) };
+
+fn open(directory: &Path) -> (Store, Memory) {
+    Store::open_with(directory, Limits::default(), HURRIED).unwrap()
+}
+
+fn note(store: &mut Store, verdicts: impl IntoIterator<Item = Verdict>) {
+    let now = Timestamp::now();
+    verdicts.into_iter().for_each(|verdict| store.note(&verdict, now, None, Vec::new()));
+}
+
+fn ban(prefix: &str, until: Option<i64>) -> Ban {
+    Ban {
+        prefix: prefix.parse().unwrap(),
+        jail: "sshd".into(),
+        since: "2026-11-21T06:00:00.25Z".parse().unwrap(),
+        until: until.map(|second| Timestamp::from_second(second).unwrap()),
+        count: 3,
+        source: "/var/log/auth.log".into(),
+        reason: "because".into(),
+        services: None,
+        renew: None,
+    }
+}
+
+#[test]
+fn what_was_committed_is_there_after_reopening() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, memory) = open(directory.path());
+    assert!(memory.bans.is_empty() && memory.readings.is_empty());
+    let renew = crate::tier::Tier::of(Duration::from_secs(u64::from(u32::MAX)));
+    let kept = [Ban { renew, ..ban("192.0.2.1/32", Some(1_900_000_000)) }, ban("2001:db8::/64", None)];
+    note(&mut store, [Verdict::Ban(ban("192.0.2.9/32", None))]);
+    note(&mut store, kept.clone().map(Verdict::Ban));
+    store.commit();
+    note(&mut store, [Verdict::Unban(ban("192.0.2.9/32", None), Ending::Expired)]);
+    let from = Position { device: u64::MAX, inode: 2, offset: 77 };
+    let reading = Reading { from, until: Position { offset: 99, ..from } };
+    store.note_reading(Path::new("/var/log/auth.log"), reading);
+    let [ban, other] = kept.clone();
+    let allowed = Allowance { prefix: ban.prefix, since: ban.since, until: ban.until, reason: "x".into() };
+    let gone = Allowance { prefix: other.prefix, until: None, ..allowed.clone() };
+    store.note_allowed(allowed.prefix, Some(allowed.clone()));
+    store.note_allowed(gone.prefix, Some(gone.clone()));
+    store.commit();
+    store.note_allowed(gone.prefix, None);
+    store.close();
+
+    let (store, memory) = open(directory.path());
+    store.close();
+    assert_eq!(memory.bans, kept);
+    assert_eq!(memory.allowed, [allowed]);
+    assert_eq!(memory.readings.into_iter().collect::<Vec<_>>(), [("/var/log/auth.log".into(), reading)]);
+}
+
+/// A trigger stands for a full disk: the statement fails, and works again when the trigger is gone.
+#[test]
+fn a_failed_write_is_said_kept_and_made_good() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(directory.path());
+    let beside = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+    beside
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE INSERT ON bans BEGIN SELECT RAISE(FAIL, 'disk is full'); END",
+        )
+        .unwrap();
+    note(
+        &mut store,
+        [Verdict::Ban(ban("192.0.2.1/32", None)), Verdict::Ban(ban("192.0.2.2/32", Some(1_900_000_000)))],
+    );
+    store.commit();
+    until(|| !store.is_durable());
+    // What comes meanwhile is kept as well, and the newer row replaces the older.
+    let position = Position { device: 1, inode: 2, offset: 99 };
+    store.note_reading(Path::new("/var/log/auth.log"), Reading { from: position, until: position });
+    note(&mut store, [Verdict::Ban(ban("192.0.2.2/32", None))]);
+    store.commit();
+    let rows = |table: &str| -> i64 {
+        beside.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((rows("bans"), rows("positions")), (0, 0), "a position never moves on without its bans");
+
+    beside.execute_batch("DROP TRIGGER full").unwrap();
+    until(|| store.is_durable());
+    store.close();
+    let (store, memory) = open(directory.path());
+    store.close();
+    assert_eq!(memory.bans, [ban("192.0.2.1/32", None), ban("192.0.2.2/32", None)]);
+    assert_eq!(memory.readings.len(), 1);
+}
+
+#[test]
+fn what_failed_is_tried_once_more_at_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, _) =
+        Store::open_with(directory.path(), Limits::default(), Pace { retry: Duration::MAX, ..HURRIED })
+            .unwrap();
+    let beside = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+    beside
+        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON bans BEGIN SELECT RAISE(FAIL, 'full'); END")
+        .unwrap();
+    note(&mut store, [Verdict::Ban(ban("192.0.2.1/32", None))]);
+    store.commit();
+    until(|| !store.is_durable());
+    beside.execute_batch("DROP TRIGGER full").unwrap();
+    store.close();
+    assert_eq!(open(directory.path()).1.bans, [ban("192.0.2.1/32", None)]);
+}
+
+#[test]
+fn a_disk_that_fails_for_long_fills_no_memory() {
+    let mut waiting = Batch::default();
+    let row = |n: usize| {
+        ((IpNet::from(IpAddr::from(Ipv4Addr::from_bits(u32::try_from(n).unwrap()))), "j".into()), None)
+    };
+    waiting.merge(Batch { bans: (0..MOST_WAITING).map(row).collect(), ..Batch::default() });
+    waiting.merge(Batch { bans: (0..MOST_WAITING).map(row).collect(), ..Batch::default() });
+    assert!(!waiting.is_too_much(), "rows of one name are one row");
+    waiting.merge(Batch { bans: [row(MOST_WAITING)].into(), ..Batch::default() });
+    assert!(waiting.is_too_much());
+}
+
+fn until(so: impl Fn() -> bool) {
+    let begin = std::time::Instant::now();
+    while !so() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it never came to pass");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_damaged_file_is_set_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join(FILE), vec![7; 4096]).unwrap();
+    let (store, memory) = open(directory.path());
+    assert!(store.is_durable() && memory.bans.is_empty());
+    store.close();
+    assert_eq!(std::fs::read(directory.path().join("kban.sqlite3.damaged")).unwrap(), vec![7; 4096]);
+}
+
+#[test]
+fn a_damaged_file_takes_its_log_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(directory.path().join(name), bytes).unwrap();
+    write(FILE, &[7; 4096]);
+    write("kban.sqlite3-wal", b"log");
+    write("kban.sqlite3.damaged-shm", b"of an earlier accident");
+    open(directory.path()).0.close();
+    let read = |name: &str| std::fs::read(directory.path().join(name)).ok();
+    assert_eq!(read("kban.sqlite3.damaged-wal").as_deref(), Some(&b"log"[..]));
+    assert_ne!(read("kban.sqlite3.damaged-shm").as_deref(), Some(&b"of an earlier accident"[..]));
+}
+
+#[test]
+fn a_row_that_makes_no_sense_is_skipped() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(directory.path());
+    note(&mut store, [Verdict::Ban(ban("192.0.2.1/32", None))]);
+    store.close();
+    let database = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+    database
+        .execute_batch(
+            "INSERT INTO bans VALUES ('192.0.2.300', 'sshd', 1, NULL, 1, '', '', NULL, NULL);
+             INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 'today', NULL, 1, '', '', NULL, NULL);
+             INSERT INTO bans VALUES ('192.0.2.4', 'sshd', 1, NULL, -1, '', '', NULL, NULL);
+             INSERT INTO positions VALUES ('/var/log/x', 'here', 1, 1, 1, 1, 1);",
+        )
+        .unwrap();
+    drop(database);
+    let (store, memory) = open(directory.path());
+    store.close();
+    assert_eq!(memory.bans, [ban("192.0.2.1/32", None)]);
+    assert!(memory.readings.is_empty());
+    assert!(!directory.path().join("kban.sqlite3.damaged").exists());
+}
+
+#[test]
+fn a_newer_format_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+    database.pragma_update(None, "user_version", 99).unwrap();
+    drop(database);
+    assert!(matches!(
+        Store::open(directory.path(), Limits::default()),
+        Err(StoreError::Newer { found: 99, .. })
+    ));
+}
