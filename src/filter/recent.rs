@@ -1,37 +1,39 @@
 //! What is remembered for a while: so many things at most, the oldest goes first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 /// Values by identifier, bounded in number and age.
 #[derive(Debug)]
-pub(super) struct Recent<V> {
-    known: HashMap<Box<[u8]>, (V, Timestamp)>,
+pub(in crate::filter) struct Recent<V> {
+    known: HashMap<Arc<[u8]>, (V, Timestamp)>,
     /// The oldest first; may name some that are gone.
-    order: VecDeque<(Box<[u8]>, Timestamp)>,
+    order: VecDeque<(Arc<[u8]>, Timestamp)>,
     most: usize,
     longest: Duration,
 }
 
 impl<V> Recent<V> {
     /// Nothing yet; `most` values at once, each for `longest` after it was put in.
-    pub(super) fn new(most: usize, longest: Duration) -> Self {
+    pub(in crate::filter) fn new(most: usize, longest: Duration) -> Self {
         Self { known: HashMap::new(), order: VecDeque::new(), most, longest }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::filter) fn is_empty(&self) -> bool {
         self.known.is_empty()
     }
 
     /// Whether there is a value, over or not.
-    pub(super) fn contains(&self, id: &[u8]) -> bool {
+    pub(in crate::filter) fn contains(&self, id: &[u8]) -> bool {
         self.known.contains_key(id)
     }
 
     /// The value of `id`, if it is not over.
-    pub(super) fn get(&mut self, id: &[u8], now: Timestamp) -> Option<&mut V> {
+    pub(in crate::filter) fn get(&mut self, id: &[u8], now: Timestamp) -> Option<&mut V> {
         if self.known.get(id)?.1 <= now {
             self.known.remove(id);
         }
@@ -39,12 +41,14 @@ impl<V> Recent<V> {
     }
 
     /// Puts in a value that is not there yet, and makes room for it.
-    pub(super) fn insert(&mut self, id: &[u8], value: V, now: Timestamp) {
+    pub(in crate::filter) fn insert(&mut self, id: &[u8], value: V, now: Timestamp) -> &mut V {
         if self.known.len() >= self.most {
             // Drops what is over up to the oldest that is not.
             while let Some((oldest, until)) = self.order.pop_front() {
-                if self.known.get(&oldest).is_some_and(|(_, own)| *own == until) {
-                    self.known.remove(&oldest);
+                if let Entry::Occupied(known) = self.known.entry(oldest)
+                    && known.get().1 == until
+                {
+                    known.remove();
                     if until > now {
                         break;
                     }
@@ -57,23 +61,24 @@ impl<V> Recent<V> {
             let known = &self.known;
             self.order.retain(|(id, until)| known.get(id).is_some_and(|(_, own)| own == until));
         }
-        self.order.push_back((id.into(), until));
-        self.known.insert(id.into(), (value, until));
+        let id: Arc<[u8]> = Arc::from(id);
+        self.order.push_back((Arc::clone(&id), until));
+        &mut self.known.entry(id).insert_entry((value, until)).into_mut().0
     }
 
     /// The value of `id`; a new one if there is none, or it is over.
-    pub(super) fn get_or_default(&mut self, id: &[u8], now: Timestamp) -> &mut V
+    pub(in crate::filter) fn get_or_default(&mut self, id: &[u8], now: Timestamp) -> &mut V
     where
         V: Default,
     {
         if self.get(id, now).is_none() {
-            self.insert(id, V::default(), now);
+            return self.insert(id, V::default(), now);
         }
         &mut self.known.entry(id.into()).or_insert_with(|| (V::default(), now)).0
     }
 
     /// Takes a value out, if it is not over.
-    pub(super) fn remove(&mut self, id: &[u8], now: Timestamp) -> Option<V> {
+    pub(in crate::filter) fn remove(&mut self, id: &[u8], now: Timestamp) -> Option<V> {
         self.known.remove(id).filter(|(_, until)| *until > now).map(|(value, _)| value)
     }
 }

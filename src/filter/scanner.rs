@@ -30,7 +30,9 @@ use super::{Clock, Failure, LONGEST_LINE, Named, Success};
 /// How many failures of names are kept until somebody takes them.
 const MOST_NAMED: usize = 1000;
 /// What the lazy DFAs of all scanners of a program may take together, in bytes: their size is up to whoever writes the logs.
-pub(super) const CACHE_BUDGET: usize = 16 << 20;
+pub(super) const CACHE_BUDGET: usize = (16 << 20) - GUIDES_BUDGET;
+/// What those that guide fail2ban's patterns may take together, in bytes.
+pub(super) const GUIDES_BUDGET: usize = 4 << 20;
 
 /// What a scanner has seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //! on by the gap. A leap second is read as the
 //! second before it, which is what POSIX time has.
 //!
-//! Consecutive lines mostly share their date, so the bytes of the last one are remembered.
+//! Consecutive lines mostly share their date, or at least its minute, so the bytes of the last one are remembered.
 
 mod stamp;
 
@@ -28,6 +28,9 @@ const YEARS_BACK: i16 = 8;
 /// How far the clock of a writer may be ahead.
 const AHEAD: SignedDuration = SignedDuration::from_secs(60);
 
+/// The last second of a minute.
+const LAST_SECOND: SignedDuration = SignedDuration::from_secs(59);
+
 /// Which kind of date the remembered bytes were read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -42,6 +45,36 @@ pub(super) struct Dates {
     last: Vec<u8>,
     kind: Option<Kind>,
     value: Option<Timestamp>,
+    minute: Minute,
+}
+
+/// The last minute of dates without a year.
+#[derive(Debug, Default)]
+struct Minute {
+    /// The date up to its seconds.
+    front: Vec<u8>,
+    /// Its first second. None where its last is not 59 seconds behind: the year changes, or the offset of the zone.
+    start: Option<Timestamp>,
+}
+
+impl Minute {
+    /// What [`bsd`] reads.
+    fn read(&mut self, text: &[u8], clock: &Clock) -> Option<Timestamp> {
+        let (front, second) = text.split_last_chunk::<2>()?;
+        if self.front != front {
+            let at = |second: &[u8]| bsd(&[front, second].concat(), clock);
+            let is_last = |start: Timestamp, end: Timestamp| end.duration_since(start) == LAST_SECOND;
+            self.start = at(b"00").filter(|start| at(b"59").is_some_and(|end| is_last(*start, end)));
+            self.front.clear();
+            self.front.extend_from_slice(front);
+        }
+        match (self.start, number(second)) {
+            (Some(start), Some(second @ 0..=60)) => {
+                start.checked_add(SignedDuration::from_secs(second.into()).min(LAST_SECOND)).ok()
+            }
+            _ => bsd(text, clock),
+        }
+    }
 }
 
 impl Dates {
@@ -49,6 +82,7 @@ impl Dates {
     pub(super) fn forget(&mut self) {
         self.last.clear();
         self.kind = None;
+        self.minute.front.clear();
     }
 
     /// The moment that `text` names; none for a date that does not exist.
@@ -59,7 +93,10 @@ impl Dates {
             DateText::Stamp(bytes) => (bytes, Kind::Stamp),
         };
         if self.last != bytes || self.kind != Some(kind) {
-            self.value = read(text, clock);
+            self.value = match text {
+                DateText::Bsd(text) => self.minute.read(text, clock),
+                _ => read(text, clock),
+            };
             self.kind = Some(kind);
             self.last.clear();
             if bytes.len() <= LONGEST {
@@ -169,8 +206,36 @@ fn fraction(digits: &[u8]) -> i32 {
 #[cfg(test)]
 mod tests {
     use jiff::tz::TimeZone;
+    use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn what_is_known_of_the_date_before_changes_nothing(
+            zone in prop::sample::select(vec!["UTC", "Europe/Berlin", "Africa/Monrovia", "Australia/Lord_Howe"]),
+            now in prop::sample::select(vec!["2026-10-25T00:59:30Z", "2026-12-31T23:00:10Z", "2026-03-29T01:00:20Z", "1972-01-07T00:44:40Z"]),
+            ahead in -3700..3700_i64,
+            days in proptest::collection::vec(prop::sample::select(vec!["Oct 25", "Oct 26", "Oct  4", "Dec 31", "Jan  1", "Jan  7", "Mar 29", "Feb 29", "Feb 30"]), 1..3),
+            times in proptest::collection::vec((0..4_usize, 0..25, prop::sample::select(vec![0, 1, 30, 44, 59, 60]), 0..62), 1..20),
+        ) {
+            let now = now.parse::<Timestamp>().unwrap().checked_add(SignedDuration::from_secs(ahead)).unwrap();
+            let clock = Clock { now, zone: TimeZone::get(zone).unwrap() };
+            // Half of the times are of the clock's own minute, a day ahead: there the year changes.
+            let limit = now.to_zoned(clock.zone.clone()).checked_add(jiff::Span::new().days(1)).unwrap();
+            let mut dates = Dates::default();
+            for (day, hour, minute, second) in times {
+                let text = match days.get(day) {
+                    Some(day) => format!("{day} {hour:02}:{minute:02}:{second:02}"),
+                    None => format!("{}:{second:02}", limit.strftime("%b %e %H:%M")),
+                };
+                let text = DateText::Bsd(text.as_bytes());
+                prop_assert_eq!(dates.read(text, &clock), read(text, &clock), "{:?}", text);
+            }
+        }
+    }
 
     fn clock(now: &str, zone: &str) -> Clock {
         Clock { now: now.parse().unwrap(), zone: TimeZone::get(zone).unwrap() }

@@ -4,17 +4,16 @@
 //! a failure. `<F-MLFFORGET>` ends the connection, `<F-MLFGAINED>` forgives it, unless several users were tried.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::groups::{Catch, Groups, MLFFORGET, MLFGAINED, NOFAIL, USER};
+use crate::filter::recent::Recent;
 
 /// How many connections are remembered.
 const MOST: usize = 100;
-/// How long one is remembered after its last line.
+/// How long one is remembered after its first line.
 const LONGEST: Duration = Duration::from_secs(300);
 /// How many users of one connection are remembered.
 const MOST_USERS: usize = 100;
@@ -61,11 +60,13 @@ pub(super) struct Merge<'a> {
 }
 
 /// The connections of one source.
-#[derive(Debug, Default)]
-pub(super) struct Connections {
-    known: HashMap<Arc<str>, (Known, Timestamp)>,
-    /// The oldest first; may name some that are gone.
-    order: VecDeque<(Arc<str>, Timestamp)>,
+#[derive(Debug)]
+pub(super) struct Connections(Recent<Known>);
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self(Recent::new(MOST, LONGEST))
+    }
 }
 
 impl Connections {
@@ -84,11 +85,9 @@ impl Connections {
             groups.copy(MLFGAINED, NOFAIL);
         }
         let forgotten = groups.remove(MLFFORGET);
-        if self.known.get(id).is_some_and(|(_, until)| *until <= now) {
-            self.known.remove(id);
-        }
+        let id = id.as_bytes();
         let mut new = Known::default();
-        let before = self.known.get_mut(id).map(|(known, _)| known);
+        let before = self.0.get(id, now);
         let is_new = before.is_none();
         let known = match before {
             Some(known) => {
@@ -127,42 +126,18 @@ impl Connections {
         }
         let known = match (forgotten, is_new) {
             (true, true) => Cow::Owned(new),
-            (true, false) => Cow::Owned(self.known.remove(id).unwrap_or_default().0),
-            (false, true) => Cow::Borrowed(self.add(id, new, now)?),
-            (false, false) => Cow::Borrowed(&self.known.get(id)?.0),
+            (true, false) => Cow::Owned(self.0.remove(id, now).unwrap_or_default()),
+            (false, true) => Cow::Borrowed(self.0.insert(id, new, now)),
+            (false, false) => Cow::Borrowed(self.0.get(id, now)?),
         };
         Some(Merge { known, forgotten, gained })
     }
 
     /// A failure of the connection waits for its address.
-    pub(super) fn set_pending(&mut self, id: &str) {
-        if let Some((known, _)) = self.known.get_mut(id) {
+    pub(super) fn set_pending(&mut self, id: &str, now: Timestamp) {
+        if let Some(known) = self.0.get(id.as_bytes(), now) {
             known.pending = true;
         }
-    }
-
-    fn add(&mut self, id: &str, known: Known, now: Timestamp) -> Option<&Known> {
-        if self.known.len() >= MOST {
-            // Makes room, and drops what is over up to the oldest that is not.
-            while let Some((oldest, until)) = self.order.pop_front() {
-                if self.known.get(&oldest).is_some_and(|(_, own)| *own == until) {
-                    self.known.remove(&oldest);
-                    if until > now {
-                        break;
-                    }
-                }
-            }
-        }
-        let until = now.saturating_add(LONGEST).unwrap_or(Timestamp::MAX);
-        let id: Arc<str> = Arc::from(id);
-        self.known.insert(Arc::clone(&id), (known, until));
-        // Connections that end leave their names here.
-        if self.order.len() >= 2 * MOST {
-            let known = &self.known;
-            self.order.retain(|(id, until)| known.get(id).is_some_and(|(_, own)| own == until));
-        }
-        self.order.push_back((Arc::clone(&id), until));
-        self.known.get(&id).map(|(known, _)| known)
     }
 }
 

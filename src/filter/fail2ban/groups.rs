@@ -127,7 +127,7 @@ impl Layout {
 impl Groups {
     /// The groups of a match, with alternates merged and tuples joined.
     pub(super) fn of(layout: &Layout, text: &str, found: &Found) -> Self {
-        let mut groups = Self::default();
+        let mut groups = Self { buffer: String::with_capacity(text.len()), ..Self::default() };
         for (index, name) in &layout.named {
             match found.group(*index).and_then(|span| text.get(span)) {
                 Some(caught) => groups.set_text(*name, caught),

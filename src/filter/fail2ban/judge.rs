@@ -149,7 +149,8 @@ impl Memory {
     }
 
     fn results(&mut self, rules: &Rules, line: &[u8], clock: &Clock, asked: Asked) -> (Results, Timestamp) {
-        let line = String::from_utf8_lossy(line);
+        // Far quicker than to look for what is to be replaced.
+        let line = std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed);
         let line = line.trim_end_matches(['\r', '\n']);
         let (date, time) = self.dated(rules, line, clock);
         let (before, after) = (line.get(..date.start), line.get(date.end..));
@@ -315,7 +316,7 @@ impl Memory {
         results.gained |= merge.gained;
         match host::of(&merge.known.groups, RAW_IDS) {
             Some(host) => results.add(asked, pattern, host, merge.known),
-            None => self.connections.set_pending(&self.id),
+            None => self.connections.set_pending(&self.id, asked.now),
         }
         true
     }

@@ -10,8 +10,9 @@ use std::ops::Range;
 
 use regex_automata::meta::Regex;
 use regex_automata::{Anchored, Input};
+use smallvec::smallvec;
 
-use super::pattern::{Searched, spans, strict};
+use super::linear::{Linear, Searched, Spans, strict};
 use super::syntax::{Greed, Group, Look, Node};
 use super::translate::{Alphabet, Style, Target, is_regular, write};
 
@@ -20,7 +21,7 @@ const MOST_CONDITIONS: usize = 3;
 
 /// A pattern without its look-aheads, and what they ask.
 pub(super) struct Eased {
-    regex: Regex,
+    regex: Linear,
     /// For each group of `regex` the one of the original; marks have none.
     origins: Vec<Option<usize>>,
     checks: Vec<Check>,
@@ -39,12 +40,8 @@ struct Check {
 /// A look-ahead that a mark replaces, and whether it guards a loop.
 type Marked = (Look, bool);
 
-/// What the eased pattern says of a text.
-pub(super) enum Answer {
-    Nothing,
-    Match(Vec<Option<Range<usize>>>),
-    Unknown,
-}
+/// The eased pattern says nothing of a text.
+pub(super) struct Unknown;
 
 impl Eased {
     /// None where it cannot be done. `groups` is the number of groups of the pattern, the whole included.
@@ -65,7 +62,7 @@ impl Eased {
             }
         });
         let style = Style { target: Target::Linear, alphabet, lines: false };
-        let regex = strict(&[write(&eased, style)], alphabet, Searched::Chosen).ok()?;
+        let regex = Linear::new(&[write(&eased, style)], alphabet, Searched::Chosen).ok()?;
         let check = |((look, of_loop), place): (Marked, Option<usize>)| {
             let inner = strict(&[write(&look.inner, style)], alphabet, Searched::Chosen).ok()?;
             Some(Check { group: place?, of_loop, negated: look.negated, inner })
@@ -74,15 +71,15 @@ impl Eased {
         Some(Self { regex, origins, checks, groups })
     }
 
-    pub(super) fn find(&self, text: &str, start: usize) -> Answer {
-        let Some(found) = spans(&self.regex, text, start) else { return Answer::Nothing };
+    pub(super) fn find(&self, text: &str, start: usize) -> Result<Option<Spans>, Unknown> {
+        let Some(found) = self.regex.spans(text, start) else { return Ok(None) };
         for check in &self.checks {
             let Some(Some(place)) = found.get(check.group) else { continue };
             if !check.holds(text, place) {
-                return Answer::Unknown;
+                return Err(Unknown);
             }
         }
-        let mut spans = vec![None; self.groups];
+        let mut spans: Spans = smallvec![None; self.groups];
         for (span, origin) in found.into_iter().zip(&self.origins) {
             if let Some(place) = origin.and_then(|origin| spans.get_mut(origin))
                 && span.is_some()
@@ -90,7 +87,7 @@ impl Eased {
                 *place = span;
             }
         }
-        Answer::Match(spans)
+        Ok(Some(spans))
     }
 }
 

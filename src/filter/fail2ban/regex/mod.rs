@@ -3,6 +3,8 @@
 mod choice;
 mod eased;
 mod escape;
+mod guide;
+mod linear;
 mod parse;
 mod pattern;
 mod prefix;

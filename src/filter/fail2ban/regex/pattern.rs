@@ -9,22 +9,16 @@ use std::sync::OnceLock;
 
 use regex_automata::Input;
 use regex_automata::meta;
-use regex_automata::util::primitives::NonMaxUsize;
-use regex_automata::util::syntax;
 use regex_syntax::hir::Hir;
-use smallvec::{SmallVec, smallvec};
 
-use super::eased::{Answer, Eased};
+use super::eased::{Eased, Unknown};
+use super::linear::{CACHE, Linear, SIZE_LIMIT, Searched, Spans, refused, strict};
 use super::parse::{SyntaxError, parse};
 use super::prefix;
 use super::reach::Reach;
 use super::syntax::{Class, Item, Node};
 use super::translate::{Alphabet, Style, Target, is_regular, write};
 
-/// What one pattern may take once compiled, in bytes.
-const SIZE_LIMIT: usize = 16 << 20;
-/// What the lazy DFA of one pattern may take, in bytes, each way.
-const CACHE: usize = 128 << 10;
 /// How many steps back a pattern may make on one line.
 const BACKTRACK_LIMIT: usize = 200_000;
 
@@ -43,7 +37,7 @@ pub(in crate::filter::fail2ban) struct Pattern {
 }
 
 enum Engine {
-    Linear(meta::Regex),
+    Linear(Box<Linear>),
     Backtracking(Box<Backtracking>),
 }
 
@@ -53,19 +47,10 @@ struct Backtracking {
     eased: Option<Eased>,
 }
 
-/// Which texts a linear pattern is tried on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Searched {
-    /// Any.
-    All,
-    /// Mostly such as it matches: no pass to find out whether it does.
-    Chosen,
-}
-
 /// Where a pattern and its groups matched, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::filter::fail2ban) struct Found {
-    spans: Vec<Option<Range<usize>>>,
+    spans: Spans,
 }
 
 impl Found {
@@ -215,7 +200,7 @@ impl Engine {
         let text = |node: &Node, target| write(node, Style { target, alphabet, lines });
         if regular {
             let texts: Vec<String> = variants.iter().map(|variant| text(variant, Target::Linear)).collect();
-            return strict(&texts, alphabet, searched).map(Self::Linear);
+            return Linear::new(&texts, alphabet, searched).map(|linear| Self::Linear(Box::new(linear)));
         }
         let superset = strict(&[text(node, Target::Superset(false))], alphabet, Searched::All)?;
         let regex = fancy_regex::RegexBuilder::new(&text(node, Target::Backtracking))
@@ -230,12 +215,14 @@ impl Engine {
 
     fn find(&self, text: &str, start: usize) -> Option<Found> {
         match self {
-            Self::Linear(regex) => spans(regex, text, start).map(|spans| Found { spans }),
-            Self::Backtracking(engine) => match engine.eased.as_ref().map(|eased| eased.find(text, start)) {
-                Some(Answer::Nothing) => None,
-                Some(Answer::Match(spans)) => Some(Found { spans }),
-                Some(Answer::Unknown) | None => engine.backtrack(text, start),
-            },
+            Self::Linear(regex) => regex.spans(text, start).map(|spans| Found { spans }),
+            Self::Backtracking(engine) => {
+                let eased = engine.eased.as_ref().ok_or(Unknown).and_then(|eased| eased.find(text, start));
+                match eased {
+                    Ok(spans) => spans.map(|spans| Found { spans }),
+                    Err(Unknown) => engine.backtrack(text, start),
+                }
+            }
         }
     }
 }
@@ -249,49 +236,6 @@ impl Backtracking {
         let spans = captures.iter().map(|group| group.map(|group| group.range()));
         Some(Found { spans: spans.collect() })
     }
-}
-
-/// Where a linear pattern and its groups match.
-pub(super) fn spans(regex: &meta::Regex, text: &str, start: usize) -> Option<Vec<Option<Range<usize>>>> {
-    let input = Input::new(text).range(start.min(text.len())..);
-    let groups = regex.group_info();
-    let mut slots: SmallVec<[Option<NonMaxUsize>; 64]> = smallvec![None; groups.slot_len()];
-    let pattern = regex.search_slots(&input, &mut slots)?;
-    let at = |slot: usize| slots.get(slot).copied().flatten().map(NonMaxUsize::get);
-    let span = |group| {
-        let (start, end) = groups.slots(pattern, group)?;
-        Some(at(start)?..at(end)?)
-    };
-    Some((0..groups.group_len(pattern)).map(span).collect())
-}
-
-/// Patterns that match what they say and no more.
-pub(super) fn strict(
-    texts: &[String],
-    alphabet: Alphabet,
-    searched: Searched,
-) -> Result<meta::Regex, SyntaxError> {
-    let config = match searched {
-        Searched::All => meta::Config::new().hybrid_cache_capacity(CACHE),
-        Searched::Chosen => meta::Config::new().hybrid(false).dfa(false),
-    };
-    linear_with(config, texts, alphabet)
-}
-
-/// Patterns for the linear engine, as one.
-pub(super) fn linear_with(
-    config: meta::Config,
-    texts: &[String],
-    alphabet: Alphabet,
-) -> Result<meta::Regex, SyntaxError> {
-    let config = config.utf8_empty(false).nfa_size_limit(Some(SIZE_LIMIT));
-    let syntax = syntax::Config::new().utf8(false).unicode(alphabet == Alphabet::Unicode);
-    meta::Builder::new().configure(config).syntax(syntax).build_many(texts).map_err(|error| refused(&error))
-}
-
-fn refused(error: &dyn std::error::Error) -> SyntaxError {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    SyntaxError { problem: format!("{error}{cause}"), offset: 0 }
 }
 
 /// Whether it matches at a text's start only.
