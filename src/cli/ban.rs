@@ -5,9 +5,9 @@ use std::io::Write;
 use clap::Args;
 
 use super::exit::{Exit, Failure};
-use super::{Shared, list, output, unban, unexpected};
+use super::{Shared, list, output, session, unban, unexpected};
 use crate::config::duration::BanTime;
-use crate::control::protocol::{Answer, LONGEST_REASON, Request};
+use crate::control::protocol::{Answer, Request};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -22,21 +22,20 @@ pub(super) struct Options {
     /// Why, for whoever reads the list.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Also a proxy, an address from which somebody lately logged in, and your own.
+    #[arg(long)]
+    force: bool,
 }
 
 pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
     let prefix = unban::prefix(&options.address)?;
-    if options.reason.as_ref().is_some_and(|reason| reason.len() > LONGEST_REASON) {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("the reason is too long: at most {LONGEST_REASON} bytes"),
-        ));
-    }
     let request = Request::Ban {
         prefix,
         jail: options.jail.clone(),
         bantime: options.bantime,
         reason: options.reason.clone(),
+        force: options.force,
+        caller: session::caller(),
     };
     match shared.ask(&request)? {
         Answer::Banned(row) if shared.json => output::print_json(out, &list::Document { bans: &[row] })?,

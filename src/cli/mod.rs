@@ -3,6 +3,7 @@
 //! [`main`] reads the command line and calls the verb; a verb writes to `out` and ends with an [`Exit`],
 //! or with a [`Failure`] whose sentence goes to standard error.
 
+mod allow;
 mod ban;
 mod check;
 mod config;
@@ -19,6 +20,7 @@ mod past;
 mod recall;
 mod reload;
 mod replay;
+mod session;
 mod stats;
 mod status;
 mod test;
@@ -55,6 +57,7 @@ Examples:
   banctl why 203.0.113.9                 what it has done, and what was done about it
   banctl ban 203.0.113.9 --for 1h        close every port to an address
   banctl unban 203.0.113.9               let it in again
+  banctl allow add 198.51.100.7 --for 8h nobody bans it for so long; what bans it is lifted
   banctl test sshd /var/log/auth.log     what a filter finds in a log
   banctl replay /var/log/auth.log*       who would have been banned, and who of them logged in
   banctl doctor                          what is wrong here, and what to do about it
@@ -91,6 +94,8 @@ enum Verb {
     Ban(ban::Options),
     /// Lift bans.
     Unban(unban::Options),
+    /// Who is never banned, whatever a log says; changes that at run time.
+    Allow(allow::Options),
     /// Have the daemon read its configuration again.
     Reload,
     /// Check the configuration: every error at once.
@@ -188,6 +193,7 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
         Verb::Stats(options) => stats::run(shared, options, out),
         Verb::Ban(options) => ban::run(shared, options, out),
         Verb::Unban(options) => unban::run(shared, options, out),
+        Verb::Allow(options) => allow::run(shared, options, out),
         Verb::Reload => reload::run(shared, out),
         Verb::Check => check::run(shared, out),
         Verb::Test(options) => test::run(shared, options, out),

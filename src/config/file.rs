@@ -11,7 +11,7 @@ use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour, Ownership
 use super::duration::{BanTime, Period};
 use super::feed::{ListPath, ListUrl, Words};
 use super::judgement::{Counts, Escalate, Mode, Subnet, Switch, Trust};
-use super::network::Networks;
+use super::network::{Entries, Networks};
 use super::ports::{Ports, Protocols};
 use super::size::StoreSize;
 use super::value::{At, Count, FeedName, FilterName, GroupName, Ipv6Prefix, JailName, LogPaths, Table};
@@ -62,7 +62,13 @@ pub struct Defaults {
     /// Failures within `findtime` that lead to a ban.
     pub maxretry: Option<At<MaxRetry>>,
     /// Never banned, by any jail.
-    pub ignoreip: Option<At<Networks>>,
+    pub ignoreip: Option<At<Entries>>,
+    /// Proxies, never banned: whoever attacks is behind them.
+    pub proxies: Option<At<Networks>>,
+    /// A program that is asked before a ban: its path, and each argument.
+    pub ignorecommand: Option<At<Words>>,
+    /// How long a ban waits for it.
+    pub ignorecommand_timeout: Option<At<Period>>,
     /// How many leading bits of an IPv6 address are counted and banned as one.
     pub ipv6_prefix: Option<At<Ipv6Prefix>>,
     /// How many addresses a jail tracks at most.
@@ -104,7 +110,13 @@ pub struct Jail {
     /// As in `[defaults]`.
     pub maxretry: Option<At<MaxRetry>>,
     /// Never banned by this jail, in addition to `[defaults] ignoreip`.
-    pub ignoreip: Option<At<Networks>>,
+    pub ignoreip: Option<At<Entries>>,
+    /// In addition to those of `[defaults]`; no other jail bans them either.
+    pub proxies: Option<At<Networks>>,
+    /// As in `[defaults]`; an empty list is no program.
+    pub ignorecommand: Option<At<Words>>,
+    /// As in `[defaults]`.
+    pub ignorecommand_timeout: Option<At<Period>>,
     /// As in `[defaults]`.
     pub ipv6_prefix: Option<At<Ipv6Prefix>>,
     /// As in `[defaults]`.

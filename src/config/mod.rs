@@ -16,6 +16,7 @@ pub mod duration;
 mod excerpt;
 pub mod feed;
 pub mod file;
+pub mod ignorecommand;
 pub mod judgement;
 pub mod layout;
 mod library;

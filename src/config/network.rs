@@ -1,15 +1,19 @@
-//! Addresses and prefixes as they are typed in `ignoreip`.
+//! Addresses and prefixes as they are typed in `ignoreip`, and what stands for addresses there: names and files.
 //!
 //! A prefix that is not canonical is refused, not rounded: `10.13.37.5/24` may have been meant as one address or
 //! as a network, and the difference is who can attack unpunished.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
+use super::feed::ListPath;
 use super::value::{Text, deserialize_text, refusal, short};
 
 /// An address or a prefix, canonical (no host bits), IPv4-mapped folded to IPv4, never everything.
@@ -62,7 +66,83 @@ impl Text for Network {
     }
 }
 
-deserialize_text!(Network);
+deserialize_text!(Network, Entry);
+
+/// What stands for addresses that may change: they are looked up again and again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lookup {
+    /// The name of a host.
+    Name(Arc<str>),
+    /// A file: one address, prefix or range a line.
+    File(PathBuf),
+}
+
+impl Lookup {
+    /// What has to be looked up, or what is wrong with it and what to write; `None` if this is an address or a prefix.
+    pub fn read(typed: &str) -> Option<Result<Self, (String, String)>> {
+        let path = typed.strip_prefix("file:").or(Some(typed).filter(|typed| typed.starts_with('/')));
+        if let Some(path) = path {
+            return Some(ListPath::read(path).map(|path| Self::File(path.0)));
+        }
+        is_host(typed).then(|| Ok(Self::Name(typed.to_ascii_lowercase().into())))
+    }
+}
+
+/// One entry of `ignoreip`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// An address or a prefix.
+    Network(Network),
+    /// What stands for some.
+    Lookup(Lookup),
+}
+
+impl Text for Entry {
+    const EXPECTED: &'static str = "an address, a prefix, a name or a file in quotes";
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        match Lookup::read(typed) {
+            Some(lookup) => lookup.map(Self::Lookup),
+            None => Network::read(typed).map(Self::Network),
+        }
+    }
+}
+
+/// Whether this can be the name of a host (RFC 1123, 2.1): its last label is no number, or it would be an address.
+fn is_host(typed: &str) -> bool {
+    let name = typed.strip_suffix('.').unwrap_or(typed);
+    let of = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(of)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    name.len() <= 253 && name.split('.').all(label) && !name.rsplit('.').next().is_some_and(is_number)
+}
+
+/// What `ignoreip` says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ignored {
+    /// Canonical.
+    pub networks: Vec<IpNet>,
+    /// What has to be looked up.
+    pub lookups: Vec<Lookup>,
+}
+
+impl From<&Entries> for Ignored {
+    fn from(typed: &Entries) -> Self {
+        let mut ignored = Self::default();
+        for entry in &typed.0 {
+            match entry {
+                Entry::Network(network) => ignored.networks.push(network.0),
+                Entry::Lookup(lookup) => ignored.lookups.push(lookup.clone()),
+            }
+        }
+        ignored
+    }
+}
 
 /// `::ffff:192.0.2.0/120` is `192.0.2.0/24`.
 #[must_use]
@@ -72,22 +152,27 @@ pub fn folded(prefix: IpNet) -> IpNet {
     inner.and_then(|(address, bits)| Ipv4Net::new(address, bits).ok()).map_or(prefix, IpNet::V4)
 }
 
-/// A list of addresses and prefixes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Networks(pub Vec<Network>);
+/// A list of addresses, prefixes and the like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<T>(pub Vec<T>);
 
-impl<'de> Deserialize<'de> for Networks {
+/// Addresses and prefixes.
+pub type Networks = List<Network>;
+/// As `ignoreip` takes them.
+pub type Entries = List<Entry>;
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = Networks;
+        struct Elements<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Elements<T> {
+            type Value = List<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of addresses and prefixes")
             }
 
             // fail2ban writes them in one line.
-            fn visit_str<E: de::Error>(self, typed: &str) -> Result<Networks, E> {
+            fn visit_str<E: de::Error>(self, typed: &str) -> Result<List<T>, E> {
                 let words =
                     typed.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty());
                 let canonical =
@@ -102,14 +187,52 @@ impl<'de> Deserialize<'de> for Networks {
                 Err(refusal("the addresses are not in a list", &help))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Networks, A::Error> {
-                let mut networks = Vec::new();
-                while let Some(network) = list.next_element()? {
-                    networks.push(network);
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List<T>, A::Error> {
+                let mut elements = Vec::new();
+                while let Some(element) = list.next_element()? {
+                    elements.push(element);
                 }
-                Ok(Networks(networks))
+                Ok(List(elements))
             }
         }
-        deserializer.deserialize_any(List)
+        deserializer.deserialize_any(Elements(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_files_are_told_from_addresses() {
+        for name in [
+            "office.example.net",
+            "localhost",
+            "Office.Example.NET.",
+            "xn--bcher-kva.example",
+            "1.2.3.4.example",
+        ] {
+            let read = Entry::read(name).unwrap();
+            assert_eq!(read, Entry::Lookup(Lookup::Name(name.to_ascii_lowercase().into())));
+        }
+        for file in ["/etc/kban/office", "file:/etc/kban/office"] {
+            assert_eq!(Entry::read(file).unwrap(), Entry::Lookup(Lookup::File("/etc/kban/office".into())));
+        }
+        assert!(matches!(Entry::read("192.0.2.7"), Ok(Entry::Network(_))));
+        assert!(matches!(Entry::read("2001:db8::/32"), Ok(Entry::Network(_))));
+        for wrong in [
+            "",
+            "300.1.1.1",
+            "10.0.0.1.",
+            "-a.example",
+            "a b",
+            "a..b",
+            "office:22",
+            "file:office",
+            "0.0.0.0/0",
+            "::/0",
+        ] {
+            assert!(Entry::read(wrong).is_err(), "{wrong}");
+        }
     }
 }

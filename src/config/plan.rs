@@ -1,5 +1,6 @@
 //! The validated plan: everything the daemon needs, with nothing left to check.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use jiff::Timestamp;
 
 use super::choices::{Neighbour, Ownership, UseDns};
 use super::duration::BanTime;
+use super::ignorecommand::IgnoreCommand;
 use super::judgement::{Escalate, Mode, Subnet, Trust};
+use super::network::{Ignored, Lookup};
 use super::report::Problem;
 use crate::filter::Filter;
 use crate::service::Service;
@@ -31,9 +34,20 @@ pub struct Plan {
     /// `[defaults] bantime`: of bans by hand that belong to no configured jail.
     pub bantime: BanTime,
     /// `[defaults] ignoreip`: never banned by any jail, and never dropped by the kernel.
-    pub ignoreip: Vec<IpNet>,
+    pub ignoreip: Ignored,
+    /// Proxies, of `[defaults]` and of every enabled jail: never banned by any jail.
+    pub proxies: Vec<IpNet>,
     /// Sentences for the administrator that are no errors ("no jail is enabled"), with their places.
     pub warnings: Vec<Problem>,
+}
+
+impl Plan {
+    /// Everything that has to be looked up because somebody is allowed by it.
+    #[must_use]
+    pub fn lookups(&self) -> BTreeSet<Lookup> {
+        let jails = self.jails.iter().flat_map(|jail| &jail.ignoreip.lookups);
+        self.ignoreip.lookups.iter().chain(jails).cloned().collect()
+    }
 }
 
 /// One enabled jail.
@@ -52,7 +66,9 @@ pub struct JailPlan {
     /// How long an offender is banned.
     pub bantime: BanTime,
     /// The jail's own exceptions, checked before counting (in addition to [`Plan::ignoreip`]).
-    pub ignoreip: Vec<IpNet>,
+    pub ignoreip: Ignored,
+    /// Asked before a ban.
+    pub ignorecommand: Option<Arc<IgnoreCommand>>,
     /// How many leading bits of an IPv6 address are counted and banned as one (128, 64, 56 or 48).
     pub ipv6_prefix: u8,
     /// How many addresses are tracked at most before a ban; the least suspicious leaves first.
@@ -208,7 +224,11 @@ impl Plan {
             store: StorePlan::in_memory(),
             control: ControlPlan { group: "kban".into() },
             bantime: BanTime::For(Duration::from_secs(12 * 3600)),
-            ignoreip: ignoreip.iter().map(|entry| entry.parse().unwrap()).collect(),
+            ignoreip: Ignored {
+                networks: ignoreip.iter().map(|entry| entry.parse().unwrap()).collect(),
+                lookups: Vec::new(),
+            },
+            proxies: Vec::new(),
             warnings: Vec::new(),
         }
     }

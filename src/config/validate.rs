@@ -12,9 +12,10 @@ use ipnet::IpNet;
 use super::choices::{FirewallVerdict, StoreMode};
 use super::feed;
 use super::file::{Defaults, Firewall, Jail, Store};
+use super::ignorecommand::{self, IgnoreCommand};
 use super::judgement::{Counts, Trust};
 use super::merge::{Layers, Merged};
-use super::network::Networks;
+use super::network::{Entries, Ignored, Networks};
 use super::plan::{ControlPlan, FirewallPlan, JailPlan, LogPlan, Plan, StorePlan};
 use super::ports::{Ports, Protocols};
 use super::report::{Problem, Report, SourceFile};
@@ -73,6 +74,8 @@ pub(super) fn validate(
     let mut check = Check { layers, problems, dirs, library, loaded: BTreeMap::new() };
     let enabled = file.jail.iter().filter(|(_, jail)| jail.value.enabled.as_ref().is_some_and(|on| on.value));
     let enabled: Vec<_> = enabled.collect();
+    let in_front = enabled.iter().flat_map(|(_, jail)| networks(jail.value.proxies.as_ref()));
+    let proxies = networks(file.defaults.proxies.as_ref()).into_iter().chain(in_front).collect();
     // With errors, the jail that was meant to run may be among what was left out.
     if enabled.is_empty() && file.feed.is_empty() && flawless {
         check.problems.push(
@@ -101,7 +104,8 @@ pub(super) fn validate(
                 firewall,
                 store,
                 control: ControlPlan { group: group.0 },
-                ignoreip: networks(file.defaults.ignoreip.as_ref()),
+                ignoreip: ignored(file.defaults.ignoreip.as_ref()),
+                proxies,
                 warnings: report.problems,
             })
         }
@@ -148,7 +152,8 @@ impl Check<'_> {
             maxretry: self.either(&jail.maxretry, &defaults.maxretry, "maxretry")?.0,
             findtime: self.either(&jail.findtime, &defaults.findtime, "findtime")?.get(),
             bantime: self.either(&jail.bantime, &defaults.bantime, "bantime")?,
-            ignoreip: networks(jail.ignoreip.as_ref()),
+            ignoreip: ignored(jail.ignoreip.as_ref()),
+            ignorecommand: self.ignorecommand(jail, defaults),
             ipv6_prefix: self.either(&jail.ipv6_prefix, &defaults.ipv6_prefix, "ipv6_prefix")?.0,
             max_tracked: usize::try_from(
                 self.either(&jail.max_tracked, &defaults.max_tracked, "max_tracked")?.0,
@@ -305,6 +310,13 @@ impl Check<'_> {
         Some(vec![first.clone()])
     }
 
+    fn ignorecommand(&mut self, jail: &Jail, defaults: &Defaults) -> Option<Arc<IgnoreCommand>> {
+        let command = jail.ignorecommand.as_ref().or(defaults.ignorecommand.as_ref());
+        let limit = jail.ignorecommand_timeout.as_ref().or(defaults.ignorecommand_timeout.as_ref());
+        let layers = self.layers;
+        ignorecommand::plan(command?, limit?, &mut |problem, span| self.tell(layers.place(problem, span)))
+    }
+
     /// The jail's own value, else that of `[defaults]`.
     fn either<T: Clone>(&mut self, own: &Option<At<T>>, default: &Option<At<T>>, key: &str) -> Option<T> {
         self.built_in(own.as_ref().or(default.as_ref()), key)
@@ -324,6 +336,10 @@ impl Check<'_> {
             self.problems.push(problem);
         }
     }
+}
+
+fn ignored(typed: Option<&At<Entries>>) -> Ignored {
+    typed.map_or_else(Ignored::default, |list| Ignored::from(&list.value))
 }
 
 fn networks(typed: Option<&At<Networks>>) -> Vec<IpNet> {

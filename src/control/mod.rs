@@ -1,14 +1,17 @@
 //! How `banctl` talks to `kband`: JSON lines over `/run/kban/control.sock`.
 //!
-//! [`protocol`] is what both sides say, [`server`] the daemon's end, [`client`] the command line's; [`events`] is what
-//! happens, told to whoever watches, [`recall`] what has happened, and [`moved`] a ban on its way to another kban.
+//! [`protocol`] is what both sides say (with [`status`] and the rows of [`allowed`]), [`server`] the daemon's end, [`client`] the command
+//! line's; [`events`] is what happens, told to whoever watches, [`recall`] what has happened, and [`moved`] a ban on its way
+//! to another kban.
 
+pub mod allowed;
 pub mod client;
 pub mod events;
 pub mod moved;
 pub mod protocol;
 pub mod recall;
 pub mod server;
+pub mod status;
 
 /// The socket's name in the runtime directory.
 pub const SOCKET: &str = "control.sock";

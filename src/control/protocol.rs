@@ -5,11 +5,15 @@
 //! come in pages that the client asks for one by one, so the daemon never holds more than one of them.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use super::status::{AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, SourceRow, Status};
+
+use super::allowed::AllowRow;
 use super::moved::Moved;
 use super::recall::{EventCursor, EventRow, Stats, Why};
 use crate::config::duration::BanTime;
@@ -66,6 +70,12 @@ pub enum Request {
         bantime: Option<BanTime>,
         /// Why; at most [`LONGEST_REASON`] bytes.
         reason: Option<String>,
+        /// Also somebody whom one had better not ban.
+        #[serde(default)]
+        force: bool,
+        /// From where whoever wants it is logged in, if that can be seen.
+        #[serde(default)]
+        caller: Option<IpAddr>,
     },
     /// Lift bans: those within `within`, of `jail`, or both; all of them if neither is given.
     Unban {
@@ -73,6 +83,27 @@ pub enum Request {
         within: Option<IpNet>,
         /// Only this jail's.
         jail: Option<String>,
+    },
+    /// Allow somebody at run time; bans that are in the way are lifted.
+    Allow {
+        /// Whom.
+        prefix: IpNet,
+        /// How long; until it is taken back if not given.
+        time: Option<BanTime>,
+        /// Why; at most [`LONGEST_REASON`] bytes.
+        reason: Option<String>,
+        /// Also if it is a large part of the Internet.
+        force: bool,
+    },
+    /// Take back what was allowed at run time.
+    Disallow {
+        /// Whom.
+        prefix: IpNet,
+    },
+    /// Who is never banned.
+    Allowed {
+        /// Only entries within this prefix, or that contain it.
+        within: Option<IpNet>,
     },
     /// All that is known of an address or prefix.
     Why {
@@ -112,7 +143,8 @@ impl Request {
     /// Whether it changes bans: the history has who did.
     #[must_use]
     pub fn changes(&self) -> bool {
-        matches!(self, Self::Ban { .. } | Self::Unban { .. } | Self::Load { .. } | Self::Flush)
+        let bans = matches!(self, Self::Ban { .. } | Self::Unban { .. } | Self::Load { .. } | Self::Flush);
+        bans || matches!(self, Self::Allow { .. })
     }
 }
 
@@ -140,10 +172,17 @@ pub enum Answer {
     },
     /// To [`Request::Ban`].
     Banned(BanRow),
-    /// To [`Request::Unban`] and [`Request::Flush`].
+    /// To [`Request::Unban`], [`Request::Flush`] and [`Request::Allow`].
     Lifted {
         /// How many bans.
         bans: usize,
+    },
+    /// To [`Request::Disallow`].
+    Disallowed,
+    /// To [`Request::Allowed`].
+    Spared {
+        /// The entries.
+        allowed: Vec<AllowRow>,
     },
     /// To [`Request::Why`].
     Why(Box<Why>),
@@ -248,16 +287,12 @@ impl BanRow {
     /// The row of a ban, seen at `now`.
     #[must_use]
     pub fn new(ban: &Ban, now: Timestamp, in_kernel: bool) -> Self {
-        let left = |until: Timestamp| {
-            let milliseconds = until.duration_since(now).as_millis().max(0).unsigned_abs();
-            u64::try_from(milliseconds.div_ceil(1000)).unwrap_or(u64::MAX)
-        };
         Self {
             address: shown(&ban.prefix),
             jail: ban.jail.to_string(),
             since: ban.since,
             until: ban.until,
-            seconds_left: ban.until.map(left),
+            seconds_left: ban.until.map(|until| seconds_left(until, now)),
             count: ban.count,
             ports: ban.services.as_ref().map(|list| list.iter().map(ToString::to_string).collect()),
             source: ban.source.to_string(),
@@ -267,147 +302,10 @@ impl BanRow {
     }
 }
 
-/// How the daemon is: `banctl status --json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    /// The daemon's version.
-    pub version: String,
-    /// When it started.
-    pub started: Timestamp,
-    /// What the administrator should know first.
-    pub warnings: Vec<String>,
-    /// Bans in force, all jails together.
-    pub bans: usize,
-    /// The enabled jails.
-    pub jails: Vec<JailStatus>,
-    /// The lists from elsewhere.
-    pub feeds: Vec<FeedRow>,
-    /// What is read.
-    pub sources: Vec<SourceRow>,
-    /// What the kernel does.
-    pub firewall: FirewallStatus,
-    /// Whether bans and positions survive a restart.
-    pub durable: bool,
-}
-
-impl Status {
-    /// The warning that goes with a status that is not `durable`.
-    pub const NOT_DURABLE: &str =
-        "bans and positions will not survive a restart: the store cannot be written";
-}
-
-/// One jail, since the daemon's start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JailStatus {
-    /// Its name.
-    pub name: String,
-    /// The filter that it uses.
-    pub filter: String,
-    /// Failures found.
-    pub failures: u64,
-    /// Of these, from addresses that are never banned.
-    pub ignored: u64,
-    /// Of these, older than `findtime`.
-    pub stale: u64,
-    /// Of these, from addresses already banned.
-    pub already_banned: u64,
-    /// Bans made.
-    pub banned_total: u64,
-    /// Bans in force.
-    pub banned: usize,
-    /// Addresses with failures counted against them.
-    pub tracked: usize,
-    /// Offenders that wait for their ban, because too many were made in a minute.
-    pub waiting: usize,
-}
-
-/// One list from elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FeedRow {
-    /// Its name; its bans belong to the jail `feed.NAME`.
-    pub name: String,
-    /// Where its list comes from.
-    pub source: String,
-    /// How many entries its list has.
-    pub entries: usize,
-    /// Bans in force.
-    pub banned: usize,
-    /// Entries left out: spared, without room, unreadable, or of no host.
-    pub skipped: usize,
-    /// Of these, with an allowed address or one of this machine in them.
-    pub spared: usize,
-    /// Of these, without room.
-    pub no_room: usize,
-    /// Of these, lines that cannot be read.
-    pub unreadable: usize,
-    /// Of these, what no remote host can have.
-    pub no_hosts: usize,
-    /// Entries with bits behind their prefix length, taken as the network that they lie in.
-    pub rounded: usize,
-    /// When its list was last read, or seen to be unchanged.
-    pub read: Option<Timestamp>,
-    /// When it is read next.
-    pub next: Option<Timestamp>,
-    /// What was wrong the last time, if anything.
-    pub error: Option<String>,
-}
-
-/// One log source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceRow {
-    /// What is read.
-    pub path: String,
-    /// `following`, `waiting` or `failed`.
-    pub state: String,
-    /// What is wrong, if anything.
-    pub error: Option<String>,
-    /// Lines read.
-    pub lines: u64,
-    /// Bytes read.
-    pub bytes: u64,
-    /// Lines that were too long and were cut.
-    pub lines_cut: u64,
-    /// Lines that matched but whose date could not be read.
-    pub undated: u64,
-    /// Failures whose hosts are names that no jail asks for.
-    #[serde(default)]
-    pub named: u64,
-}
-
-/// What somebody else has done to the table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ForeignChange {
-    /// When it was put right.
-    pub at: Timestamp,
-    /// Who did what, as a sentence.
-    pub what: String,
-}
-
-/// The kernel's side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FirewallStatus {
-    /// Packets dropped since the table was made.
-    pub packets: Option<u64>,
-    /// Bytes of these.
-    pub bytes: Option<u64>,
-    /// Changes that the kernel has not taken yet.
-    pub pending: usize,
-    /// Whether the table is kband's alone.
-    pub owned: bool,
-    /// Why it is not, as half a sentence.
-    #[serde(default)]
-    pub why_plain: Option<String>,
-    /// How many times others have changed the table.
-    pub changed_by_others: u64,
-    /// The last of these changes.
-    #[serde(default)]
-    pub last_change: Option<ForeignChange>,
-    /// How many times the whole table was made again.
-    pub restored: u64,
-    /// Bans that were not in the kernel as intended, and were put right.
-    pub repaired: u64,
-    /// What is wrong, if anything.
-    pub error: Option<String>,
+/// Whole seconds from `now` to `until`, rounded up.
+pub(super) fn seconds_left(until: Timestamp, now: Timestamp) -> u64 {
+    let milliseconds = until.duration_since(now).as_millis().max(0).unsigned_abs();
+    u64::try_from(milliseconds.div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::allowing;
 use super::intent;
 use super::lifts::Asker;
 use super::pipeline::{NotBanned, Pipeline};
@@ -12,8 +13,8 @@ use super::why;
 use crate::config::network::folded;
 use crate::control::moved::Moved;
 use crate::control::protocol::{
-    Answer, BanRow, Cursor, FeedRow, FirewallStatus, ForeignChange, JailStatus, Kind, LONGEST_REASON, PAGE,
-    Refused, Request, SourceRow, Status, Unloaded,
+    Answer, AskedStatus, BanRow, Cursor, FeedRow, FirewallStatus, ForeignChange, JailStatus, Kind,
+    LONGEST_REASON, PAGE, Refused, Request, SourceRow, Status, Unloaded,
 };
 use crate::control::recall::{self, Why};
 use crate::control::server::Call;
@@ -40,15 +41,28 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
             known_jail(daemon, jail.as_deref())
                 .and_then(|()| list(daemon, jail.as_deref(), within, after.as_ref(), now))
         }
-        Request::Ban { prefix, jail, bantime, reason } => {
+        Request::Ban { prefix, jail, bantime, reason, force, caller } => {
             let reason = reason.unwrap_or_default();
             let wanted = ByHand { prefix, jail: jail.as_deref(), bantime, reason: &reason };
-            known_jail(daemon, wanted.jail).and_then(|()| ban(daemon, &wanted, &who, now))
+            let doubt = daemon.pipeline.engine.doubt(&wanted, caller, now).filter(|_| !force);
+            let sure = doubt.map_or(Ok(()), |doubt| Err(Refused::new(Kind::Allowed, doubt)));
+            known_jail(daemon, wanted.jail).and(sure).and_then(|()| ban(daemon, &wanted, &who, now))
         }
         Request::Unban { within, jail } => match known_jail(daemon, jail.as_deref()) {
             Ok(()) => return lift(daemon, Lift::by_hand(jail.as_deref(), within), Asker { who, reply }, now),
             Err(refused) => Err(refused),
         },
+        Request::Allow { prefix, time, reason, force } => {
+            let wanted = allowing::Wanted { prefix, time, reason: reason.unwrap_or_default(), force };
+            match allowing::add(daemon, wanted, now) {
+                Ok(lift) => {
+                    return daemon.lifts.begin(lift, Some(Asker { who, reply }), &mut daemon.pipeline, now);
+                }
+                Err(refused) => Err(refused),
+            }
+        }
+        Request::Disallow { prefix } => allowing::delete(daemon, &prefix, now),
+        Request::Allowed { within } => Ok(allowing::list(&daemon.pipeline.engine, within, now)),
         Request::Why { address } => return tell_why(daemon, address, reply, now),
         past @ (Request::History { .. } | Request::Stats { .. }) => {
             return tell_past(daemon, past, reply);
@@ -64,12 +78,7 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
 }
 
 fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, who: &Arc<str>, now: Timestamp) -> Result<Answer, Refused> {
-    if wanted.reason.len() > LONGEST_REASON {
-        return Err(Refused::new(
-            Kind::Usage,
-            format!("the reason is too long: at most {LONGEST_REASON} bytes"),
-        ));
-    }
+    short_enough(wanted.reason)?;
     if wanted.jail.is_some_and(|jail| jail.starts_with(FEED)) {
         let message = "whom a feed bans is what its list says: leave --jail out, or name another jail";
         return Err(Refused::new(Kind::Usage, message));
@@ -81,6 +90,15 @@ fn ban(daemon: &mut Daemon, wanted: &ByHand<'_>, who: &Arc<str>, now: Timestamp)
         NotBanned::Kernel(error) => Refused::new(Kind::Kernel, error),
     })?;
     Ok(Answer::Banned(BanRow::new(&ban, now, true)))
+}
+
+/// Reasons are kept and shown for as long as what they are for.
+pub(super) fn short_enough(reason: &str) -> Result<(), Refused> {
+    if reason.len() > LONGEST_REASON {
+        let message = format!("the reason is too long: at most {LONGEST_REASON} bytes");
+        return Err(Refused::new(Kind::Usage, message));
+    }
+    Ok(())
 }
 
 fn lift(daemon: &mut Daemon, lift: Lift, asker: Asker, now: Timestamp) {
@@ -128,7 +146,7 @@ pub(super) fn lifted(bans: &Bans, lift: &Lift, refused: Option<FirewallError>) -
             let message = format!("{error}; it is lifted as soon as the kernel takes it");
             Answer::Refused(Refused::new(Kind::Kernel, message))
         }
-        (None, Some(within)) if lift.lifted() == 0 => {
+        (None, Some(within)) if lift.lifted() == 0 && lift.is_by_hand() => {
             Answer::Refused(Refused::new(Kind::No, not_banned(bans, &within, lift.jail())))
         }
         (None, _) => Answer::Lifted { bans: lift.lifted() },
@@ -231,10 +249,12 @@ fn status(daemon: &mut Daemon) -> Answer {
         filter: plan.filter.as_ref().map_or("(bans)", |filter| filter.name()).to_owned(),
         failures: jail.tally.failures,
         ignored: jail.tally.ignored,
+        proxied: jail.tally.proxied,
         stale: jail.tally.stale,
         already_banned: jail.tally.already_banned,
         banned_total: jail.tally.bans,
         banned: pipeline.engine.bans().count(&jail.name),
+        asked: AskedStatus { times: jail.asked.times, spared: jail.asked.spared, failed: jail.asked.failed },
         tracked: jail.tracked(),
         waiting: jail.waiting(),
     });
@@ -258,12 +278,28 @@ fn status(daemon: &mut Daemon) -> Answer {
             jail.waiting()
         ));
     }
-    if pipeline.unasked() > 0 {
+    for jail in pipeline.engine.jails() {
+        if let Some(why) = &jail.asked.last_failure {
+            let (name, asked) = (&jail.name, &jail.asked);
+            warnings.push(format!(
+                "{name}: ignorecommand gave no answer {} of {} times, and the ban went ahead; the last time: {why}",
+                asked.failed, asked.times
+            ));
+        }
+        if let Some(proxy) = jail.tally.last_proxy {
+            let (name, failures) = (&jail.name, jail.tally.proxied);
+            warnings.push(format!(
+                "{name}: {failures} failures come from proxies, the last from {proxy}: have the service log the real client (nginx: real_ip_header, Apache: mod_remoteip)"
+            ));
+        }
+    }
+    if pipeline.beside.unasked() > 0 {
         warnings.push(format!(
             "{} failures of named hosts were not counted: too many names waited",
-            pipeline.unasked()
+            pipeline.beside.unasked()
         ));
     }
+    warnings.extend(daemon.lookups.warnings());
     warnings.extend(renewal::warnings(&pipeline.engine));
     warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
     if !pipeline.store.is_durable() && !daemon.plan.store.in_memory {

@@ -3,12 +3,16 @@
 //! `start` reads like a recipe; `run` is the loop; `pipeline` is what happens to one block;
 //! `guard` and `drift` see to it that the kernel holds what is intended; `ownership` is whose the table is;
 //! `answer` is what happens to one request of `banctl`, `feeds` what happens to a list,
-//! `lifts` what happens to many bans that end together; `evidence` are the lines that a ban is made of, `recall`
-//! has questions about the past answered, `why` those about one address.
+//! `lifts` what happens to many bans that end together, `allowing` changes who is never banned, `asking` asks programs
+//! about it, and `lookups` finds out who that is where only a name or a file says so; `evidence` are the lines that a
+//! ban is made of, `recall` has questions about the past answered, `why` those about one address.
 
 mod adoption;
+mod allowing;
 mod alone;
 mod answer;
+mod asking;
+mod beside;
 mod drift;
 mod effect;
 mod evidence;
@@ -17,6 +21,7 @@ mod guard;
 mod intent;
 mod lifts;
 mod log;
+mod lookups;
 mod options;
 mod own;
 mod ownership;

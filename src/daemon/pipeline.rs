@@ -10,17 +10,18 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::adoption::Adoption;
+use super::beside::Beside;
 use super::effect::Effect;
 use super::evidence::Evidence;
 use super::intent;
 use super::log;
 use super::renewal::Renewal;
-use super::resolver::{Answer, Question, Resolver};
+use super::resolver::Question;
 use super::trail::Trail;
 use crate::config::choices::UseDns;
 use crate::config::plan::{JailPlan, Plan, StorePlan};
 use crate::control::events::{Events, What};
-use crate::filter::{Clock, Failure, Filter, Named, Scanner, Told};
+use crate::filter::{Clock, Failure, Filter, Scanner, Told};
 use crate::firewall::{FirewallError, Set, Target};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::{Engine, Judgement};
@@ -42,8 +43,7 @@ pub(super) struct Pipeline {
     pub(super) evidence: Evidence,
     /// Whether user names may be kept.
     keep_users: bool,
-    /// Started when the first jail asks for it.
-    resolver: Option<Resolver>,
+    pub(super) beside: Beside,
     adoption: Adoption,
     pub(super) renewal: Renewal,
     readers: Vec<Reader>,
@@ -89,7 +89,7 @@ impl Pipeline {
             store,
             evidence: Evidence::default(),
             keep_users: true,
-            resolver: None,
+            beside: Beside::default(),
             adoption: Adoption::default(),
             renewal: Renewal::default(),
             readers: Vec::new(),
@@ -155,7 +155,7 @@ impl Pipeline {
         let clock = Clock { now, zone: self.zone.clone() };
         let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &reader.name);
         let (evidence, keep_users) = (&mut self.evidence, self.keep_users);
-        let (mut verdicts, mut heard) = (Vec::new(), Vec::new());
+        let (mut verdicts, mut heard, mut cases) = (Vec::new(), Vec::new(), Vec::new());
         reader.scanner.scan_all(&block.bytes, &clock, &mut |filter, told, line| {
             let Some((id, jail, filter)) = jails.get(filter) else { return };
             let failure = match told {
@@ -171,6 +171,11 @@ impl Pipeline {
                 match engine.observe(*id, &failure, user.as_deref(), name, now) {
                     Judgement::Nothing => None,
                     Judgement::Counted(prefix) => Some(prefix),
+                    Judgement::Ask(case) => {
+                        let prefix = case.prefix;
+                        cases.push(case);
+                        Some(prefix)
+                    }
                     Judgement::Verdicts(more) => {
                         // The first is that of the offender, then what follows from it.
                         let prefix = more.first().map(|verdict| verdict.ban().prefix);
@@ -198,48 +203,16 @@ impl Pipeline {
             // What is read again was asked for when it was read first.
             let asking =
                 reader.jails.get(filter).and_then(|(id, ..)| reader.asking.get(id)).filter(|_| !block.again);
-            if let (Some((jail, usedns)), Some(resolver)) = (asking, resolver(&mut self.resolver)) {
+            if let Some((jail, usedns)) = asking {
                 if *usedns == UseDns::Warn {
                     tracing::warn!("[{jail}] {} is a name: asking for its addresses", named.name);
                 }
                 let (jail, source) = (Arc::clone(jail), Arc::clone(&reader.name));
-                resolver.ask(Question { jail, source, named });
+                self.beside.ask_name(Question { jail, source, named });
             }
         }
+        verdicts.extend(self.ask(cases, now));
         self.take(&verdicts, now);
-    }
-
-    /// The next answer about a name; never, if none is asked for. To be dropped and called again at any time.
-    pub(super) async fn resolved(&mut self) -> Answer {
-        if let Some(resolver) = &mut self.resolver
-            && let Some(answer) = resolver.answer().await
-        {
-            return answer;
-        }
-        std::future::pending().await
-    }
-
-    /// Counts a failure of a named host against each of its addresses.
-    pub(super) fn count_resolved(&mut self, answer: &Answer, now: Timestamp) {
-        let Question { jail, source, named } = &answer.question;
-        let Some(id) = self.engine.jails().iter().position(|known| known.name == *jail).map(JailId) else {
-            return;
-        };
-        let mut verdicts = Vec::new();
-        for &address in &answer.addresses {
-            let Named { time, pattern, attempts, .. } = *named;
-            let failure = Failure { time, address, pattern, attempts };
-            tell_failure(&self.events, &self.engine, id, &failure, source, now);
-            if let Judgement::Verdicts(more) = self.engine.observe(id, &failure, None, source, now) {
-                verdicts.extend(more);
-            }
-        }
-        self.take(&verdicts, now);
-    }
-
-    /// Names that were not asked for because too many waited.
-    pub(super) fn unasked(&self) -> u64 {
-        self.resolver.as_ref().map_or(0, Resolver::dropped)
     }
 
     /// Notes where sources begin that have not sent anything yet.
@@ -387,7 +360,8 @@ impl Pipeline {
         let next_end = self.engine.bans().next_end().map(until);
         let next_release = self.engine.next_release().map(until);
         let next_try = self.effect.next_try().map(|again| again.saturating_duration_since(Instant::now()));
-        [next_end, next_release, next_try].into_iter().flatten().min()
+        let next_allowed = self.engine.spared().next_end().map(until);
+        [next_end, next_release, next_try, next_allowed].into_iter().flatten().min()
     }
 
     /// Failures in each source whose hosts are names that no jail asks for.
@@ -402,19 +376,8 @@ impl Pipeline {
     }
 }
 
-/// The resolver, started if it is not; a machine without threads goes on without.
-fn resolver(started: &mut Option<Resolver>) -> Option<&mut Resolver> {
-    if started.is_none() {
-        match Resolver::start() {
-            Ok(resolver) => *started = Some(resolver),
-            Err(error) => tracing::error!("names are not asked for: {error}"),
-        }
-    }
-    started.as_mut()
-}
-
 /// Tells watchers of a failure.
-fn tell_failure(
+pub(super) fn tell_failure(
     events: &Events,
     engine: &Engine,
     jail: JailId,

@@ -35,7 +35,7 @@ pub(super) fn remember(engine: &mut Engine, mut memory: Vec<Ban>, now: Timestamp
         } else if !engine.knows(&ban.jail) {
             Some(Ending::JailGone)
         } else {
-            engine.spares(&ban.prefix).then_some(Ending::Allowed)
+            engine.forgives(ban).then_some(Ending::Allowed)
         }
     };
     let mut ended = Vec::new();

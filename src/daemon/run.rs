@@ -7,10 +7,12 @@ use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::allowing;
 use super::answer;
 use super::feeds::Swaps;
 use super::guard::Guard;
 use super::lifts::Lifts;
+use super::lookups::Lookups;
 use super::own;
 use super::ownership;
 use super::pipeline::Pipeline;
@@ -49,6 +51,7 @@ pub(super) struct Daemon {
     pub(super) feeds: Feeds,
     pub(super) swaps: Swaps,
     pub(super) lifts: Lifts,
+    pub(super) lookups: Lookups,
     pub(super) recall: Recall,
     lists: mpsc::Receiver<News>,
 }
@@ -66,9 +69,25 @@ impl Daemon {
         let (news, lists) = mpsc::channel(LISTS);
         let mut feeds = Feeds::new(state.to_owned(), news);
         feeds.configure(&plan.feeds, false);
+        let mut lookups = Lookups::new();
+        lookups.configure(&plan.lookups());
         let (started, recall) = (Timestamp::now(), Recall::default());
         let (swaps, lifts) = (Swaps::default(), Lifts::default());
-        Self { layout, plan, started, pipeline, sources, blocks, guard, feeds, swaps, lifts, recall, lists }
+        Self {
+            layout,
+            plan,
+            started,
+            pipeline,
+            sources,
+            blocks,
+            guard,
+            feeds,
+            swaps,
+            lifts,
+            lookups,
+            recall,
+            lists,
+        }
     }
 
     /// Works until SIGTERM or SIGINT.
@@ -102,10 +121,9 @@ impl Daemon {
                 () = tokio::task::yield_now(), if !self.lifts.is_idle() => {
                     self.lifts.slice(&mut self.pipeline, Timestamp::now());
                 }
-                () = tokio::time::sleep(deadline.unwrap_or(TIDY)), if deadline.is_some() => {
-                    self.pipeline.expire(Timestamp::now());
-                }
-                answer = self.pipeline.resolved() => self.pipeline.count_resolved(&answer, Timestamp::now()),
+                () = tokio::time::sleep(deadline.unwrap_or(TIDY)), if deadline.is_some() => self.expire(),
+                found = self.lookups.found() => allowing::take_found(self, found, Timestamp::now()),
+                answer = self.pipeline.beside.answered() => self.pipeline.take_answer(answer, Timestamp::now()),
                 () = tokio::task::yield_now(), if self.pipeline.has_work() => self.pipeline.work(Timestamp::now()),
                 () = self.guard.heard() => {
                     let (pipeline, now) = (&mut self.pipeline, Timestamp::now());
@@ -164,6 +182,7 @@ impl Daemon {
         }
         (self.sources, self.blocks) = follow(&plan, &mut self.pipeline);
         self.feeds.configure(&plan.feeds, true);
+        self.lookups.configure(&plan.lookups());
         let gone = |feed: &&FeedPlan| plan.feeds.iter().all(|other| other.name != feed.name);
         self.swaps.reload(&self.feeds, self.plan.feeds.iter().filter(gone).map(|feed| &*feed.name));
         self.plan = plan;
@@ -174,6 +193,15 @@ impl Daemon {
     /// What is to be kept over a restart although nothing happened.
     pub(super) fn note_beginnings(&mut self) {
         self.pipeline.note_beginnings(&self.sources.statuses(), Timestamp::now());
+    }
+
+    /// What has ended by itself.
+    fn expire(&mut self) {
+        let now = Timestamp::now();
+        if allowing::expire(&mut self.pipeline, now) {
+            self.allow();
+        }
+        self.pipeline.expire(now);
     }
 
     fn tidy(&mut self) {
@@ -208,7 +236,7 @@ impl Daemon {
     }
 
     /// Tells the kernel who must never be dropped.
-    fn allow(&mut self) {
+    pub(super) fn allow(&mut self) {
         let pipeline = &mut self.pipeline;
         if let Err(error) = pipeline.effect.allow(&pipeline.engine, Timestamp::now()) {
             tracing::error!("cannot renew the allow list in the kernel: {error}");

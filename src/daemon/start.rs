@@ -98,6 +98,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     let (store, memory) = open_store(typed, &plan.store);
     let mut engine = engine(&plan);
     let now = Timestamp::now();
+    engine.restore_allowed(memory.allowed);
     let remembered = remember(&mut engine, memory.bans, now);
     remind(&mut engine, memory.offenders, store.archive(), &plan, now);
     let kept = Kept::load(&typed.state_dir, &plan.feeds, now);

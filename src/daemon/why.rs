@@ -16,6 +16,7 @@ use crate::firewall::{Element, Firewall, Target};
 use crate::jail::by_hand::Refusal;
 use crate::jail::engine::Engine;
 use crate::jail::jails::Jail;
+use crate::jail::spared::Origin;
 use crate::jail::{Ban, shown};
 
 /// What is so now. The history is missing yet.
@@ -69,10 +70,14 @@ fn around(prefix: IpNet) -> impl Iterator<Item = IpNet> {
 
 /// The rules by which nobody, or one jail, bans it.
 fn allowed(engine: &Engine, prefix: IpNet) -> Vec<String> {
-    let everybody = engine.refusal(prefix.network()).map(|refusal| match refusal {
-        Refusal::Allowed { entry, .. } => format!("[defaults] ignoreip has {entry}"),
-        other => other.to_string(),
-    });
+    let (spared, address) = (engine.spared(), IpNet::from(prefix.network()));
+    let everybody =
+        spared.refusal(&address).or_else(|| spared.doubt(&address)).map(|refusal| match refusal {
+            Refusal::Allowed { entry, origin: Origin::Ignoreip, .. } => {
+                format!("[defaults] ignoreip has {entry}")
+            }
+            other => other.to_string(),
+        });
     let jails = engine.jails().iter().filter_map(|jail| Some((&jail.name, jail.excepts(prefix.network())?)));
     let jails = jails.map(|(jail, entry)| format!("[jail.{jail}] ignoreip has {entry}"));
     everybody.into_iter().chain(jails).collect()
@@ -80,8 +85,9 @@ fn allowed(engine: &Engine, prefix: IpNet) -> Vec<String> {
 
 /// How long each jail that may ban it would do so.
 fn next(engine: &Engine, prefix: IpNet, now: Timestamp) -> Vec<NextRow> {
-    let may_ban =
-        |jail: &&Jail| engine.refusal(prefix.network()).is_none() && jail.excepts(prefix.network()).is_none();
+    let (spared, address) = (engine.spared(), IpNet::from(prefix.network()));
+    let everybody = spared.refusal(&address).or_else(|| spared.doubt(&address)).is_some();
+    let may_ban = |jail: &&Jail| !everybody && jail.excepts(prefix.network()).is_none();
     let row = |jail: &Jail| {
         let seconds = match engine.next_bantime(jail, &prefix, now) {
             BanTime::For(length) => Some(length.as_secs()),

@@ -32,7 +32,7 @@ pub(super) struct Tag {
 
 /// Why there is no text. Each sentence ends with what to do.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
+pub enum FetchError {
     #[error("{path} cannot be read: {error}: put the list there, or name another file", path = .path.display())]
     File { path: PathBuf, error: io::Error },
     #[error("{path} is no regular file: name the list itself", path = .path.display())]
@@ -66,7 +66,8 @@ pub(super) fn fetch(source: &FeedSource, known: &Tag, running: &Running) -> Resu
     }
 }
 
-fn file(path: &Path) -> Result<Vec<u8>, FetchError> {
+/// The text of a list that lies in a regular file.
+pub fn file(path: &Path) -> Result<Vec<u8>, FetchError> {
     let unreadable = |error| FetchError::File { path: path.to_owned(), error };
     // Opening a pipe would wait for its writer.
     if !fs::metadata(path).map_err(unreadable)?.is_file() {

@@ -123,19 +123,13 @@ impl List {
     /// # Errors
     /// When it is no list, or one that cannot be meant.
     pub fn read(text: &[u8], most: usize) -> Result<Self, ListError> {
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let (mut list, mut lines) = (Self::default(), 0);
-        for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-            let end = line.iter().position(|byte| b"#;".contains(byte)).unwrap_or(line.len());
-            let line = line.get(..end).unwrap_or_default().trim_ascii();
-            if line.is_empty() {
-                continue;
-            }
+        for (number, line, read) in self::lines(text) {
             lines += 1;
             if lines == 1 && line.starts_with(b"<") {
                 return Err(ListError::WebPage(number));
             }
-            let Some(read) = entries(line) else {
+            let Some(read) = read else {
                 list.notes.unreadable += 1;
                 list.notes.first_unreadable.get_or_insert_with(|| (number, beginning(line)));
                 continue;
@@ -175,6 +169,17 @@ impl List {
     }
 }
 
+/// Each line that is not blank: its number, its text without comment, and the prefixes that it names as they were
+/// written (`None` if it names none).
+pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8], Option<SmallVec<[IpNet; 1]>>)> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let lines = text.split(|byte| *byte == b'\n').map(|line| {
+        let end = line.iter().position(|byte| b"#;".contains(byte)).unwrap_or(line.len());
+        line.get(..end).unwrap_or_default().trim_ascii()
+    });
+    (1..).zip(lines).filter(|(_, line)| !line.is_empty()).map(|(number, line)| (number, line, entries(line)))
+}
+
 /// What one line names; a prefix as it was written.
 fn entries(line: &[u8]) -> Option<SmallVec<[IpNet; 1]>> {
     if line.len() > LONGEST_LINE {
@@ -198,7 +203,7 @@ fn entries(line: &[u8]) -> Option<SmallVec<[IpNet; 1]>> {
 }
 
 /// The beginning of a line, for a sentence.
-fn beginning(line: &[u8]) -> String {
+pub fn beginning(line: &[u8]) -> String {
     let start = line.get(..line.len().min(60)).unwrap_or_default();
     String::from_utf8_lossy(start).chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 pub use copy::Kept;
+pub use fetch::file as text_of;
 
 use crate::config::plan::{FeedPlan, FeedSource};
 use command::Running;

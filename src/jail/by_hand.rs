@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::engine::{Engine, New};
-use super::target::unbannable;
-use super::{Ban, MANUAL, Verdict};
+use super::spared::Origin;
+use super::{BY_HAND, Ban, MANUAL, Verdict, shown, target};
 use crate::config::duration::BanTime;
 use crate::config::network::folded;
 
@@ -18,13 +18,15 @@ const WIDEST: u8 = 8;
 /// Why somebody cannot be banned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// An entry of `ignoreip`, or the machine's own address.
-    #[error("{address} is allowed by {entry}: take that entry out of `[defaults] ignoreip` to ban it")]
+    /// Allowed, or with an allowed address in it.
+    #[error("{} is allowed by {} ({origin}): {}", shown(.prefix), shown(.entry), .origin.remedy(.entry))]
     Allowed {
         /// Who was to be banned.
-        address: IpAddr,
-        /// The entry that covers it.
+        prefix: IpNet,
+        /// The entry.
         entry: IpNet,
+        /// Where it comes from.
+        origin: Origin,
     },
     /// The machine itself.
     #[error("{0} is an address of this machine: a ban would cut off its own traffic")]
@@ -34,6 +36,33 @@ pub enum Refusal {
         "{0} is a gateway or resolver of this machine, which [firewall] protect spares: a ban would cut it off"
     )]
     Neighbour(IpAddr),
+    /// Whoever asks for the ban, or a network with them in it.
+    #[error(
+        "{0} is where your own SSH session comes from: a ban would lock you out; say --force if it is meant"
+    )]
+    Caller(IpAddr),
+    /// Somebody who lately logged in, or a network with them in it.
+    #[error(
+        "somebody logged in from {address} at {time:.0}: a ban may lock you or a colleague out; say --force if it is meant"
+    )]
+    LoggedIn {
+        /// From where.
+        address: IpAddr,
+        /// When.
+        time: Timestamp,
+    },
+    /// A proxy, or a network with one in it.
+    #[error(
+        "{} is or has a proxy ({}): a ban would cut off everybody behind it; have the service log the real client, \
+         or say --force",
+        shown(.prefix), shown(.proxy)
+    )]
+    Proxy {
+        /// Who was to be banned.
+        prefix: IpNet,
+        /// The entry of `proxies`.
+        proxy: IpNet,
+    },
     /// Too many bans are in force.
     #[error("there are {0} bans already: lift some, or raise [firewall] set_size")]
     NoRoom(usize),
@@ -90,10 +119,23 @@ impl Engine {
             bantime: bantime.unwrap_or(BanTime::Permanent),
             services,
             renews,
-            source: "banctl".into(),
+            source: BY_HAND.into(),
             reason: reason.into(),
         };
         Ok(self.insert(new, now))
+    }
+
+    /// Why a ban by hand is made by force only, if so. The `caller` is where whoever wants it is logged in from.
+    #[must_use]
+    pub fn doubt(&self, wanted: &ByHand<'_>, caller: Option<IpAddr>, now: Timestamp) -> Option<Refusal> {
+        let prefix = wanted.folded();
+        if let Some(caller) = caller.map(target::folded).filter(|caller| prefix.contains(caller)) {
+            return Some(Refusal::Caller(caller));
+        }
+        if let Some((address, time)) = self.logins.within(&prefix, now) {
+            return Some(Refusal::LoggedIn { address, time });
+        }
+        self.spared.doubt(&prefix)
     }
 
     /// A ban that was in force elsewhere. `None` if it is here, for as long.
@@ -102,7 +144,9 @@ impl Engine {
     /// As [`Engine::ban`].
     pub fn take_over(&mut self, ban: Ban) -> Result<Option<Verdict>, Refusal> {
         let ban = Ban { prefix: folded(ban.prefix.trunc()), ..ban };
-        if let Some(refusal) = self.refuses(&ban.prefix) {
+        let by_force = &*ban.source == BY_HAND;
+        let doubt = || self.spared.doubt(&ban.prefix).filter(|_| !by_force);
+        if let Some(refusal) = self.refuses(&ban.prefix).or_else(doubt) {
             return Err(refusal);
         }
         let known = self.bans.get(&ban.prefix, &ban.jail);
@@ -125,19 +169,9 @@ impl Engine {
 
     /// Why a ban of `prefix` is not made by hand, if so.
     fn refuses(&self, prefix: &IpNet) -> Option<Refusal> {
-        if prefix.prefix_len() == prefix.max_prefix_len() {
-            return self.refusal(prefix.addr());
-        }
-        if prefix.prefix_len() < WIDEST || unbannable(prefix.network()) {
+        if prefix.prefix_len() < WIDEST {
             return Some(Refusal::NotAHost(prefix.network()));
         }
-        if let Some(own) = self.own.overlapping(prefix) {
-            return Some(Refusal::Own(own.addr()));
-        }
-        if let Some(neighbour) = self.neighbours.overlapping(prefix) {
-            return Some(Refusal::Neighbour(neighbour.addr()));
-        }
-        let entry = *self.allow.overlapping(prefix)?;
-        Some(Refusal::Allowed { address: prefix.network(), entry })
+        self.spared.refusal(prefix)
     }
 }

@@ -58,7 +58,8 @@ impl Engine {
                 let Some((prefix, held)) = jail.queue.pop_worst() else { break };
                 // Whoever has been quiet since, or is allowed now, is let off.
                 let quiet = now.duration_since(held.last) > SignedDuration::from_secs(findtime.into());
-                if !quiet && !self.spares(&prefix) && self.bans.len() < self.capacity {
+                let ignored = jail.allow.overlapping(&prefix).is_some();
+                if !quiet && !ignored && !self.spares(&prefix) && self.bans.len() < self.capacity {
                     verdicts.extend(self.sentence(id, prefix, &held.source, now));
                 }
             }

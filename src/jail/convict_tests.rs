@@ -30,7 +30,8 @@ fn jail(name: &str) -> JailPlan {
         maxretry: 1,
         findtime: Duration::from_secs(600),
         bantime: BanTime::For(HOUR),
-        ignoreip: Vec::new(),
+        ignoreip: crate::config::network::Ignored::default(),
+        ignorecommand: None,
         ipv6_prefix: 64,
         max_tracked: 1_000,
         services: None,
@@ -70,7 +71,7 @@ fn fail(engine: &mut Engine, id: usize, address: &str, second: i64) -> Vec<Strin
     let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
     match engine.observe(JailId(id), &failure, None, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => said(&verdicts),
-        Judgement::Nothing | Judgement::Counted(_) => Vec::new(),
+        Judgement::Nothing | Judgement::Counted(_) | Judgement::Ask(_) => Vec::new(),
         Judgement::StillHeard(prefix) => vec![format!("heard {prefix}")],
     }
 }

@@ -8,17 +8,20 @@ use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::allow::Allow;
+use super::asking::Case;
 use super::bans::{Bans, End};
 use super::breaker::Breaker;
-use super::by_hand::Refusal;
 use super::draw::Draw;
 use super::feed::Feed;
 use super::jails::{Jail, JailId};
 use super::lift::Lift;
-use super::target::{banned_as, folded, unbannable};
+use super::logins::Logins;
+use super::spared::Spared;
+use super::target::{banned_as, folded};
 use super::window::Counted;
-use super::{ADOPTED, Ban, Ending, MANUAL, Verdict};
+use super::{ADOPTED, BY_HAND, Ban, Ending, MANUAL, Verdict};
 use crate::config::duration::BanTime;
+use crate::config::network::{Ignored, Lookup};
 use crate::config::plan::Plan;
 use crate::filter::{Failure, Success};
 use crate::service::Service;
@@ -33,6 +36,8 @@ pub enum Judgement {
     Counted(IpNet),
     /// Bans, and the ends of others that they replace; never none.
     Verdicts(Vec<Verdict>),
+    /// A ban, unless the jail's program says otherwise.
+    Ask(Case),
     /// Somebody who is banned is still heard: the kernel may not drop them.
     StillHeard(IpNet),
 }
@@ -60,12 +65,8 @@ pub struct Engine {
     pub(super) jails: Vec<Jail>,
     pub(super) feeds: Vec<Feed>,
     pub(super) bans: Bans,
-    /// `[defaults] ignoreip`.
-    pub(super) allow: Allow,
-    /// The machine's own addresses.
-    pub(super) own: Allow,
-    /// Gateways and resolvers.
-    pub(super) neighbours: Allow,
+    pub(super) spared: Spared,
+    pub(super) logins: Logins,
     /// The length of a ban by hand that names neither a length nor a configured jail.
     pub(super) bantime: Option<BanTime>,
     /// How many bans may be in force.
@@ -94,7 +95,9 @@ impl Engine {
     /// bans of jails that are gone, and those of addresses that are allowed now. Those of feeds that are gone end
     /// with [`super::feed::Swap::end`].
     pub fn configure(&mut self, plan: &Plan) -> Vec<Lift> {
-        self.allow = Allow::new(plan.ignoreip.iter().copied());
+        self.spared.keep_found(&plan.lookups());
+        self.spared.set_ignoreip(plan.ignoreip.clone());
+        self.spared.set_proxies(&plan.proxies);
         self.bantime = Some(plan.bantime);
         // IPv4 and IPv6 may both fill their sets, and some may wait for room.
         let set_size = usize::try_from(plan.firewall.set_size).unwrap_or(usize::MAX);
@@ -115,7 +118,7 @@ impl Engine {
             let known =
                 before.iter().position(|jail| jail.name == plan.name).map(|place| before.swap_remove(place));
             let observed = known.as_ref().is_some_and(|jail| jail.observes);
-            let jail = Jail::configured(plan, known);
+            let jail = Jail::configured(plan, known, &self.spared);
             if observed && !jail.observes {
                 lifts.push(Lift::observed(&jail.name));
             }
@@ -134,19 +137,21 @@ impl Engine {
     ) -> Option<Lift> {
         let own = Allow::new(own.into_iter().map(IpNet::from));
         let neighbours = Allow::new(neighbours.into_iter().map(IpNet::from));
-        if own == self.own && neighbours == self.neighbours {
-            return None;
-        }
-        self.own = own;
-        self.neighbours = neighbours;
-        Some(Lift::spared())
+        self.spared.set_own(own, neighbours).then(Lift::spared)
     }
 
-    /// What the kernel must never drop: `ignoreip`, the machine's own addresses, its gateways and resolvers.
+    /// What the kernel must never drop: `[defaults] ignoreip`, entries at run time, the machine's own addresses, its
+    /// gateways and resolvers.
     #[must_use]
     pub fn allowed(&self) -> Vec<IpNet> {
-        let all = [&self.allow, &self.own, &self.neighbours].into_iter().flat_map(|list| list.prefixes());
+        let all = self.spared.passing().into_iter().flat_map(|list| list.prefixes());
         Allow::new(all.copied()).prefixes().to_vec()
+    }
+
+    /// Who is never banned by anyone.
+    #[must_use]
+    pub fn spared(&self) -> &Spared {
+        &self.spared
     }
 
     /// The jails, in the order of the plan.
@@ -172,7 +177,30 @@ impl Engine {
     /// Whether a ban of `prefix` would hit an allowed address or one of this machine.
     #[must_use]
     pub fn spares(&self, prefix: &IpNet) -> bool {
-        [&self.allow, &self.own, &self.neighbours].into_iter().any(|list| list.overlapping(prefix).is_some())
+        self.spared.overlaps(prefix)
+    }
+
+    /// Whether `ban` cannot go on: whom it bans is spared now. What an administrator banned by force goes on.
+    #[must_use]
+    pub fn forgives(&self, ban: &Ban) -> bool {
+        if &*ban.source == BY_HAND {
+            return self.spared.forbids(&ban.prefix);
+        }
+        let ignored = |jail: &Jail| jail.name == ban.jail && jail.allow.overlapping(&ban.prefix).is_some();
+        self.spares(&ban.prefix) || self.jails.iter().any(ignored)
+    }
+
+    /// Takes in what a lookup of `ignoreip` has come to. `None` if nothing is new; otherwise what is to be lifted.
+    pub fn take_found(&mut self, lookup: &Lookup, prefixes: Vec<IpNet>) -> Option<Lift> {
+        let wants = |ignored: &Ignored| ignored.lookups.contains(lookup);
+        let wanted = wants(self.spared.ignoreip()) || self.jails.iter().any(|jail| wants(&jail.ignoreip));
+        if !wanted || !self.spared.set_found(lookup, prefixes) {
+            return None;
+        }
+        for jail in self.jails.iter_mut().filter(|jail| wants(&jail.ignoreip)) {
+            jail.look_up(&self.spared);
+        }
+        Some(Lift::spared())
     }
 
     /// Whether it matters who failed: the jail trusts the address.
@@ -186,9 +214,13 @@ impl Engine {
 
     /// Somebody logged in.
     pub fn succeeded(&mut self, id: JailId, success: &Success, now: Timestamp) {
+        let time = success.time.min(now);
+        if self.jails.get(id.0).is_some_and(|jail| jail.admits) {
+            self.logins.note(folded(success.address), time);
+        }
         let Some(prefix) = self.offender(id, success.address) else { return };
         if let Some(trusted) = self.jails.get_mut(id.0).and_then(|jail| jail.trusted.as_mut()) {
-            trusted.succeeded(prefix, success.user.as_deref(), success.time.min(now));
+            trusted.succeeded(prefix, success.user.as_deref(), time);
         }
     }
 
@@ -207,6 +239,11 @@ impl Engine {
         jail.tally.failures += 1;
         let Some(prefix) = offender else {
             jail.tally.ignored += 1;
+            let address = folded(failure.address);
+            if self.spared.is_proxy(address) {
+                jail.tally.proxied += 1;
+                jail.tally.last_proxy = Some(address);
+            }
             return Judgement::Nothing;
         };
         let networks = jail.subnets.iter().flat_map(|subnets| subnets.networks(prefix));
@@ -233,9 +270,16 @@ impl Engine {
                 Judgement::Nothing
             }
             Counted::Below(_) => Judgement::Counted(prefix),
-            Counted::Reached(failures) => match self.convict(id, prefix, source, failures, now) {
-                verdicts if verdicts.is_empty() => Judgement::Counted(prefix),
-                verdicts => Judgement::Verdicts(verdicts),
+            Counted::Reached(failures) => match jail.ignorecommand.clone() {
+                Some(command) => {
+                    let (jail, source) = (Arc::clone(&jail.name), Arc::clone(source));
+                    let address = folded(failure.address);
+                    Judgement::Ask(Case { jail, prefix, address, source, failures, command })
+                }
+                None => match self.convict(id, prefix, source, failures, now) {
+                    verdicts if verdicts.is_empty() => Judgement::Counted(prefix),
+                    verdicts => Judgement::Verdicts(verdicts),
+                },
             },
         }
     }
@@ -251,10 +295,10 @@ impl Engine {
     /// What a jail counts and bans for `address`; `None` if it is spared.
     fn offender(&self, id: JailId, address: IpAddr) -> Option<IpNet> {
         let (jail, address) = (self.jails.get(id.0)?, folded(address));
-        let spared = self.refusal(address).is_some() || jail.allow.covering(address).is_some();
-        (!spared).then(|| {
-            banned_as(address, jail.ipv6_prefix, &[&self.allow, &self.own, &self.neighbours, &jail.allow])
-        })
+        let spared = self.spared.spares(address) || jail.allow.covering(address).is_some();
+        let [allow, own, neighbours, proxies] = self.spared.lists();
+        (!spared)
+            .then(|| banned_as(address, jail.ipv6_prefix, &[allow, own, neighbours, proxies, &jail.allow]))
     }
 
     /// Takes back what was done to the bans of `prefix`: `rows` are in force again.
@@ -282,21 +326,6 @@ impl Engine {
         for jail in &mut self.jails {
             jail.window.sweep(now, budget);
         }
-    }
-
-    /// Why `address` may never be banned, if so.
-    #[must_use]
-    pub fn refusal(&self, address: IpAddr) -> Option<Refusal> {
-        if self.own.covering(address).is_some() || address.is_loopback() {
-            return Some(Refusal::Own(address));
-        }
-        if self.neighbours.covering(address).is_some() {
-            return Some(Refusal::Neighbour(address));
-        }
-        if unbannable(address) {
-            return Some(Refusal::NotAHost(address));
-        }
-        self.allow.covering(address).map(|&entry| Refusal::Allowed { address, entry })
     }
 
     /// How long the kernel is to drop what `prefix` sends to `service` from `now` on (see [`Bans::end`]): what the

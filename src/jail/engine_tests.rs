@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::judgement::Mode;
+use crate::config::network::Ignored;
 use crate::config::plan::{JailPlan, Plan};
 use crate::filter::Filter;
 use crate::jail::by_hand::{ByHand, Refusal};
@@ -22,7 +23,8 @@ fn jail(name: &str, maxretry: u32) -> JailPlan {
         maxretry,
         findtime: Duration::from_secs(600),
         bantime: BanTime::For(HOUR),
-        ignoreip: vec!["198.51.100.0/24".parse().unwrap()],
+        ignoreip: Ignored { networks: vec!["198.51.100.0/24".parse().unwrap()], lookups: Vec::new() },
+        ignorecommand: None,
         ipv6_prefix: 64,
         max_tracked: 100,
         services: None,
@@ -47,7 +49,7 @@ fn fail(engine: &mut Engine, address: &str, second: i64) -> Option<Verdict> {
     let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
     match engine.observe(JailId(0), &failure, None, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => verdicts.into_iter().next(),
-        Judgement::Nothing | Judgement::Counted(_) | Judgement::StillHeard(_) => None,
+        Judgement::Nothing | Judgement::Counted(_) | Judgement::Ask(_) | Judgement::StillHeard(_) => None,
     }
 }
 

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::allow::Allow;
+use super::asking::Asked;
 use super::breaker::{Breaker, Queue};
+use super::spared::Spared;
 use super::subnet::Subnets;
 use super::trust::Trusted;
 use super::window::Window;
 use crate::config::duration::BanTime;
+use crate::config::ignorecommand::IgnoreCommand;
 use crate::config::judgement::{Escalate, Mode};
+use crate::config::network::Ignored;
 use crate::config::plan::JailPlan;
 use crate::service::Service;
 
@@ -26,7 +30,13 @@ pub struct Jail {
     pub name: Arc<str>,
     /// What became of its failures since the start.
     pub tally: Tally,
+    pub(super) ignoreip: Ignored,
+    /// What that has come to.
     pub(super) allow: Allow,
+    /// Asked before a ban.
+    pub(super) ignorecommand: Option<Arc<IgnoreCommand>>,
+    /// What came of that.
+    pub asked: Asked,
     pub(super) bantime: BanTime,
     pub(super) escalate: Option<Escalate>,
     /// What bans by hand close; its own do so unless it observes.
@@ -36,6 +46,8 @@ pub struct Jail {
     /// It only says whom it would ban.
     pub(super) observes: bool,
     pub(super) ipv6_prefix: u8,
+    /// Its successes are logins to this machine.
+    pub(super) admits: bool,
     /// It counts bans by other jails.
     pub(super) counts_bans: bool,
     pub(super) window: Window,
@@ -53,7 +65,11 @@ pub struct Tally {
     pub failures: u64,
     /// Of these, from addresses that are never banned.
     pub ignored: u64,
-    /// Of these, older than `findtime`.
+    /// Of these, from proxies.
+    pub proxied: u64,
+    /// The last of these.
+    pub last_proxy: Option<IpAddr>,
+    /// Of the failures, older than `findtime`.
     pub stale: u64,
     /// Of these, from addresses already banned.
     pub already_banned: u64,
@@ -65,6 +81,8 @@ pub struct Tally {
     pub held: u64,
 }
 
+/// The filter of the server that administrators log in to.
+const SSHD: &str = "sshd";
 /// What an observed ban closes.
 const NOTHING: [Service; 0] = [];
 
@@ -87,7 +105,19 @@ impl Jail {
         self.queue.len()
     }
 
-    pub(super) fn configured(plan: &JailPlan, known: Option<Self>) -> Self {
+    /// Who is never banned by this jail, in addition to [`Spared`].
+    #[must_use]
+    pub fn ignoreip(&self) -> &Ignored {
+        &self.ignoreip
+    }
+
+    /// Takes in what the names and files of its `ignoreip` have come to.
+    pub(super) fn look_up(&mut self, spared: &Spared) {
+        self.allow = Allow::new(spared.entries(&self.ignoreip).map(|(prefix, _)| prefix));
+    }
+
+    pub(super) fn configured(plan: &JailPlan, mut known: Option<Self>, spared: &Spared) -> Self {
+        let asked = known.as_mut().map(|jail| std::mem::take(&mut jail.asked)).unwrap_or_default();
         let known =
             known.map(|jail| (jail.tally, jail.window, jail.subnets, jail.trusted, jail.breaker, jail.queue));
         let (tally, mut window, subnets, trusted, mut breaker, queue) = known.unwrap_or_else(|| {
@@ -112,16 +142,20 @@ impl Jail {
         });
         let counts_bans = plan.filter.is_none();
         let what = if counts_bans { "bans" } else { "failures" };
-        Self {
+        let mut jail = Self {
             name: Arc::clone(&plan.name),
             tally,
-            allow: Allow::new(plan.ignoreip.iter().copied()),
+            ignoreip: plan.ignoreip.clone(),
+            allow: Allow::default(),
+            ignorecommand: plan.ignorecommand.clone(),
+            asked,
             bantime: plan.bantime,
             escalate: plan.escalate.clone(),
             services: plan.services.clone(),
             renews: plan.renew_on_contact,
             observes: plan.mode == Mode::Observe,
             ipv6_prefix: plan.ipv6_prefix,
+            admits: plan.filter.as_ref().is_some_and(|filter| filter.name() == SSHD),
             counts_bans,
             window,
             subnets,
@@ -129,7 +163,9 @@ impl Jail {
             breaker,
             queue,
             reason: format!("{} {what} within {}", plan.maxretry, BanTime::For(plan.findtime)).into(),
-        }
+        };
+        jail.look_up(spared);
+        jail
     }
 
     /// What its bans close.

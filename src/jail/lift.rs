@@ -15,6 +15,8 @@ pub struct Lift {
     ending: Ending,
     /// Where to go on; `None` once all are lifted.
     rest: Option<Place>,
+    /// Bans of networks around this prefix are lifted first.
+    around: Option<IpNet>,
     lifted: usize,
 }
 
@@ -43,7 +45,7 @@ impl Lift {
             .and_then(|within| IpNet::new(within.network(), 0).ok())
             .map_or(Place::Start, |first| Place::Behind((first, "".into())));
         let whose = Whose::Wanted { jail: jail.map(Arc::from), within };
-        Self { whose, ending: Ending::ByHand, rest: Some(start), lifted: 0 }
+        Self { whose, ending: Ending::ByHand, rest: Some(start), around: None, lifted: 0 }
     }
 
     /// Every ban of a jail that is not configured any more.
@@ -61,7 +63,20 @@ impl Lift {
     /// Every ban of whoever may not be banned (any more).
     #[must_use]
     pub fn spared() -> Self {
-        Self { whose: Whose::Spared, ending: Ending::Allowed, rest: Some(Place::Start), lifted: 0 }
+        let (ending, rest) = (Ending::Allowed, Some(Place::Start));
+        Self { whose: Whose::Spared, ending, rest, around: None, lifted: 0 }
+    }
+
+    /// Every ban that has an address of `prefix` in it, which is allowed now.
+    #[must_use]
+    pub fn allowed(prefix: IpNet) -> Self {
+        Self { ending: Ending::Allowed, around: Some(prefix), ..Self::by_hand(None, Some(prefix)) }
+    }
+
+    /// Whether an administrator wishes it, rather than something that has changed.
+    #[must_use]
+    pub fn is_by_hand(&self) -> bool {
+        self.ending == Ending::ByHand
     }
 
     /// Whether all of them are lifted.
@@ -108,7 +123,7 @@ impl Lift {
                     && within.is_none_or(|within| within.contains(&ban.prefix))
             }
             Whose::Observed(jail) => *jail == ban.jail && ban.is_observed(),
-            Whose::Spared => engine.spares(&ban.prefix),
+            Whose::Spared => engine.forgives(ban),
         }
     }
 }
@@ -125,9 +140,17 @@ impl Engine {
         let over =
             |(prefix, _): &Key| lift.within().is_some_and(|within| prefix.network() > within.broadcast());
         lift.rest = slice.next.filter(|next| !over(next)).map(Place::Behind);
-        lift.lifted += slice.bans.len();
-        let lifted = slice.bans.into_iter().filter_map(|ban| self.bans.remove(&ban.prefix, &ban.jail));
+        let around = lift.around.take().map_or_else(Vec::new, |prefix| self.bans_around(&prefix));
+        lift.lifted += around.len() + slice.bans.len();
+        let lifted =
+            around.into_iter().chain(slice.bans).filter_map(|ban| self.bans.remove(&ban.prefix, &ban.jail));
         lifted.map(|ban| Verdict::Unban(ban, lift.ending)).collect()
+    }
+
+    /// The bans of wider networks that have `prefix` in them.
+    fn bans_around(&self, prefix: &IpNet) -> Vec<Ban> {
+        let wider = (0..prefix.prefix_len()).filter_map(|length| IpNet::new(prefix.addr(), length).ok());
+        wider.flat_map(|network| self.bans.of(&network.trunc())).collect()
     }
 
     /// A lift at once.

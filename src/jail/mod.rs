@@ -3,11 +3,13 @@
 //! Nothing here does I/O or asks for the time: every function that needs `now` takes it, so that the
 //! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door, [`by_hand`] the one for administrators,
 //! [`feed`] the one for lists, [`lift`] the way out; [`window`] counts, [`jails`] are the jails, `convict` makes bans of
-//! offenders (`escalation`, `subnet`, `breaker`), `trust` knows who lately logged in, [`allow`] who is never banned,
-//! [`target`] what is banned for an address, [`renewal`] which bans last for as long as the offender knocks, [`bans`]
-//! holds the intent that the firewall makes true.
+//! offenders (`escalation`, `subnet`, `breaker`), `trust` and `logins` know who lately logged in, [`spared`] who is never banned and why
+//! ([`allowance`] changes that at run time), [`asking`] waits for a program, [`target`] says what is banned for an address,
+//! [`renewal`] which bans last for as long as the offender knocks, [`bans`] holds the intent that the firewall makes true.
 
 pub mod allow;
+pub mod allowance;
+pub mod asking;
 pub mod bans;
 mod breaker;
 pub mod by_hand;
@@ -18,9 +20,11 @@ mod escalation;
 pub mod feed;
 pub mod jails;
 pub mod lift;
+mod logins;
 pub mod offenders;
 pub mod renewal;
 mod row;
+pub mod spared;
 mod subnet;
 pub mod target;
 mod trust;
@@ -39,6 +43,8 @@ use crate::tier::Tier;
 pub const MANUAL: &str = "manual";
 /// The jail of elements that were found in the kernel and of which nothing is known.
 pub const ADOPTED: &str = "adopted";
+/// The source of bans by hand.
+pub const BY_HAND: &str = "banctl";
 /// How the jails of imported lists begin.
 pub const FEED: &str = "feed.";
 

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::Limits;
 use super::event::Event;
 use crate::jail::Ban;
+use crate::jail::spared::Allowance;
 use crate::source::Reading;
 
 /// How many bans may wait for a disk that cannot be written (some 50 MB). Bans come and go for as long as it
@@ -21,6 +22,7 @@ pub(super) const MOST_HISTORY: usize = 16 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) bans: BTreeMap<(IpNet, Arc<str>), Option<Ban>>,
+    pub(super) allowed: BTreeMap<IpNet, Option<Allowance>>,
     pub(super) readings: BTreeMap<PathBuf, Reading>,
     pub(super) history: Backlog,
     /// What is to be kept from now on, if that has changed.
@@ -30,6 +32,7 @@ pub(super) struct Batch {
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
         self.bans.is_empty()
+            && self.allowed.is_empty()
             && self.readings.is_empty()
             && self.history.events.is_empty()
             && self.limits.is_none()
@@ -38,6 +41,7 @@ impl Batch {
     /// Takes in what was noted later.
     pub(super) fn merge(&mut self, later: Self) {
         self.bans.extend(later.bans);
+        self.allowed.extend(later.allowed);
         self.readings.extend(later.readings);
         self.history.lost += later.history.lost;
         later.history.events.into_iter().for_each(|event| self.history.push(event));

@@ -1,5 +1,5 @@
-//! What survives a restart: the bans in force, how far each file was read, the history of bans,
-//! and who was banned how often.
+//! What survives a restart: the bans in force, who was allowed at run time, how far each file was read, the history of
+//! bans, and who was banned how often.
 //!
 //! A tap on the way the data goes: [`Store::commit`] never waits for the disk. One thread owns the
 //! database; what it has not taken yet is merged in memory, where one newer row replaces the older.
@@ -27,6 +27,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+use crate::jail::spared::Allowance;
 use crate::jail::{ADOPTED, Ban, FEED, Verdict};
 use crate::source::Reading;
 use batch::{Batch, MOST_WAITING};
@@ -68,6 +69,8 @@ impl Default for Limits {
 pub struct Memory {
     /// The bans that were in force, ended ones included.
     pub bans: Vec<Ban>,
+    /// Who was allowed at run time, ended entries included.
+    pub allowed: Vec<Allowance>,
     /// How far each file was read.
     pub readings: BTreeMap<PathBuf, Reading>,
     /// Who was banned last, and how often: newest first, 100,000 at most, none whose last ban is older than what is kept.
@@ -268,6 +271,13 @@ impl Store {
     pub fn note_moved(&mut self, ban: &Ban) {
         if self.queue.is_some() && !ban.jail.starts_with(FEED) {
             self.waiting.bans.insert((ban.prefix, Arc::clone(&ban.jail)), Some(ban.clone()));
+        }
+    }
+
+    /// Notes that `prefix` is allowed at run time, or (`None`) no longer; it reaches the disk with the next [`Store::commit`].
+    pub fn note_allowed(&mut self, prefix: IpNet, allowance: Option<Allowance>) {
+        if self.queue.is_some() {
+            self.waiting.allowed.insert(prefix, allowance);
         }
     }
 

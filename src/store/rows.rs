@@ -1,4 +1,4 @@
-//! Bans and positions as rows, and back.
+//! Bans, who is allowed, and positions as rows, and back.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -16,11 +16,12 @@ use rusqlite::{Connection, Row, Transaction, params};
 use super::Memory;
 use super::batch::Batch;
 use crate::jail::Ban;
+use crate::jail::spared::Allowance;
 use crate::service::Service;
 use crate::source::{Position, Reading};
 use crate::tier::Tier;
 
-/// Writes the bans and positions of a batch.
+/// Writes the bans, the allowed and the positions of a batch.
 pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     let mut put =
         transaction.prepare_cached("INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
@@ -41,6 +42,19 @@ pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
             None => delete.execute(params![prefix.to_string(), jail.as_ref()])?,
         };
     }
+    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO allowed VALUES (?, ?, ?, ?)")?;
+    let mut delete = transaction.prepare_cached("DELETE FROM allowed WHERE prefix = ?")?;
+    for (prefix, allowance) in &batch.allowed {
+        match allowance {
+            Some(allowance) => put.execute(params![
+                prefix.to_string(),
+                allowance.since.as_microsecond(),
+                allowance.until.map(Timestamp::as_microsecond),
+                allowance.reason.as_ref(),
+            ])?,
+            None => delete.execute(params![prefix.to_string()])?,
+        };
+    }
     let mut put =
         transaction.prepare_cached("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?, ?)")?;
     for (path, Reading { from, until }) in &batch.readings {
@@ -57,10 +71,15 @@ pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
     Ok(())
 }
 
-/// Reads all bans and positions.
+/// Reads all of them.
 pub(super) fn read(database: &Connection) -> rusqlite::Result<Memory> {
     let mut memory = Memory { bans: read_bans(database)?, ..Memory::default() };
     memory.bans.sort_by(|a, b| (a.prefix, &a.jail).cmp(&(b.prefix, &b.jail)));
+    let mut allowed = database.prepare("SELECT prefix, since, until, reason FROM allowed")?;
+    let mut rows = allowed.query([])?;
+    while let Some(row) = rows.next()? {
+        memory.allowed.extend(readable(row, read_allowance(row))?);
+    }
     let mut readings = database
         .prepare("SELECT path, device, inode, offset, from_device, from_inode, from_offset FROM positions")?;
     let mut rows = readings.query([])?;
@@ -130,6 +149,15 @@ fn read_ban(row: &Row<'_>, names: &mut Names) -> rusqlite::Result<Ban> {
         renew: row
             .get::<_, Option<u32>>(8)?
             .and_then(|seconds| Tier::of(Duration::from_secs(seconds.into()))),
+    })
+}
+
+fn read_allowance(row: &Row<'_>) -> rusqlite::Result<Allowance> {
+    Ok(Allowance {
+        prefix: read_prefix(row, 0)?,
+        since: read_time(row, 1)?,
+        until: read_end(row, 2)?,
+        reason: row.get_ref(3)?.as_str()?.into(),
     })
 }
 

@@ -34,6 +34,12 @@ const TABLES: &str = "
         renew  INTEGER,
         PRIMARY KEY (prefix, jail)
     ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS allowed (
+        prefix TEXT PRIMARY KEY,
+        since  INTEGER NOT NULL,
+        until  INTEGER,
+        reason TEXT NOT NULL
+    ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS positions (
         path        BLOB PRIMARY KEY,
         device      INTEGER NOT NULL,

@@ -98,9 +98,9 @@ impl Writer {
         }
         if self.failed {
             let (bans, files) = (self.pending.bans.len(), self.pending.readings.len());
-            let events = self.pending.history.events.len();
+            let (events, allowed) = (self.pending.history.events.len(), self.pending.allowed.len());
             tracing::error!(
-                "the store still cannot be written: it forgets {bans} changes of bans, how far {files} files were read, and {events} entries of the history"
+                "the store still cannot be written: it forgets {bans} changes of bans and {allowed} of who is allowed, how far {files} files were read, and {events} entries of the history"
             );
         }
     }

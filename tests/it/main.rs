@@ -6,6 +6,8 @@ mod features;
 mod harness;
 
 #[cfg(test)]
+mod allow;
+#[cfg(test)]
 mod bans;
 #[cfg(test)]
 mod beside;

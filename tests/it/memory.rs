@@ -83,6 +83,7 @@ fn what_is_allowed_and_who_is_banned_as_part_of_a_network_is_told() {
     assert_eq!([next("192.0.2.1"), next("198.51.100.1"), next("203.0.113.1")], [0, 0, 1]);
 
     assert!(machine.banctl(&["ban", "203.0.113.0/24", "--jail", "sshd"]).status.success());
+    told(&machine, 1);
     let (code, part) = why(&machine, "203.0.113.9");
     assert_eq!(
         (code, &part["in_kernel"], &part["bans"][0]["address"]),

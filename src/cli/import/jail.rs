@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use super::keys::one_line;
 use super::{Import, action, value};
 use crate::config::duration::BanTime;
@@ -13,7 +11,7 @@ use crate::filter::Filter;
 pub(super) struct Defaults {
     pub(super) text: String,
     scalars: Vec<(&'static str, Option<String>)>,
-    ignoreip: Vec<IpNet>,
+    ignoreip: Vec<String>,
 }
 
 /// The keys with one value.
@@ -29,7 +27,7 @@ impl Import<'_> {
             text += &value.as_ref().map_or(String::new(), |value| format!("{key} = {value}\n"));
         }
         if !ignoreip.is_empty() {
-            text += &format!("ignoreip = {}\n", networks(&ignoreip));
+            text += &format!("ignoreip = {}\n", listed(&ignoreip));
         }
         text += "# fail2ban counts and bans single IPv6 addresses. 64 is wiser: one customer has them all.\n";
         text += "ipv6_prefix = 128\n";
@@ -84,6 +82,7 @@ impl Import<'_> {
         }
         text += &self.ports(name);
         text += &self.own_ignoreip(name, &defaults.ignoreip);
+        text += &self.ignorecommand(name);
         self.tell_rest(name);
         text
     }
@@ -111,12 +110,12 @@ impl Import<'_> {
         written
     }
 
-    fn ignoreip(&mut self, jail: Option<&str>) -> Vec<IpNet> {
+    fn ignoreip(&mut self, jail: Option<&str>) -> Vec<String> {
         let Some(typed) = self.value(jail, "ignoreip") else { return Vec::new() };
         let mut list = Vec::new();
         for word in typed.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()) {
-            match value::network(word) {
-                Ok(net) if !list.contains(&net) => list.push(net),
+            match value::ignored(word) {
+                Ok(entry) if !list.contains(&entry) => list.push(entry),
                 Ok(_) => {}
                 Err((message, help)) => self.tell(jail, "ignoreip", message, help),
             }
@@ -125,10 +124,10 @@ impl Import<'_> {
     }
 
     /// kban adds a jail's list to that of `[defaults]`, where fail2ban replaces it.
-    fn own_ignoreip(&mut self, jail: &str, defaults: &[IpNet]) -> String {
+    fn own_ignoreip(&mut self, jail: &str, defaults: &[String]) -> String {
         let list = self.ignoreip(Some(jail));
-        if let Some(spared) = defaults.iter().find(|net| !list.contains(net)) {
-            let message = format!("ignoreip: the jail {jail} spares {} too, by [defaults]", short(spared));
+        if let Some(spared) = defaults.iter().find(|entry| !list.contains(entry)) {
+            let message = format!("ignoreip: the jail {jail} spares {spared} too, by [defaults]");
             self.tell(
                 Some(jail),
                 "ignoreip",
@@ -136,8 +135,24 @@ impl Import<'_> {
                 "move the list of [defaults] to the jails that need it",
             );
         }
-        let own: Vec<IpNet> = list.into_iter().filter(|net| !defaults.contains(net)).collect();
-        if own.is_empty() { String::new() } else { format!("ignoreip = {}\n", networks(&own)) }
+        let own: Vec<String> = list.into_iter().filter(|entry| !defaults.contains(entry)).collect();
+        if own.is_empty() { String::new() } else { format!("ignoreip = {}\n", listed(&own)) }
+    }
+
+    /// fail2ban waits for a command as long as it takes; so does kban, nearly.
+    fn ignorecommand(&mut self, jail: &str) -> String {
+        let Some(typed) = self.value(Some(jail), "ignorecommand").filter(|typed| !typed.trim().is_empty())
+        else {
+            return String::new();
+        };
+        let Some(words) = value::command(&typed) else {
+            let message =
+                "ignorecommand is not carried over: kban runs it without a shell, and knows <ip> only";
+            let help = "put it into a script: ignorecommand = [\"/path/of/script\", \"<ip>\"]";
+            self.tell(Some(jail), "ignorecommand", message, help);
+            return String::new();
+        };
+        format!("ignorecommand = {}\nignorecommand_timeout = \"10s\"\n", listed(&words))
     }
 
     /// The log files. fail2ban ignores them where it reads the journal; kban reads them instead.
@@ -237,12 +252,8 @@ fn written(key: &str, number: i64) -> Option<String> {
 }
 
 /// A single address without its length.
-fn short(net: &IpNet) -> String {
-    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
-}
-
-fn networks(list: &[IpNet]) -> String {
-    let list: Vec<String> = list.iter().map(|net| quoted(&short(net))).collect();
+fn listed(list: &[String]) -> String {
+    let list: Vec<String> = list.iter().map(|one| quoted(one)).collect();
     format!("[{}]", list.join(", "))
 }
 

@@ -58,15 +58,6 @@ impl Import<'_> {
                 self.tell(some, option, format!("{option} is not carried over"), help);
             }
         }
-        if self.value(some, "ignorecommand").is_some() {
-            let help = "list the addresses in ignoreip";
-            self.tell(
-                some,
-                "ignorecommand",
-                "ignorecommand is not carried over: kban runs no commands",
-                help,
-            );
-        }
         if self.value(some, "ignoreself").is_some_and(|value| is_no(&value)) {
             let help = "nothing can be done: a ban of an own address would cut off the machine";
             self.tell(some, "ignoreself", "ignoreself: kban always spares the machine's own addresses", help);

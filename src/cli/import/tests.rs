@@ -41,6 +41,27 @@ fn addresses_are_made_canonical_or_refused_with_a_reason() {
 }
 
 #[test]
+fn commands_that_need_no_shell_are_split_into_words() {
+    let words = value::command("/etc/f/apache-fakegooglebot <ip>\n  --key=<ip>").unwrap();
+    assert_eq!(words, ["/etc/f/apache-fakegooglebot", "<ip>", "--key=<ip>"]);
+    for shell in [
+        "",
+        "true <ip>",
+        "/bin/x <ip> | cat",
+        "/bin/x '<ip>'",
+        "/bin/x <F-USER>",
+        "/bin/x $(y)",
+        "/bin/x <ip>; y",
+    ] {
+        assert_eq!(value::command(shell), None, "{shell}");
+    }
+    assert_eq!(value::ignored("Office.example.net").unwrap(), "office.example.net");
+    assert_eq!(value::ignored("file:/etc/list").unwrap(), "/etc/list");
+    assert_eq!(value::ignored("10.1.2.3/8").unwrap(), "10.0.0.0/8");
+    assert!(value::ignored("file:list").is_err() && value::ignored("a b").is_err());
+}
+
+#[test]
 fn actions_that_only_ban_are_kbans_own() {
     let others = |value: &str| action::read(value).others;
     assert!(others("iptables-multiport[name=x, port=\"a\n b]\", protocol=tcp]\nnftables").is_empty());

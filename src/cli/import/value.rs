@@ -1,10 +1,11 @@
-//! Single values: fail2ban's lengths of time and its lists of addresses.
+//! Single values: fail2ban's lengths of time, its lists of addresses, and its commands.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
-use crate::config::network::folded;
+use crate::config::network::{Lookup, folded};
+use crate::jail::shown;
 
 /// Units by the words for them, in seconds; a year has 365.25 days and a month is the twelfth part of it.
 const UNITS: [(&[&str], i64); 7] = [
@@ -40,22 +41,26 @@ pub(super) fn seconds(typed: &str) -> Option<i64> {
     }
 }
 
+/// One word of `ignoreip` as kban takes it, or the reason why it cannot and what to do.
+pub(super) fn ignored(word: &str) -> Result<String, (String, &'static str)> {
+    match Lookup::read(word) {
+        Some(Ok(Lookup::Name(name))) => Ok(name.to_string()),
+        Some(Ok(Lookup::File(path))) => Ok(path.to_string_lossy().into_owned()),
+        Some(Err((what, _))) => Err((format!("ignoreip: {what}"), "write the whole path of a list")),
+        None => network(word).map(|net| shown(&net)),
+    }
+}
+
 /// The prefix that one word of `ignoreip` means (bits behind the prefix length do not count), or the reason why kban
 /// cannot take it and what to do.
 pub(super) fn network(word: &str) -> Result<IpNet, (String, &'static str)> {
-    if word.starts_with("file:") {
-        return Err((
-            format!("ignoreip: kban reads no list from {word}"),
-            "write the addresses into ignoreip",
-        ));
-    }
     let (address, length) =
         word.split_once('/').map_or((word, None), |(address, rest)| (address, Some(rest)));
     let parsed = address.trim_matches(['[', ']']).parse::<IpAddr>().ok();
     let Some(address) = parsed else {
         return Err((
-            format!("ignoreip: {word} is no address; kban asks no name server"),
-            "write the addresses that the name stands for",
+            format!("ignoreip: {word} is neither an address nor a name"),
+            "write the addresses that are meant",
         ));
     };
     let bits = match length {
@@ -77,4 +82,13 @@ pub(super) fn network(word: &str) -> Result<IpNet, (String, &'static str)> {
 
 fn mask(typed: &str) -> Option<u8> {
     ipnet::ipv4_mask_to_prefix(typed.parse::<Ipv4Addr>().ok()?).ok()
+}
+
+/// The words of a command that no shell is needed for, with kban's tags; none if one is.
+pub(super) fn command(typed: &str) -> Option<Vec<String>> {
+    let plain = |c: char| c.is_alphanumeric() || c.is_whitespace() || "/._-+=:,@%<>".contains(c);
+    let words: Vec<String> = typed.split_whitespace().map(str::to_owned).collect();
+    let known = |word: &String| !word.replace("<ip>", "").contains(['<', '>']);
+    let program = words.first()?.starts_with('/');
+    (program && typed.chars().all(plain) && words.iter().all(known)).then_some(words)
 }

@@ -213,7 +213,7 @@ mod tests {
         assert_eq!((before.maxretry, after.maxretry), (5, 3));
         assert_eq!(after.bantime.to_string(), "1h");
         assert!(before.escalate.is_none() && after.escalate.is_some());
-        assert_eq!(after.ignoreip.len(), 1);
+        assert_eq!(after.ignoreip.networks.len(), 1);
         assert_eq!((of(&plans.current, "recidive").maxretry, of(changed, "recidive").maxretry), (5, 2));
         assert_eq!(of(changed, "recidive").bantime.to_string(), "1w");
         assert_eq!(plans.filters().len(), 1, "both plans share the filter");

@@ -12,7 +12,7 @@ use crate::cli::past::no_jail;
 use crate::config::duration::BanTime;
 use crate::config::file::{File, Jail};
 use crate::config::judgement::{Escalate, Mode, Subnet};
-use crate::config::network::Networks;
+use crate::config::network::{Entries, Ignored, Networks};
 use crate::config::plan::{ControlPlan, FirewallPlan, JailPlan, Plan, StorePlan};
 use crate::config::value::{At, JailName, Table};
 use crate::config::{self, Layout, Severity};
@@ -26,8 +26,9 @@ pub(super) struct Settings {
     pub(super) findtime: Duration,
     pub(super) bantime: BanTime,
     /// `[defaults] ignoreip`.
-    everywhere: Vec<IpNet>,
-    ignoreip: Vec<IpNet>,
+    everywhere: Ignored,
+    ignoreip: Ignored,
+    proxies: Vec<IpNet>,
     ipv6_prefix: u8,
     max_tracked: usize,
     escalate: Option<Escalate>,
@@ -80,8 +81,12 @@ impl Settings {
             maxretry: maxretry.ok_or_else(|| missing("maxretry"))?,
             findtime: findtime.ok_or_else(|| missing("findtime"))?.get(),
             bantime: bantime.ok_or_else(|| missing("bantime"))?,
-            everywhere: networks(defaults.ignoreip.as_ref()),
-            ignoreip: networks(jail.ignoreip.as_ref()),
+            everywhere: ignored(defaults.ignoreip.as_ref()),
+            ignoreip: ignored(jail.ignoreip.as_ref()),
+            proxies: [defaults.proxies.as_ref(), jail.proxies.as_ref()]
+                .into_iter()
+                .flat_map(networks)
+                .collect(),
             ipv6_prefix: prefix.ok_or_else(|| missing("ipv6_prefix"))?,
             max_tracked: usize::try_from(tracked.ok_or_else(|| missing("max_tracked"))?)
                 .unwrap_or(usize::MAX),
@@ -103,6 +108,7 @@ impl Settings {
             findtime: self.findtime,
             bantime: self.bantime,
             ignoreip: self.ignoreip.clone(),
+            ignorecommand: None,
             ipv6_prefix: self.ipv6_prefix,
             max_tracked: self.max_tracked,
             escalate: self.escalate.clone(),
@@ -119,6 +125,7 @@ impl Settings {
             store: StorePlan::in_memory(),
             control: ControlPlan { group: String::new() },
             ignoreip: self.everywhere.clone(),
+            proxies: self.proxies.clone(),
             warnings: Vec::new(),
         }
     }
@@ -129,6 +136,11 @@ impl Settings {
         let findtime = BanTime::For(self.findtime);
         format!("{who} with maxretry {}, findtime {findtime} and bantime {}", self.maxretry, self.bantime)
     }
+}
+
+/// Names and files are not looked up: what a test says does not depend on who answers.
+fn ignored(typed: Option<&At<Entries>>) -> Ignored {
+    typed.map_or_else(Ignored::default, |list| Ignored::from(&list.value))
 }
 
 fn networks(typed: Option<&At<Networks>>) -> Vec<IpNet> {

@@ -99,7 +99,7 @@ colour = "red"
         13 | colour = "red"
            | ^^^^^^
            |
-           = help: known here: `enabled`, `filter`, `logpath`, `bantime`, `findtime`, `maxretry`, `ignoreip`, `ipv6_prefix`, `max_tracked`, `port`, `protocol`, `usedns`, `escalate`, `subnet`, `trust`, `mode`, `max_bans_per_minute`, `counts`, `renew_on_contact`
+           = help: known here: `enabled`, `filter`, `logpath`, `bantime`, `findtime`, `maxretry`, `ignoreip`, `proxies`, `ignorecommand`, `ignorecommand_timeout`, `ipv6_prefix`, `max_tracked`, `port`, `protocol`, `usedns`, `escalate`, `subnet`, `trust`, `mode`, `max_bans_per_minute`, `counts`, `renew_on_contact`
 
         5 errors
         "#);
@@ -290,12 +290,12 @@ set_size = -3
 fn networks_that_are_none() {
     insta::assert_snapshot!(told(r#"
 [defaults]
-ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "localhost", "10.0.0.0/33", "192.0.2.1", 5]
+ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "local:ost", "10.0.0.0/33", "192.0.2.1", 5]
 "#), @r#"
         error: defaults.ignoreip: `10.13.37.5/24` has bits set behind its prefix length
          --> /etc/kban/kban.toml:3:13
           |
-        3 | ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "localhost", "10....
+        3 | ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "local:ost", "10....
           |             ^^^^^^^^^^^^^^^
           |
           = help: write "10.13.37.0/24", or "10.13.37.5" for the single address
@@ -303,7 +303,7 @@ ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "loc
         error: defaults.ignoreip: `0.0.0.0/0` covers everything
          --> /etc/kban/kban.toml:3:30
           |
-        3 | ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "localhost", "10....
+        3 | ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "local:ost", "10....
           |                              ^^^^^^^^^^^
           |
           = help: nobody would ever be banned: name the networks that are to be spared
@@ -311,7 +311,7 @@ ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "loc
         error: defaults.ignoreip: `::ffff:0.0.0.0/96` covers everything
          --> /etc/kban/kban.toml:3:43
           |
-        3 | ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "localhost", "10....
+        3 | ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "local:ost", "10....
           |                                           ^^^^^^^^^^^^^^^^^^^
           |
           = help: nobody would ever be banned: name the networks that are to be spared
@@ -319,15 +319,15 @@ ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "loc
         error: defaults.ignoreip: `300.1.1.1` is neither an address nor a prefix
          --> /etc/kban/kban.toml:3:64
           |
-        3 | ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "localhost", "10....
+        3 | ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "local:ost", "10....
           |                                                                ^^^^^^^^^^^
           |
           = help: write an address or a prefix, such as "192.0.2.7", "10.0.0.0/8" or "2001:db8::/32"
 
-        error: defaults.ignoreip: `localhost` is neither an address nor a prefix
+        error: defaults.ignoreip: `local:ost` is neither an address nor a prefix
          --> /etc/kban/kban.toml:3:77
           |
-        3 | ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "localhost", "10....
+        3 | ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "local:ost", "10....
           |                                                                             ^^^^^^^^^^^
           |
           = help: write an address or a prefix, such as "192.0.2.7", "10.0.0.0/8" or "2001:db8::/32"
@@ -335,15 +335,15 @@ ignoreip = ["10.13.37.5/24", "0.0.0.0/0", "::ffff:0.0.0.0/96", "300.1.1.1", "loc
         error: defaults.ignoreip: `10.0.0.0/33` has no valid prefix length
          --> /etc/kban/kban.toml:3:90
           |
-        3 | ....0.0.0/96", "300.1.1.1", "localhost", "10.0.0.0/33", "192.0.2.1", 5]
+        3 | ....0.0.0/96", "300.1.1.1", "local:ost", "10.0.0.0/33", "192.0.2.1", 5]
           |                                          ^^^^^^^^^^^^^
           |
           = help: write a number from 1 to 32 after the slash
 
-        error: defaults.ignoreip: expected an address or a prefix in quotes, not this number
+        error: defaults.ignoreip: expected an address, a prefix, a name or a file in quotes, not this number
          --> /etc/kban/kban.toml:3:118
           |
-        3 | ...", "localhost", "10.0.0.0/33", "192.0.2.1", 5]
+        3 | ...", "local:ost", "10.0.0.0/33", "192.0.2.1", 5]
           |                                                ^
 
         7 errors

@@ -1,5 +1,6 @@
 //! What an administrator sees: real files in, the plan or the rendered report out.
 
+mod allowed;
 mod feeds;
 mod judgement;
 mod mistakes;
@@ -107,7 +108,10 @@ fn without_any_file_sshd_is_protected() {
     assert_eq!(sshd.logpath, [Path::new("/nonexistent/auth.log")]);
     assert_eq!(plan.firewall.set_size, 1_048_576);
     assert_eq!(plan.control.group, "kban");
-    assert!(plan.ignoreip.is_empty() && sshd.ignoreip.is_empty());
+    assert_eq!(
+        (&plan.ignoreip, &sshd.ignoreip),
+        (&network::Ignored::default(), &network::Ignored::default())
+    );
     insta::assert_snapshot!(etc.told(), @r#"
         warning: jail sshd: none of its log files exists (/nonexistent/auth.log, /nonexistent/secure)
          --> built-in, as there is no configuration:1:1
@@ -162,7 +166,7 @@ fn later_files_win_key_by_key() {
     assert_eq!(here.maxretry, 4, "20-b is after 10-a, whatever the order of the directory");
     assert_eq!(here.bantime, BanTime::Permanent, "a table is joined");
     assert_eq!(here.logpath, [Path::new("/var/log/x")], "and keeps its other keys");
-    let ignored: Vec<String> = plan.ignoreip.iter().map(ToString::to_string).collect();
+    let ignored: Vec<String> = plan.ignoreip.networks.iter().map(ToString::to_string).collect();
     assert_eq!(ignored, ["2001:db8::/32", "192.0.2.0/24"], "a list is replaced; IPv4-mapped is IPv4");
 }
 

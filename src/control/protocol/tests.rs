@@ -16,6 +16,8 @@ fn requests_survive_the_wire() {
             jail: None,
             bantime: Some(BanTime::Permanent),
             reason: Some("\u{1b}[2J".into()),
+            force: true,
+            caller: "203.0.113.9".parse().ok(),
         },
         Request::Unban { within: None, jail: None },
     ];

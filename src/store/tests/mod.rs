@@ -47,11 +47,19 @@ fn what_was_committed_is_there_after_reopening() {
     let from = Position { device: u64::MAX, inode: 2, offset: 77 };
     let reading = Reading { from, until: Position { offset: 99, ..from } };
     store.note_reading(Path::new("/var/log/auth.log"), reading);
+    let [ban, other] = kept.clone();
+    let allowed = Allowance { prefix: ban.prefix, since: ban.since, until: ban.until, reason: "x".into() };
+    let gone = Allowance { prefix: other.prefix, until: None, ..allowed.clone() };
+    store.note_allowed(allowed.prefix, Some(allowed.clone()));
+    store.note_allowed(gone.prefix, Some(gone.clone()));
+    store.commit();
+    store.note_allowed(gone.prefix, None);
     store.close();
 
     let (store, memory) = open(directory.path());
     store.close();
     assert_eq!(memory.bans, kept);
+    assert_eq!(memory.allowed, [allowed]);
     assert_eq!(memory.readings.into_iter().collect::<Vec<_>>(), [("/var/log/auth.log".into(), reading)]);
 }
 

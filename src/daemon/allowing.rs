@@ -1,0 +1,115 @@
+//! Allowing somebody at run time, and telling who is.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::answer::short_enough;
+use super::lookups::Found;
+use super::pipeline::Pipeline;
+use super::run::Daemon;
+use crate::config::duration::BanTime;
+use crate::config::network::folded;
+use crate::control::allowed::AllowRow;
+use crate::control::protocol::{Answer, Kind, Refused};
+use crate::jail::allowance::{NotAllowed, NotDeleted};
+use crate::jail::engine::Engine;
+use crate::jail::lift::Lift;
+use crate::jail::shown;
+use crate::jail::spared::{Allowance, Origin};
+
+/// What an administrator wants.
+pub(super) struct Wanted {
+    pub(super) prefix: IpNet,
+    pub(super) time: Option<BanTime>,
+    pub(super) reason: String,
+    pub(super) force: bool,
+}
+
+/// Allows somebody: the kernel lets them pass when this returns, and the bans that are returned are to be lifted.
+pub(super) fn add(daemon: &mut Daemon, wanted: Wanted, now: Timestamp) -> Result<Lift, Refused> {
+    short_enough(&wanted.reason)?;
+    let until = match wanted.time {
+        Some(BanTime::For(length)) => Some(now.saturating_add(length).unwrap_or(Timestamp::MAX)),
+        Some(BanTime::Permanent) | None => None,
+    };
+    let prefix = folded(wanted.prefix.trunc());
+    let allowance = Allowance { prefix, since: now, until, reason: Arc::from(wanted.reason) };
+    let Pipeline { engine, effect, store, .. } = &mut daemon.pipeline;
+    let (lift, before) = engine.allow(allowance.clone(), wanted.force).map_err(|error| match error {
+        NotAllowed::TooWide { .. } => Refused::new(Kind::Usage, error),
+        NotAllowed::NoRoom => Refused::new(Kind::No, error),
+    })?;
+    if let Err(error) = effect.allow(engine, now) {
+        engine.undo_allow(&prefix, before);
+        return Err(Refused::new(Kind::Kernel, error));
+    }
+    tracing::info!(
+        "Allow {}{}",
+        shown(&prefix),
+        until.map_or_else(String::new, |until| format!(" until {until:.0}"))
+    );
+    store.note_allowed(prefix, Some(allowance));
+    store.commit();
+    Ok(lift)
+}
+
+/// Takes back an entry at run time.
+pub(super) fn delete(daemon: &mut Daemon, prefix: &IpNet, now: Timestamp) -> Result<Answer, Refused> {
+    let prefix = folded(prefix.trunc());
+    let Pipeline { engine, effect, store, .. } = &mut daemon.pipeline;
+    let taken = engine.disallow(&prefix).map_err(|error: NotDeleted| Refused::new(Kind::No, error))?;
+    if let Err(error) = effect.allow(engine, now) {
+        engine.undo_allow(&prefix, Some(taken));
+        return Err(Refused::new(Kind::Kernel, error));
+    }
+    tracing::info!("{} is not allowed any more (by hand)", shown(&prefix));
+    store.note_allowed(prefix, None);
+    store.commit();
+    Ok(Answer::Disallowed)
+}
+
+/// A name or a file has come to other addresses: they are allowed, and what bans them is lifted.
+pub(super) fn take_found(daemon: &mut Daemon, found: Found, now: Timestamp) {
+    let Found { lookup, prefixes } = found;
+    if let Some(lift) = daemon.pipeline.engine.take_found(&lookup, prefixes) {
+        daemon.allow();
+        daemon.lifts.begin(lift, None, &mut daemon.pipeline, now);
+    }
+}
+
+/// Ends entries whose time is over; whether there were any.
+pub(super) fn expire(pipeline: &mut Pipeline, now: Timestamp) -> bool {
+    let over = pipeline.engine.expire_allowed(now);
+    for entry in &over {
+        tracing::info!("{} is not allowed any more (expired)", shown(&entry.prefix));
+        pipeline.store.note_allowed(entry.prefix, None);
+    }
+    pipeline.store.commit();
+    !over.is_empty()
+}
+
+/// Who is never banned: first who was allowed at run time.
+pub(super) fn list(engine: &Engine, within: Option<IpNet>, now: Timestamp) -> Answer {
+    let wanted =
+        |prefix: &IpNet| within.is_none_or(|within| within.contains(prefix) || prefix.contains(&within));
+    let spared = engine.spared();
+    let by_hand =
+        spared.by_hand().filter(|entry| wanted(&entry.prefix)).map(|entry| AllowRow::by_hand(entry, now));
+    let configured = spared.configured().filter(|(prefix, _)| wanted(prefix));
+    let configured = configured.map(|(prefix, origin)| AllowRow::configured(&prefix, origin, None));
+    let jails = engine.jails().iter().flat_map(|jail| {
+        let own = spared.entries(jail.ignoreip()).filter(|(prefix, _)| wanted(prefix));
+        own.map(|(prefix, origin)| AllowRow::configured(&prefix, origin, Some(&jail.name)))
+    });
+    let mut allowed: Vec<AllowRow> = by_hand.chain(configured).chain(jails).collect();
+    if within.is_none() {
+        let jails = engine.jails().iter().map(|jail| (jail.ignoreip(), Some(&*jail.name)));
+        for (ignored, jail) in [(spared.ignoreip(), None)].into_iter().chain(jails) {
+            let unknown = ignored.lookups.iter().filter(|lookup| spared.is_unknown(lookup));
+            allowed.extend(unknown.map(|lookup| AllowRow::unknown(Origin::Lookup(lookup.clone()), jail)));
+        }
+    }
+    Answer::Spared { allowed }
+}

@@ -1,0 +1,324 @@
+//! Asking an `ignorecommand` about somebody who is about to be banned, beside everything else.
+//!
+//! The program is run without a shell, with an environment of its own; what it writes is dropped. It is killed with its
+//! children when its time is up. A ban waits for it as long as the jail says, no longer, whatever becomes of the
+//! program: where nobody answers, the ban goes ahead.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+use tokio::sync::mpsc;
+
+use crate::config::ignorecommand::IgnoreCommand;
+use crate::jail::asking::{Advice, Case};
+
+/// How many programs run at once.
+const THREADS: usize = 4;
+/// How many questions may wait for them.
+const WAITING: usize = 256;
+/// How many answers are remembered.
+const REMEMBERED: usize = 1000;
+/// For how long.
+const LASTS: Duration = Duration::from_secs(300);
+/// How often it is looked whether a program has ended.
+const LOOK: Duration = Duration::from_millis(5);
+/// A program that cannot even be killed in time is not waited for.
+const GRACE: Duration = Duration::from_millis(500);
+/// Where programs look for others.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Whose ban waits.
+type Key = (Arc<str>, IpNet);
+
+struct Question {
+    key: Key,
+    address: IpAddr,
+    command: Arc<IgnoreCommand>,
+    deadline: Instant,
+}
+
+/// Asks beside everything else. The threads end when it is dropped.
+pub(super) struct Asker {
+    questions: SyncSender<Question>,
+    answers: mpsc::Receiver<(Key, Advice)>,
+    waiting: BTreeMap<Key, (Case, Instant)>,
+}
+
+/// What programs have said: not to be banned, or to be.
+type Memory = HashMap<Vec<String>, (bool, Instant)>;
+
+impl Asker {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When the system has no threads left.
+    pub(super) fn start() -> std::io::Result<Self> {
+        let (questions, asked) = sync_channel::<Question>(WAITING);
+        let (answer, answers) = mpsc::channel(WAITING);
+        let (asked, memory) = (Arc::new(Mutex::new(asked)), Arc::new(Mutex::new(Memory::new())));
+        for _ in 0..THREADS {
+            let (asked, memory, answer) = (Arc::clone(&asked), Arc::clone(&memory), answer.clone());
+            std::thread::Builder::new()
+                .name("asking".into())
+                .spawn(move || work(&asked, &memory, &answer))?;
+        }
+        Ok(Self { questions, answers, waiting: BTreeMap::new() })
+    }
+
+    /// Asks; the answer comes later. Who is asked about already is not asked about again.
+    ///
+    /// # Errors
+    /// With the case, when too many wait.
+    pub(super) fn ask(&mut self, case: Case) -> Result<(), (Case, Advice)> {
+        let key = (Arc::clone(&case.jail), case.prefix);
+        if self.waiting.contains_key(&key) {
+            return Ok(());
+        }
+        let (command, deadline) = (Arc::clone(&case.command), Instant::now() + case.command.limit);
+        let question = Question { key: key.clone(), address: case.address, command, deadline };
+        if self.questions.try_send(question).is_err() {
+            return Err((case, Advice::Failed(format!("{WAITING} questions wait already"))));
+        }
+        self.waiting.insert(key, (case, deadline + GRACE));
+        Ok(())
+    }
+
+    /// The next answer. To be dropped and called again at any time.
+    pub(super) async fn answer(&mut self) -> (Case, Advice) {
+        loop {
+            let first = self.waiting.iter().min_by_key(|(_, (_, deadline))| *deadline);
+            let Some((key, deadline)) = first.map(|(key, (_, deadline))| (key.clone(), *deadline)) else {
+                return std::future::pending().await;
+            };
+            let (key, advice) = tokio::select! {
+                Some(answer) = self.answers.recv() => answer,
+                () = tokio::time::sleep_until(deadline.into()) => {
+                    (key, Advice::Failed("a program neither ends nor can be killed".to_owned()))
+                }
+            };
+            // What comes too late is of no use any more.
+            if let Some((case, _)) = self.waiting.remove(&key) {
+                return (case, advice);
+            }
+        }
+    }
+}
+
+fn work(asked: &Mutex<Receiver<Question>>, memory: &Mutex<Memory>, answer: &mpsc::Sender<(Key, Advice)>) {
+    loop {
+        // Whoever waits holds the lock; the others wait for the lock.
+        let question = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Question { key, address, command, deadline }) = question else { return };
+        let words = command.for_one(address, &key.0);
+        let advice = recall(memory, &words).unwrap_or_else(|| {
+            let advice = run(&words, deadline, command.limit);
+            remember(memory, words, &advice);
+            advice
+        });
+        if answer.blocking_send((key, advice)).is_err() {
+            return;
+        }
+    }
+}
+
+fn recall(memory: &Mutex<Memory>, words: &[String]) -> Option<Advice> {
+    let memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    let (spare, until) = memory.get(words)?;
+    (*until > Instant::now()).then_some(if *spare { Advice::Spare } else { Advice::Ban })
+}
+
+/// A failure is no answer, and is not remembered.
+fn remember(memory: &Mutex<Memory>, words: Vec<String>, advice: &Advice) {
+    if matches!(advice, Advice::Failed(_)) {
+        return;
+    }
+    let now = Instant::now();
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    if memory.len() >= REMEMBERED {
+        memory.retain(|_, (_, until)| *until > now);
+        if memory.len() >= REMEMBERED {
+            memory.clear();
+        }
+    }
+    memory.insert(words, (*advice == Advice::Spare, now + LASTS));
+}
+
+/// Runs the program: exit code 0 means to spare, any other to ban.
+fn run(words: &[String], deadline: Instant, limit: Duration) -> Advice {
+    let [program, arguments @ ..] = words else { return Advice::Failed("no program is named".to_owned()) };
+    if Instant::now() >= deadline {
+        return Advice::Failed(format!("too many questions wait: {program} was not asked within {limit:?}"));
+    }
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir("/").process_group(0);
+    command.env_clear().env("PATH", PATH).env("LC_ALL", "C.UTF-8");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => return Advice::Failed(format!("{program} cannot be started: {error}")),
+    };
+    let ended = wait(&child, deadline);
+    end(&mut child);
+    match ended {
+        Ok(Some(0)) => Advice::Spare,
+        Ok(Some(_)) => Advice::Ban,
+        Ok(None) => Advice::Failed(format!("{program} has not ended within {limit:?} and was killed")),
+        Err(why) => Advice::Failed(format!("{program} {why}")),
+    }
+}
+
+/// Its exit code; `None` when the time is up. It is not reaped yet, so that its number stays its own.
+fn wait(child: &Child, deadline: Instant) -> Result<Option<i32>, String> {
+    let child = Pid::from_raw(child.id().cast_signed());
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    loop {
+        match waitid(Id::Pid(child), flags) {
+            Ok(WaitStatus::Exited(_, code)) => return Ok(Some(code)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => return Err(format!("died of {signal}")),
+            Ok(_) if Instant::now() >= deadline => return Ok(None),
+            Ok(_) => std::thread::sleep(LOOK),
+            Err(errno) => return Err(format!("cannot be waited for: {errno}")),
+        }
+    }
+}
+
+/// Kills what is left of it, its children as well, and reaps it.
+fn end(child: &mut Child) {
+    // Whoever has ended already needs no signal.
+    let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+    let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn sh(script: &str, limit: Duration) -> Advice {
+        let words = ["/bin/sh", "-c", script].map(str::to_owned);
+        run(&words, Instant::now() + limit, limit)
+    }
+
+    #[test]
+    fn its_exit_code_is_the_answer() {
+        assert_eq!(sh("exit 0", LONG), Advice::Spare);
+        assert_eq!(sh("exit 1", LONG), Advice::Ban);
+        assert_eq!(sh("exit 255", LONG), Advice::Ban);
+        assert_eq!(
+            sh("test -z \"$HOME$USER\" && command -v env && ! read line", LONG),
+            Advice::Spare,
+            "a clean environment"
+        );
+    }
+
+    #[test]
+    fn one_that_hangs_floods_or_dies_is_no_answer() {
+        let failed = |script, limit, words: &str| match sh(script, limit) {
+            Advice::Failed(why) => assert!(why.contains(words), "{why}"),
+            advice => panic!("{script}: {advice:?}"),
+        };
+        let short = Duration::from_millis(300);
+        let begin = Instant::now();
+        for script in ["sleep 1000 & sleep 1000", "trap '' TERM; sleep 1000", "exec yes", "yes >&2"] {
+            failed(script, short, "has not ended within 300ms and was killed");
+        }
+        failed("kill -SEGV $$", LONG, "died of SIGSEGV");
+        assert_eq!(sh("head -c 100000000 /dev/zero", LONG), Advice::Spare, "what it writes is dropped");
+        assert!(begin.elapsed() < LONG);
+        let words = ["/nonexistent/program".to_owned()];
+        assert!(
+            matches!(run(&words, Instant::now() + LONG, LONG), Advice::Failed(why) if why.contains("cannot be started"))
+        );
+        let late = run(&["/bin/true".to_owned()], Instant::now(), LONG);
+        assert!(matches!(late, Advice::Failed(why) if why.contains("was not asked")));
+    }
+
+    #[test]
+    fn its_children_end_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let pid = dir.path().join("pid");
+        assert_eq!(sh(&format!("sleep 1000 & echo $! > {}", pid.display()), LONG), Advice::Spare);
+        let pid = std::fs::read_to_string(pid).unwrap();
+        let begin = Instant::now();
+        // Whoever reaps orphans may take a moment.
+        while std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()))
+            .is_ok_and(|stat| !stat.contains(") Z "))
+        {
+            assert!(begin.elapsed() < LONG);
+        }
+    }
+
+    fn case(number: u8, script: &str, limit: Duration) -> Case {
+        let address = IpAddr::from([203, 0, 113, number]);
+        let words = ["/bin/sh", "-c", script, "sh", "<ip>", "<jail>"].map(str::to_owned).to_vec();
+        Case {
+            jail: "sshd".into(),
+            prefix: address.into(),
+            address,
+            source: "log".into(),
+            failures: 5,
+            command: Arc::new(IgnoreCommand { words, limit }),
+        }
+    }
+
+    fn answered(cases: Vec<Case>) -> Vec<(u8, Advice)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut asker = Asker::start().unwrap();
+            let mut all: Vec<(Case, Advice)> =
+                cases.into_iter().filter_map(|case| asker.ask(case).err()).collect();
+            while !asker.waiting.is_empty() {
+                all.push(asker.answer().await);
+            }
+            let number =
+                |case: &Case| case.prefix.to_string().split(['.', '/']).nth(3).unwrap().parse().unwrap();
+            all.iter().map(|(case, advice)| (number(case), advice.clone())).collect()
+        })
+    }
+
+    #[test]
+    fn each_is_asked_about_once_and_told_who_it_is() {
+        let script = "test \"$2\" = sshd && test \"$1\" = 203.0.113.7";
+        let mut all = answered([7, 8, 7].map(|number| case(number, script, LONG)).into());
+        all.sort_by_key(|(number, _)| *number);
+        assert_eq!(all, [(7, Advice::Spare), (8, Advice::Ban)]);
+    }
+
+    #[test]
+    fn programs_that_hang_delay_no_ban_for_longer_than_the_limit() {
+        let begin = Instant::now();
+        let all = answered(
+            (0..=255).map(|number| case(number, "sleep 1000", Duration::from_millis(300))).collect(),
+        );
+        assert_eq!(all.len(), 256);
+        assert!(all.iter().all(|(_, advice)| matches!(advice, Advice::Failed(_))));
+        assert!(
+            begin.elapsed() < LONG,
+            "one after the other, four at once, they would take 19 seconds; all are given up together"
+        );
+    }
+
+    #[test]
+    fn an_answer_is_remembered_and_a_failure_is_not() {
+        let memory = Mutex::new(Memory::new());
+        let words = vec!["/bin/x".to_owned()];
+        remember(&memory, words.clone(), &Advice::Failed(String::new()));
+        assert_eq!(recall(&memory, &words), None);
+        remember(&memory, words.clone(), &Advice::Spare);
+        assert_eq!(recall(&memory, &words), Some(Advice::Spare));
+        for number in 0..3 * REMEMBERED {
+            remember(&memory, vec![number.to_string()], &Advice::Ban);
+        }
+        assert!(memory.lock().unwrap().len() <= REMEMBERED);
+    }
+}

@@ -1,0 +1,136 @@
+//! Questions that go on beside everything else: names to be resolved, and programs that say who is not to be banned.
+
+use jiff::Timestamp;
+
+use super::asking::Asker;
+use super::pipeline::{Pipeline, tell_failure};
+use super::resolver::{Answer, Question, Resolver};
+use crate::filter::{Failure, Named};
+use crate::jail::Verdict;
+use crate::jail::asking::{Advice, Case};
+use crate::jail::engine::Judgement;
+use crate::jail::jails::JailId;
+use crate::jail::shown;
+
+/// Who is asked. Each is started with the first question.
+#[derive(Default)]
+pub(super) struct Beside {
+    resolver: Option<Resolver>,
+    asker: Option<Asker>,
+}
+
+/// What has been found out.
+pub(super) enum Answered {
+    /// The addresses of a name.
+    Name(Answer),
+    /// What a program says of somebody.
+    Case(Box<Case>, Advice),
+}
+
+impl Beside {
+    /// Asks for the addresses of a name; a machine without threads goes on without.
+    pub(super) fn ask_name(&mut self, question: Question) {
+        if self.resolver.is_none() {
+            match Resolver::start() {
+                Ok(resolver) => self.resolver = Some(resolver),
+                Err(error) => tracing::error!("names are not asked for: {error}"),
+            }
+        }
+        if let Some(resolver) = &mut self.resolver {
+            resolver.ask(question);
+        }
+    }
+
+    /// Asks a program. Whoever cannot be asked about is returned.
+    fn ask(&mut self, case: Case) -> Result<(), (Case, Advice)> {
+        if self.asker.is_none() {
+            match Asker::start() {
+                Ok(asker) => self.asker = Some(asker),
+                Err(error) => return Err((case, Advice::Failed(error.to_string()))),
+            }
+        }
+        self.asker.as_mut().map_or(Ok(()), |asker| asker.ask(case))
+    }
+
+    /// The next answer. To be dropped and called again at any time.
+    pub(super) async fn answered(&mut self) -> Answered {
+        let Self { resolver, asker } = self;
+        tokio::select! {
+            answer = resolved(resolver) => Answered::Name(answer),
+            (case, advice) = advised(asker) => Answered::Case(Box::new(case), advice),
+        }
+    }
+
+    /// Names that were not asked for because too many waited.
+    pub(super) fn unasked(&self) -> u64 {
+        self.resolver.as_ref().map_or(0, Resolver::dropped)
+    }
+}
+
+async fn resolved(resolver: &mut Option<Resolver>) -> Answer {
+    if let Some(resolver) = resolver
+        && let Some(answer) = resolver.answer().await
+    {
+        return answer;
+    }
+    std::future::pending().await
+}
+
+async fn advised(asker: &mut Option<Asker>) -> (Case, Advice) {
+    match asker {
+        Some(asker) => asker.answer().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Pipeline {
+    /// Acts upon an answer.
+    pub(super) fn take_answer(&mut self, answered: Answered, now: Timestamp) {
+        let verdicts = match answered {
+            Answered::Name(answer) => self.count_resolved(&answer, now),
+            Answered::Case(case, advice) => self.act_upon(&case, &advice, now),
+        };
+        self.take(&verdicts, now);
+    }
+
+    /// Asks about those who are to be banned; who cannot be asked about is banned.
+    pub(super) fn ask(&mut self, cases: Vec<Case>, now: Timestamp) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        for case in cases {
+            if let Err((case, advice)) = self.beside.ask(case) {
+                verdicts.extend(self.act_upon(&case, &advice, now));
+            }
+        }
+        verdicts
+    }
+
+    fn act_upon(&mut self, case: &Case, advice: &Advice, now: Timestamp) -> Vec<Verdict> {
+        let (jail, offender) = (&case.jail, shown(&case.prefix));
+        match advice {
+            Advice::Spare => tracing::info!("[{jail}] {offender} is not banned: its ignorecommand says so"),
+            Advice::Ban => {}
+            Advice::Failed(why) => tracing::warn!("[{jail}] ignorecommand: {why}; {offender} is banned"),
+        }
+        self.engine.follow(case, advice, now)
+    }
+
+    /// Counts a failure of a named host against each of its addresses.
+    fn count_resolved(&mut self, answer: &Answer, now: Timestamp) -> Vec<Verdict> {
+        let Question { jail, source, named } = &answer.question;
+        let (mut verdicts, mut cases) = (Vec::new(), Vec::new());
+        let known = self.engine.jails().iter().position(|known| known.name == *jail);
+        let Some(id) = known.map(JailId) else { return verdicts };
+        for &address in &answer.addresses {
+            let Named { time, pattern, attempts, .. } = *named;
+            let failure = Failure { time, address, pattern, attempts };
+            tell_failure(&self.events, &self.engine, id, &failure, source, now);
+            match self.engine.observe(id, &failure, None, source, now) {
+                Judgement::Verdicts(more) => verdicts.extend(more),
+                Judgement::Ask(case) => cases.push(case),
+                Judgement::Nothing | Judgement::Counted(_) | Judgement::StillHeard(_) => {}
+            }
+        }
+        verdicts.extend(self.ask(cases, now));
+        verdicts
+    }
+}
