@@ -47,7 +47,7 @@ fn jail(what: &What) -> Option<&str> {
     match what {
         What::Failure { jail, .. } | What::Unban { jail, .. } => Some(jail),
         What::Ban(banned) | What::WouldBan(banned) => Some(&banned.jail),
-        What::Restore { .. } | What::Missed { .. } => None,
+        What::Allow { .. } | What::Disallow { .. } | What::Restore { .. } | What::Missed { .. } => None,
     }
 }
 
@@ -73,6 +73,12 @@ fn sentence(event: &Event) -> String {
             format!("[{}] {what} {} {long}{why}", banned.jail, banned.address)
         }
         What::Unban { jail, address, why } => format!("[{jail}] Unban {address} ({why})"),
+        What::Allow { address, until: None, .. } => format!("Allow {address}"),
+        What::Allow { address, until: Some(until), .. } => {
+            let left = std::time::Duration::try_from(until.duration_since(event.time)).unwrap_or_default();
+            format!("Allow {address} for {}", output::duration(left))
+        }
+        What::Disallow { address, why } => format!("{address} is not allowed any more ({why})"),
         What::Restore { by, bans } => format!("{by} changed table inet kban: {bans} bans restored"),
         What::Missed { events } => format!("{events} events were missed: they are read too slowly"),
     }

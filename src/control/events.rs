@@ -57,6 +57,22 @@ pub enum What {
         /// Why it ended.
         why: String,
     },
+    /// Somebody is allowed from now on: nobody bans them.
+    Allow {
+        /// The address, or the prefix if it is more than one.
+        address: String,
+        /// When that ends; `null` is never.
+        until: Option<Timestamp>,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody is not allowed any more.
+    Disallow {
+        /// The address, or the prefix.
+        address: String,
+        /// Why not.
+        why: String,
+    },
     /// Somebody else had changed the kernel's table, and it was put right.
     Restore {
         /// Who it was, if known.

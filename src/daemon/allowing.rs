@@ -12,6 +12,7 @@ use super::run::Daemon;
 use crate::config::duration::BanTime;
 use crate::config::network::folded;
 use crate::control::allowed::AllowRow;
+use crate::control::events::{Events, What};
 use crate::control::protocol::{Answer, Kind, Refused};
 use crate::jail::allowance::{NotAllowed, NotDeleted};
 use crate::jail::engine::Engine;
@@ -36,7 +37,7 @@ pub(super) fn add(daemon: &mut Daemon, wanted: Wanted, now: Timestamp) -> Result
     };
     let prefix = folded(wanted.prefix.trunc());
     let allowance = Allowance { prefix, since: now, until, reason: Arc::from(wanted.reason) };
-    let Pipeline { engine, effect, store, .. } = &mut daemon.pipeline;
+    let Pipeline { engine, effect, store, events, .. } = &mut daemon.pipeline;
     let (lift, before) = engine.allow(allowance.clone(), wanted.force).map_err(|error| match error {
         NotAllowed::TooWide { .. } => Refused::new(Kind::Usage, error),
         NotAllowed::NoRoom => Refused::new(Kind::No, error),
@@ -50,6 +51,8 @@ pub(super) fn add(daemon: &mut Daemon, wanted: Wanted, now: Timestamp) -> Result
         shown(&prefix),
         until.map_or_else(String::new, |until| format!(" until {until:.0}"))
     );
+    let (address, reason) = (shown(&prefix), allowance.reason.to_string());
+    events.tell(now, || What::Allow { address, until, reason });
     store.note_allowed(prefix, Some(allowance));
     store.commit();
     Ok(lift)
@@ -58,13 +61,13 @@ pub(super) fn add(daemon: &mut Daemon, wanted: Wanted, now: Timestamp) -> Result
 /// Takes back an entry at run time.
 pub(super) fn delete(daemon: &mut Daemon, prefix: &IpNet, now: Timestamp) -> Result<Answer, Refused> {
     let prefix = folded(prefix.trunc());
-    let Pipeline { engine, effect, store, .. } = &mut daemon.pipeline;
+    let Pipeline { engine, effect, store, events, .. } = &mut daemon.pipeline;
     let taken = engine.disallow(&prefix).map_err(|error: NotDeleted| Refused::new(Kind::No, error))?;
     if let Err(error) = effect.allow(engine, now) {
         engine.undo_allow(&prefix, Some(taken));
         return Err(Refused::new(Kind::Kernel, error));
     }
-    tracing::info!("{} is not allowed any more (by hand)", shown(&prefix));
+    tell_end(events, &prefix, "by hand", now);
     store.note_allowed(prefix, None);
     store.commit();
     Ok(Answer::Disallowed)
@@ -83,11 +86,17 @@ pub(super) fn take_found(daemon: &mut Daemon, found: Found, now: Timestamp) {
 pub(super) fn expire(pipeline: &mut Pipeline, now: Timestamp) -> bool {
     let over = pipeline.engine.expire_allowed(now);
     for entry in &over {
-        tracing::info!("{} is not allowed any more (expired)", shown(&entry.prefix));
+        tell_end(&pipeline.events, &entry.prefix, "expired", now);
         pipeline.store.note_allowed(entry.prefix, None);
     }
     pipeline.store.commit();
     !over.is_empty()
+}
+
+fn tell_end(events: &Events, prefix: &IpNet, why: &str, now: Timestamp) {
+    let address = shown(prefix);
+    tracing::info!("{address} is not allowed any more ({why})");
+    events.tell(now, || What::Disallow { address, why: why.to_owned() });
 }
 
 /// Who is never banned: first who was allowed at run time.

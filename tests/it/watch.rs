@@ -5,7 +5,8 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::harness::{Background, Machine, eventually, failed_password};
+use crate::corpus::Package;
+use crate::harness::{Background, Machine, eventually, failed_password, stderr, stdout};
 
 #[test]
 fn each_event_is_a_document_of_its_own() {
@@ -32,6 +33,10 @@ fn each_event_is_a_document_of_its_own() {
     }
     eventually("banned", || machine.listed().contains(&"203.0.113.9".to_owned()));
     assert!(machine.banctl(&["unban", "203.0.113.9"]).status.success());
+    assert!(
+        machine.banctl(&["allow", "add", "192.0.2.7", "--for", "1h", "--reason", "ours"]).status.success()
+    );
+    assert!(machine.banctl(&["allow", "del", "192.0.2.7"]).status.success());
     machine.sh("nft flush ruleset");
     while heard.last().is_none_or(|event: &Value| event["event"] != "restore") {
         let line = documents.next().unwrap().unwrap();
@@ -46,17 +51,44 @@ fn each_event_is_a_document_of_its_own() {
         .map(|event| (event["event"].as_str().unwrap(), event["address"].as_str().unwrap_or_default()))
         .collect();
     let one = "203.0.113.9";
-    assert_eq!(told, [("failure", one), ("failure", one), ("ban", one), ("unban", one), ("restore", "")]);
+    let (allow, disallow) = (("allow", "192.0.2.7"), ("disallow", "192.0.2.7"));
+    assert_eq!(
+        told,
+        [("failure", one), ("failure", one), ("ban", one), ("unban", one), allow, disallow, ("restore", "")]
+    );
+    assert_eq!((&heard[4]["reason"], &heard[5]["why"]), (&"ours".into(), &"by hand".into()));
     assert_eq!(
         (&heard[2]["reason"], &heard[3]["why"]),
         (&"2 failures within 10m".into(), &"lifted by hand".into())
     );
-    assert!(heard[4]["by"].as_str().unwrap().starts_with("nft"), "{}", heard[4]);
-    assert_eq!(heard[4]["bans"], 50);
+    assert!(heard[6]["by"].as_str().unwrap().starts_with("nft"), "{}", heard[6]);
+    assert_eq!(heard[6]["bans"], 50);
 
     let mut next = || lines.next().unwrap().unwrap();
     assert!(next().contains("[sshd] 203.0.113.9 failed ("));
     assert!(next().contains("[sshd] 203.0.113.9 failed"));
     assert!(next().ends_with("[sshd] Ban 203.0.113.9 for 10m: 2 failures within 10m"));
     assert!(next().ends_with("[sshd] Unban 203.0.113.9 (lifted by hand)"));
+}
+
+/// Whoever keeps fail2ban beside kband for a while: its recidive jail counts kband's bans.
+#[test]
+fn fail2ban_can_read_kbands_own_log() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nbantime = \"1h\"\n");
+    let _daemon = machine.start(machine.kband());
+    machine.log(&failed_password("203.0.113.9"));
+    machine.log(&failed_password("203.0.113.10"));
+    eventually("told", || machine.kband_log().matches("] Ban ").count() == 2);
+    assert!(machine.banctl(&["unban", "203.0.113.9"]).status.success());
+    let log = machine.path("kban.log");
+    std::fs::write(&log, machine.kband_log()).unwrap();
+    let package = Package::find();
+    let regex =
+        "import sys; from fail2ban.client.fail2banregex import exec_command_line; exec_command_line()";
+    let mut fail2ban = std::process::Command::new("python3");
+    fail2ban.env("PYTHONPATH", &package.python).args(["-c", regex, "--print-all-matched"]).arg(&log);
+    let read = fail2ban.arg(package.config.join("filter.d/recidive.conf")).output().unwrap();
+    let said = stdout(&read);
+    assert!(said.contains(" 2 matched"), "{said}{}", stderr(&read));
 }
