@@ -26,7 +26,7 @@ use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::{Engine, Judgement};
 use crate::jail::jails::JailId;
 use crate::jail::lift::Lift;
-use crate::jail::{Ban, FEED, Verdict};
+use crate::jail::{Ban, FEED, Verdict, shown};
 use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus};
 use crate::store::Store;
 
@@ -228,7 +228,7 @@ impl Pipeline {
         let mut verdicts = Vec::new();
         for &address in &answer.addresses {
             let Named { time, pattern, attempts, .. } = *named;
-            let failure = Failure { time, address, pattern, attempts };
+            let failure = Failure { time, address, prefix_len: None, pattern, attempts };
             tell_failure(&self.events, &self.engine, id, &failure, source, now);
             if let Judgement::Verdicts(more) = self.engine.observe(id, &failure, None, source, now) {
                 verdicts.extend(more);
@@ -423,10 +423,10 @@ fn tell_failure(
     now: Timestamp,
 ) {
     let Some(jail) = engine.jails().get(jail.0) else { return };
-    let Failure { time: logged, address, attempts, .. } = *failure;
+    let Failure { time: logged, attempts, .. } = *failure;
     events.tell(now, || What::Failure {
         jail: jail.name.to_string(),
-        address: address.to_string(),
+        address: shown(&failure.logged()),
         source: source.to_owned(),
         logged,
         attempts,

@@ -15,10 +15,11 @@ use super::draw::Draw;
 use super::feed::Feed;
 use super::jails::{Jail, JailId};
 use super::lift::Lift;
-use super::target::{banned_as, folded, unbannable};
+use super::target::{banned_as, unbannable};
 use super::window::Counted;
 use super::{ADOPTED, Ban, Ending, MANUAL, Verdict};
 use crate::config::duration::BanTime;
+use crate::config::network::folded;
 use crate::config::plan::Plan;
 use crate::filter::{Failure, Success};
 use crate::service::Service;
@@ -180,13 +181,13 @@ impl Engine {
     pub fn asks_for_user(&self, id: JailId, failure: &Failure, now: Timestamp) -> bool {
         let trusted = self.jails.get(id.0).and_then(|jail| jail.trusted.as_ref());
         trusted.is_some_and(|trusted| {
-            self.offender(id, failure.address).is_some_and(|prefix| trusted.trusts(&prefix, now))
+            self.offender(id, failure.logged()).is_some_and(|prefix| trusted.trusts(&prefix, now))
         })
     }
 
     /// Somebody logged in.
     pub fn succeeded(&mut self, id: JailId, success: &Success, now: Timestamp) {
-        let Some(prefix) = self.offender(id, success.address) else { return };
+        let Some(prefix) = self.offender(id, success.address.into()) else { return };
         if let Some(trusted) = self.jails.get_mut(id.0).and_then(|jail| jail.trusted.as_mut()) {
             trusted.succeeded(prefix, success.user.as_deref(), success.time.min(now));
         }
@@ -202,7 +203,7 @@ impl Engine {
         source: &Arc<str>,
         now: Timestamp,
     ) -> Judgement {
-        let offender = self.offender(id, failure.address);
+        let offender = self.offender(id, failure.logged());
         let Some(jail) = self.jails.get_mut(id.0) else { return Judgement::Nothing };
         jail.tally.failures += 1;
         let Some(prefix) = offender else {
@@ -242,18 +243,20 @@ impl Engine {
 
     /// A failure that was acted upon before a restart: it is counted, and leads to nothing. Against whom it was counted.
     pub fn recall(&mut self, id: JailId, failure: &Failure, now: Timestamp) -> Option<IpNet> {
-        let prefix = self.offender(id, failure.address)?;
+        let prefix = self.offender(id, failure.logged())?;
         let jail = self.jails.get_mut(id.0).filter(|jail| self.bans.since(&prefix, &jail.name).is_none())?;
         jail.window.count(prefix, failure.time, failure.attempts, now);
         Some(prefix)
     }
 
-    /// What a jail counts and bans for `address`; `None` if it is spared.
-    fn offender(&self, id: JailId, address: IpAddr) -> Option<IpNet> {
-        let (jail, address) = (self.jails.get(id.0)?, folded(address));
+    /// What a jail counts and bans for what was logged, an address or a network with the address in it; `None` if the
+    /// address is spared.
+    fn offender(&self, id: JailId, logged: IpNet) -> Option<IpNet> {
+        let (jail, logged) = (self.jails.get(id.0)?, folded(logged));
+        let address = logged.addr();
         let spared = self.refusal(address).is_some() || jail.allow.covering(address).is_some();
         (!spared).then(|| {
-            banned_as(address, jail.ipv6_prefix, &[&self.allow, &self.own, &self.neighbours, &jail.allow])
+            banned_as(logged, jail.ipv6_prefix, &[&self.allow, &self.own, &self.neighbours, &jail.allow])
         })
     }
 
