@@ -78,7 +78,8 @@ fn decisions() -> Outcome<()> {
     for round in ["first", "second"] {
         let begin = Instant::now();
         for n in 0..TRACKED {
-            let failure = Failure { time: now, address: address(n).into(), pattern: 0, attempts: 1 };
+            let failure =
+                Failure { time: now, address: address(n).into(), prefix_len: None, pattern: 0, attempts: 1 };
             std::hint::black_box(engine.observe(JailId(0), &failure, None, &source, now));
         }
         let each = begin.elapsed() / TRACKED;

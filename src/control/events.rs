@@ -35,7 +35,7 @@ pub enum What {
     Failure {
         /// The jail that reads the log.
         jail: String,
-        /// Who failed.
+        /// Who failed: an address, or as the line has it, a network with the address in it.
         address: String,
         /// The log.
         source: String,

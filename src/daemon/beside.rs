@@ -122,7 +122,7 @@ impl Pipeline {
         let Some(id) = known.map(JailId) else { return verdicts };
         for &address in &answer.addresses {
             let Named { time, pattern, attempts, .. } = *named;
-            let failure = Failure { time, address, pattern, attempts };
+            let failure = Failure { time, address, prefix_len: None, pattern, attempts };
             tell_failure(&self.events, &self.engine, id, &failure, source, now);
             match self.engine.observe(id, &failure, None, source, now) {
                 Judgement::Verdicts(more) => verdicts.extend(more),

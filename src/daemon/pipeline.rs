@@ -27,7 +27,7 @@ use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::{Engine, Judgement};
 use crate::jail::jails::JailId;
 use crate::jail::lift::Lift;
-use crate::jail::{Ban, FEED, Verdict};
+use crate::jail::{Ban, FEED, Verdict, shown};
 use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus};
 use crate::store::Store;
 
@@ -386,10 +386,10 @@ pub(super) fn tell_failure(
     now: Timestamp,
 ) {
     let Some(jail) = engine.jails().get(jail.0) else { return };
-    let Failure { time: logged, address, attempts, .. } = *failure;
+    let Failure { time: logged, attempts, .. } = *failure;
     events.tell(now, || What::Failure {
         jail: jail.name.to_string(),
-        address: address.to_string(),
+        address: shown(&failure.logged()),
         source: source.to_owned(),
         logged,
         attempts,

@@ -114,6 +114,8 @@ pub struct LineMatch {
     pub host: String,
     /// The host, if it is an address; IPv4-mapped IPv6 is folded to IPv4.
     pub address: Option<IpAddr>,
+    /// The length of the network around the address, as that of a [`Failure`].
+    pub prefix_len: Option<u8>,
     /// When, by the line's own date, else the clock's now.
     pub time: Timestamp,
     /// Which pattern of the filter, from 0.

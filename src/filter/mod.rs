@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use jiff::{Timestamp, tz::TimeZone};
 
 mod backlog;
@@ -89,8 +90,20 @@ pub struct Failure {
     pub time: Timestamp,
     /// Who: IPv4-mapped IPv6 is folded to IPv4.
     pub address: IpAddr,
+    /// The length of the network around the address, if the line names one (`<SUBNET>`, `<CIDR>`): 0 to 31, of IPv6 0 to 127.
+    /// Whoever writes the log may have chosen it.
+    pub prefix_len: Option<u8>,
     /// Which pattern of the filter, from 0.
     pub pattern: usize,
     /// How many failures the line stands for, at least 1.
     pub attempts: u32,
+}
+
+impl Failure {
+    /// The network that the line names, with the address in it as it was logged; or the address alone.
+    #[must_use]
+    pub fn logged(&self) -> IpNet {
+        let network = self.prefix_len.and_then(|length| IpNet::new(self.address, length).ok());
+        network.unwrap_or_else(|| IpNet::from(self.address))
+    }
 }

@@ -271,6 +271,7 @@ impl Own {
                 (address, _) => address.map(|address| address.to_string()).unwrap_or_default(),
             },
             address,
+            prefix_len: None,
             time: time(found),
             pattern: found.pattern,
             attempts,

@@ -333,7 +333,8 @@ impl Automata {
         };
         match outcome {
             Outcome::Failed(Some(address), attempts) => {
-                Some(Heard::Told(Told::Failure(Failure { time, address, pattern: found.pattern, attempts })))
+                let (pattern, prefix_len) = (found.pattern, None);
+                Some(Heard::Told(Told::Failure(Failure { time, address, prefix_len, pattern, attempts })))
             }
             Outcome::Failed(None, attempts) => {
                 let Host::Name(name) = found.host else { return None };

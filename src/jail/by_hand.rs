@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::engine::{Engine, New};
 use super::spared::Origin;
-use super::{BY_HAND, Ban, MANUAL, Verdict, shown, target};
+use super::{BY_HAND, Ban, MANUAL, Verdict, shown};
 use crate::config::duration::BanTime;
 use crate::config::network::folded;
 
@@ -129,7 +129,9 @@ impl Engine {
     #[must_use]
     pub fn doubt(&self, wanted: &ByHand<'_>, caller: Option<IpAddr>, now: Timestamp) -> Option<Refusal> {
         let prefix = wanted.folded();
-        if let Some(caller) = caller.map(target::folded).filter(|caller| prefix.contains(caller)) {
+        if let Some(caller) =
+            caller.map(|caller| caller.to_canonical()).filter(|caller| prefix.contains(caller))
+        {
             return Some(Refusal::Caller(caller));
         }
         if let Some((address, time)) = self.logins.within(&prefix, now) {

@@ -68,7 +68,13 @@ fn said(verdicts: &[Verdict]) -> Vec<String> {
 }
 
 fn fail(engine: &mut Engine, id: usize, address: &str, second: i64) -> Vec<String> {
-    let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
+    let failure = Failure {
+        time: at(second),
+        address: address.parse().unwrap(),
+        prefix_len: None,
+        pattern: 0,
+        attempts: 1,
+    };
     match engine.observe(JailId(id), &failure, None, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => said(&verdicts),
         Judgement::Nothing | Judgement::Counted(_) | Judgement::Ask(_) => Vec::new(),

@@ -17,11 +17,11 @@ use super::jails::{Jail, JailId};
 use super::lift::Lift;
 use super::logins::Logins;
 use super::spared::Spared;
-use super::target::{banned_as, folded};
+use super::target::banned_as;
 use super::window::Counted;
 use super::{ADOPTED, BY_HAND, Ban, Ending, MANUAL, Verdict};
 use crate::config::duration::BanTime;
-use crate::config::network::{Ignored, Lookup};
+use crate::config::network::{Ignored, Lookup, folded};
 use crate::config::plan::Plan;
 use crate::filter::{Failure, Success};
 use crate::service::Service;
@@ -208,7 +208,7 @@ impl Engine {
     pub fn asks_for_user(&self, id: JailId, failure: &Failure, now: Timestamp) -> bool {
         let trusted = self.jails.get(id.0).and_then(|jail| jail.trusted.as_ref());
         trusted.is_some_and(|trusted| {
-            self.offender(id, failure.address).is_some_and(|prefix| trusted.trusts(&prefix, now))
+            self.offender(id, failure.logged()).is_some_and(|prefix| trusted.trusts(&prefix, now))
         })
     }
 
@@ -216,9 +216,9 @@ impl Engine {
     pub fn succeeded(&mut self, id: JailId, success: &Success, now: Timestamp) {
         let time = success.time.min(now);
         if self.jails.get(id.0).is_some_and(|jail| jail.admits) {
-            self.logins.note(folded(success.address), time);
+            self.logins.note(success.address.to_canonical(), time);
         }
-        let Some(prefix) = self.offender(id, success.address) else { return };
+        let Some(prefix) = self.offender(id, success.address.into()) else { return };
         if let Some(trusted) = self.jails.get_mut(id.0).and_then(|jail| jail.trusted.as_mut()) {
             trusted.succeeded(prefix, success.user.as_deref(), time);
         }
@@ -234,12 +234,12 @@ impl Engine {
         source: &Arc<str>,
         now: Timestamp,
     ) -> Judgement {
-        let offender = self.offender(id, failure.address);
+        let offender = self.offender(id, failure.logged());
         let Some(jail) = self.jails.get_mut(id.0) else { return Judgement::Nothing };
         jail.tally.failures += 1;
         let Some(prefix) = offender else {
             jail.tally.ignored += 1;
-            let address = folded(failure.address);
+            let address = failure.address.to_canonical();
             if self.spared.is_proxy(address) {
                 jail.tally.proxied += 1;
                 jail.tally.last_proxy = Some(address);
@@ -273,7 +273,7 @@ impl Engine {
             Counted::Reached(failures) => match jail.ignorecommand.clone() {
                 Some(command) => {
                     let (jail, source) = (Arc::clone(&jail.name), Arc::clone(source));
-                    let address = folded(failure.address);
+                    let address = failure.address.to_canonical();
                     Judgement::Ask(Case { jail, prefix, address, source, failures, command })
                 }
                 None => match self.convict(id, prefix, source, failures, now) {
@@ -286,19 +286,21 @@ impl Engine {
 
     /// A failure that was acted upon before a restart: it is counted, and leads to nothing. Against whom it was counted.
     pub fn recall(&mut self, id: JailId, failure: &Failure, now: Timestamp) -> Option<IpNet> {
-        let prefix = self.offender(id, failure.address)?;
+        let prefix = self.offender(id, failure.logged())?;
         let jail = self.jails.get_mut(id.0).filter(|jail| self.bans.since(&prefix, &jail.name).is_none())?;
         jail.window.count(prefix, failure.time, failure.attempts, now);
         Some(prefix)
     }
 
-    /// What a jail counts and bans for `address`; `None` if it is spared.
-    fn offender(&self, id: JailId, address: IpAddr) -> Option<IpNet> {
-        let (jail, address) = (self.jails.get(id.0)?, folded(address));
+    /// What a jail counts and bans for what was logged, an address or a network with the address in it; `None` if the
+    /// address is spared.
+    fn offender(&self, id: JailId, logged: IpNet) -> Option<IpNet> {
+        let (jail, logged) = (self.jails.get(id.0)?, folded(logged));
+        let address = logged.addr();
         let spared = self.spared.spares(address) || jail.allow.covering(address).is_some();
         let [allow, own, neighbours, proxies] = self.spared.lists();
         (!spared)
-            .then(|| banned_as(address, jail.ipv6_prefix, &[allow, own, neighbours, proxies, &jail.allow]))
+            .then(|| banned_as(logged, jail.ipv6_prefix, &[allow, own, neighbours, proxies, &jail.allow]))
     }
 
     /// Takes back what was done to the bans of `prefix`: `rows` are in force again.

@@ -46,7 +46,13 @@ fn engine(maxretry: u32) -> Engine {
 }
 
 fn fail(engine: &mut Engine, address: &str, second: i64) -> Option<Verdict> {
-    let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
+    let failure = Failure {
+        time: at(second),
+        address: address.parse().unwrap(),
+        prefix_len: None,
+        pattern: 0,
+        attempts: 1,
+    };
     match engine.observe(JailId(0), &failure, None, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => verdicts.into_iter().next(),
         Judgement::Nothing | Judgement::Counted(_) | Judgement::Ask(_) | Judgement::StillHeard(_) => None,
@@ -113,9 +119,40 @@ fn who_is_banned_is_not_counted_again() {
 }
 
 #[test]
+fn a_network_that_the_log_names_is_counted_and_banned_whole_unless_it_may_not_be() {
+    let mut engine = engine(2);
+    let mut of_network = |address: &str, length: u8, second| {
+        let (address, prefix_len) = (address.parse().unwrap(), Some(length));
+        let failure = Failure { time: at(second), address, prefix_len, pattern: 0, attempts: 1 };
+        engine.observe(JailId(0), &failure, None, &"auth.log".into(), at(second))
+    };
+    assert_eq!(of_network("203.0.112.9", 24, 0), Judgement::Counted(prefix("203.0.112.0/24")));
+    let Judgement::Verdicts(verdicts) = of_network("203.0.112.77", 24, 1) else { panic!("no ban") };
+    assert_eq!(verdicts[0].ban().prefix, prefix("203.0.112.0/24"));
+    for (address, length, counted) in [
+        ("203.0.111.9", 0, "203.0.111.9"),
+        ("2001:db8:2::9", 48, "2001:db8:2::/48"),
+        ("2001:db8:2::9", 1, "2001:db8:2::/64"),
+        // The machine's own 203.0.113.254, 198.51.100.0/24 of the jail's ignoreip, 192.0.2.0/24 of everybody's.
+        ("203.0.113.9", 24, "203.0.113.9"),
+        ("198.51.101.9", 23, "198.51.101.9"),
+        ("192.0.3.9", 23, "192.0.3.9"),
+    ] {
+        assert_eq!(of_network(address, length, 2), Judgement::Counted(prefix(counted)), "{address}/{length}");
+    }
+    assert_eq!(of_network("192.0.2.9", 16, 3), Judgement::Nothing, "itself is allowed");
+}
+
+#[test]
 fn old_lines_never_ban() {
     let mut engine = engine(1);
-    let failure = Failure { time: at(0), address: "203.0.113.9".parse().unwrap(), pattern: 0, attempts: 1 };
+    let failure = Failure {
+        time: at(0),
+        address: "203.0.113.9".parse().unwrap(),
+        prefix_len: None,
+        pattern: 0,
+        attempts: 1,
+    };
     assert_eq!(engine.observe(JailId(0), &failure, None, &"auth.log".into(), at(601)), Judgement::Nothing);
     assert_eq!(engine.jails()[0].tally.stale, 1);
 }
@@ -211,6 +248,7 @@ fn what_was_acted_upon_before_a_restart_is_counted_and_leads_to_nothing() {
     let failure = |second| Failure {
         time: at(second),
         address: "203.0.113.9".parse().unwrap(),
+        prefix_len: None,
         pattern: 0,
         attempts: 1,
     };
@@ -251,7 +289,7 @@ fn who_is_banned_and_still_heard_is_told_apart_from_what_was_on_its_way() {
     fail(&mut engine, "203.0.113.9", 0);
     let mut observe = |second| {
         let address = "203.0.113.9".parse().unwrap();
-        let failure = Failure { time: at(second), address, pattern: 0, attempts: 1 };
+        let failure = Failure { time: at(second), address, prefix_len: None, pattern: 0, attempts: 1 };
         engine.observe(JailId(0), &failure, None, &"auth.log".into(), at(second))
     };
     assert_eq!(observe(1), Judgement::Nothing);

@@ -53,7 +53,13 @@ fn plan(jails: &[(&str, u64, bool)]) -> Plan {
 }
 
 fn ban(engine: &mut Engine, jail: usize, address: &str, second: i64) -> Ban {
-    let failure = Failure { time: at(second), address: address.parse().unwrap(), pattern: 0, attempts: 1 };
+    let failure = Failure {
+        time: at(second),
+        address: address.parse().unwrap(),
+        prefix_len: None,
+        pattern: 0,
+        attempts: 1,
+    };
     match engine.observe(JailId(jail), &failure, None, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => verdicts[0].ban().clone(),
         other => panic!("{other:?}"),

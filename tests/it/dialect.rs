@@ -193,3 +193,53 @@ fn kband_bans_by_a_filter_in_the_dialect() {
     assert!(told.contains("need backtracking") && told.contains(": 1\n"), "{told}{}", stderr(&checked));
     daemon.stop();
 }
+
+/// A network that a line names is banned whole, unless it is too wide to be one offender's or holds somebody allowed.
+#[test]
+fn networks_that_the_log_names_reach_the_kernel() {
+    let machine = Machine::new();
+    let conf = machine.path("net.conf");
+    fs::write(&conf, "[Definition]\nfailregex = ^\\s*bad net <SUBNET>$\n ^\\s*bad cidr <ADDR>/<CIDR>$\n")
+        .unwrap();
+    let file = machine
+        .configure(&format!("filter = {conf:?}\nmaxretry = 2\n[defaults]\nignoreip = [\"192.0.2.200\"]\n"));
+    let daemon = machine.start(machine.kband());
+    let now = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S");
+    let lines = [
+        "net 203.0.112.77/24",
+        "cidr 203.0.112.9/24",
+        "net 203.0.96.1/20",
+        "net 203.0.97.1/20",
+        "net [2001:db8:1:2::9/48]",
+        "net 2001:db8:1:3::9/48",
+        "net 198.51.100.1/24",
+        "net 198.51.100.1",
+        "cidr 203.0.113.5/0",
+        "net 203.0.113.5/1",
+        "net 192.0.2.9/24",
+        "cidr 192.0.2.9/24",
+    ];
+    let log: String = lines.iter().map(|line| format!("{now} bad {line}\n")).collect();
+    machine.log(&log);
+    let banned = ["192.0.2.9", "2001:db8:1::/48", "203.0.112.0/24", "203.0.113.5", "203.0.96.0/20"];
+    let listed = || machine.listed().into_iter().collect::<BTreeSet<_>>();
+    eventually("all are listed", || listed() == banned.map(str::to_owned).into());
+    for (set, element) in
+        [("net4_24", "203.0.112.0"), ("net4_any", "203.0.96.0"), ("net6_48", "2001:db8:1::")]
+    {
+        let set = machine.nft(&format!("list set inet kban {set}"));
+        assert!(set.to_string().contains(element), "{set}");
+    }
+    let hosts: BTreeSet<String> = machine.set("host4").into_iter().map(|(address, _)| address).collect();
+    assert_eq!(hosts, ["192.0.2.9", "203.0.113.5"].map(str::to_owned).into());
+    daemon.stop();
+
+    let path = |path: &Path| path.display().to_string();
+    let (file, log) = (path(&file), path(&machine.path("auth.log")));
+    let options = ["--config", &file, "--jail", "sshd", "--print-all-matched"];
+    let tested = machine.banctl_json(&[&["test", &path(&conf), &log], &options[..]].concat());
+    assert_eq!(tested["matched_lines"][0]["hosts"][0], "203.0.112.77/24", "{tested}");
+    let would_ban = tested["would_ban"].as_array().unwrap().iter();
+    let would_ban: BTreeSet<_> = would_ban.map(|convict| convict["address"].as_str().unwrap()).collect();
+    assert_eq!(would_ban, banned.into());
+}

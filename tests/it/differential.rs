@@ -227,8 +227,8 @@ fn blocks_give_the_failures_that_their_lines_give() {
             if let LineVerdict::Match { first, others } = scanner.line(0, line, &clock, false) {
                 for found in std::iter::once(first).chain(others) {
                     let Some(address) = found.address else { continue };
-                    let LineMatch { time, pattern, attempts, .. } = found;
-                    let failure = Failure { time, address, pattern, attempts };
+                    let LineMatch { time, prefix_len, pattern, attempts, .. } = found;
+                    let failure = Failure { time, address, prefix_len, pattern, attempts };
                     of_lines.push((line.clone(), failure));
                 }
             }

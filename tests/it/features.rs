@@ -9,7 +9,7 @@ pub(crate) type Feature =
 pub(crate) const FEATURES: &[Feature] = &[
     (
         "subnet",
-        "[Definition]\nfailregex = ^bad net <SUBNET>$\n ^bad cidr <ADDR>/<CIDR>$\n ^bad port <ADDR>:<F-PORT/>$\n",
+        "[Definition]\nfailregex = ^\\s*bad net <SUBNET>$\n ^\\s*bad cidr <ADDR>/<CIDR>$\n ^\\s*bad port <ADDR>:<F-PORT/>$\n",
         "",
         &[],
         "2005-08-14 10:00:00 bad net 192.0.2.77/24\n2005-08-14 10:00:00 bad net [2001:db8:1::9/48]\n\

@@ -278,6 +278,7 @@ mod tests {
         let failure = |address: &str| Failure {
             time: at(0),
             address: address.parse().unwrap(),
+            prefix_len: None,
             pattern: 0,
             attempts: 2,
         };
@@ -298,7 +299,7 @@ mod tests {
         let long = "x".repeat(1_000);
         for number in 0..u32::try_from(MOST).unwrap() + 10 {
             let address = IpAddr::from(number.to_be_bytes());
-            let failure = Failure { time: at(0), address, pattern: 0, attempts: 1 };
+            let failure = Failure { time: at(0), address, prefix_len: None, pattern: 0, attempts: 1 };
             ledger.failure(&"sshd".into(), &failure);
             ledger.banned(&Ban { prefix: address.into(), ..ban("192.0.2.1/32", 0, None) });
             ledger.login(&login("192.0.2.9", &format!("{number}{long}"), 0));
@@ -307,7 +308,10 @@ mod tests {
         assert_eq!((ledger.rows.len(), ledger.offenders.len()), (MOST, MOST));
         for number in 0..u32::try_from(2 * MOST).unwrap() {
             let address = IpAddr::from(number.to_be_bytes());
-            ledger.failure(&"mail".into(), &Failure { time: at(0), address, pattern: 0, attempts: 1 });
+            ledger.failure(
+                &"mail".into(),
+                &Failure { time: at(0), address, prefix_len: None, pattern: 0, attempts: 1 },
+            );
         }
         assert!(ledger.failures.len() + ledger.quiet.len() <= MOST + 2);
         let users = &ledger.users[&"192.0.2.9".parse::<IpAddr>().unwrap()];

@@ -10,6 +10,7 @@ use super::view;
 use crate::cli::output;
 use crate::filter::explain::{Explainer, Explanation, Outcome};
 use crate::filter::{Clock, Failure, Filter, LineVerdict, Scanner};
+use crate::jail;
 
 /// So many lines of each fate are shown if all were not asked for.
 const SOME: u64 = 20;
@@ -139,6 +140,7 @@ impl<'f> Lines<'f> {
             judged.failures.extend(addresses.into_iter().map(|address| Failure {
                 time: found.time,
                 address,
+                prefix_len: found.prefix_len,
                 pattern: found.pattern,
                 attempts: found.attempts,
             }));
@@ -169,7 +171,7 @@ impl<'f> Lines<'f> {
             explanation.outcome = Outcome::Matched { pattern, captures: Vec::new() };
             note = Some("it matches together with other lines".to_owned());
         }
-        let hosts = judged.failures.iter().map(|failure| failure.address.to_string()).collect();
+        let hosts = judged.failures.iter().map(|failure| jail::shown(&failure.logged())).collect();
         Some(Shown { line: number, hosts, note, explanation })
     }
 

@@ -111,6 +111,7 @@ impl Memory {
         let mut matches = matches.map(|found| LineMatch {
             host: found.host.text.to_string(),
             address: found.host.address,
+            prefix_len: found.host.prefix_len,
             time,
             pattern: found.pattern,
             attempts: found.attempts,
@@ -141,7 +142,9 @@ impl Memory {
         let mut named = Vec::new();
         for Match { pattern, attempts, host, .. } in results.matches {
             match host.address {
-                Some(address) => on_failure(Failure { time, address, pattern, attempts }),
+                Some(address) => {
+                    on_failure(Failure { time, address, prefix_len: host.prefix_len, pattern, attempts });
+                }
                 None => named.push(Named { name: host.text.to_string(), time, pattern, attempts }),
             }
         }

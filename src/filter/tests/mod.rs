@@ -63,9 +63,9 @@ fn line_by_line(filters: &[Arc<Filter>], block: &[u8]) -> Vec<Reported> {
     for line in block.split(|byte| *byte == b'\n') {
         for index in 0..filters.len() {
             if let LineVerdict::Match { first, .. } = scanner.line(index, line, &clock(), false) {
-                let LineMatch { address, time, pattern, attempts, .. } = first;
+                let LineMatch { address, prefix_len, time, pattern, attempts, .. } = first;
                 let Some(address) = address else { continue };
-                found.push((index, Failure { time, address, pattern, attempts }, line.to_vec()));
+                found.push((index, Failure { time, address, prefix_len, pattern, attempts }, line.to_vec()));
             }
         }
     }

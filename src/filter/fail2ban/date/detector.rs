@@ -7,7 +7,8 @@
 //! Most lines begin as the line before did, with the same date. [`Repeated`] knows which bytes decided what was found in
 //! that line; if the next begins with them the search would find the same, and is left out.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use jiff::{Span, Timestamp};
 use regex_automata::hybrid::dfa::Cache;
@@ -19,6 +20,10 @@ use crate::filter::fail2ban::regex::SyntaxError;
 
 /// Formats of a start weigh more than the same anywhere.
 const WEIGHT_AT_START: f64 = 100.0;
+
+/// The defaults by the latest year and their place, each for as long as a filter has it: all filters have the same, and what
+/// their engines take grows with what is searched.
+static SHARED: Mutex<BTreeMap<(i16, usize), Weak<Template>>> = Mutex::new(BTreeMap::new());
 
 /// The formats of a filter, compiled.
 #[derive(Debug)]
@@ -33,10 +38,10 @@ impl Formats {
         latest: i16,
     ) -> Result<Self, SyntaxError> {
         let mut templates: Vec<Arc<Template>> = Vec::new();
-        let mut add = |more: Vec<Template>| {
+        let mut add = |more: Vec<Arc<Template>>| {
             for template in more {
                 if !templates.iter().any(|known| known.pattern.written == template.pattern.written) {
-                    templates.push(Arc::new(template));
+                    templates.push(template);
                 }
             }
         };
@@ -57,10 +62,11 @@ impl Formats {
                         let inner = defaults::PATTERNS.iter().filter(|inner| inner.contains('%'));
                         let each = inner.map(|inner| {
                             Template::compile(&format!("{before}{}{after}", unbound(inner)), latest)
+                                .map(Arc::new)
                         });
                         add(each.collect::<Result<_, _>>()?);
                     }
-                    None => add(vec![Template::compile(pattern, latest)?]),
+                    None => add(vec![Arc::new(Template::compile(pattern, latest)?)]),
                 },
             }
         }
@@ -74,17 +80,24 @@ impl Formats {
 }
 
 /// Each default at the line's start, then each anywhere.
-fn all_defaults(latest: i16) -> Result<Vec<Template>, SyntaxError> {
-    let mut templates = Vec::new();
-    for pattern in defaults::PATTERNS.iter().filter(|pattern| !pattern.starts_with(['^', '{'])) {
-        let mut template = Template::compile(&format!("{{^LN-BEG}}{pattern}"), latest)?;
-        template.weight = WEIGHT_AT_START;
-        templates.push(template);
-    }
-    for pattern in defaults::PATTERNS {
-        templates.push(Template::compile(pattern, latest)?);
-    }
-    Ok(templates)
+fn all_defaults(latest: i16) -> Result<Vec<Arc<Template>>, SyntaxError> {
+    let at_start = defaults::PATTERNS.iter().filter(|pattern| !pattern.starts_with(['^', '{']));
+    let at_start = at_start.map(|pattern| (format!("{{^LN-BEG}}{pattern}"), WEIGHT_AT_START));
+    let anywhere = defaults::PATTERNS.iter().map(|pattern| ((*pattern).to_owned(), 1.0));
+    // Whoever panicked meanwhile has left nothing half done.
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.retain(|_, template| template.strong_count() > 0);
+    let made = at_start.chain(anywhere).enumerate().map(|(place, (pattern, weight))| {
+        if let Some(template) = shared.get(&(latest, place)).and_then(Weak::upgrade) {
+            return Ok(template);
+        }
+        let mut template = Template::compile(&pattern, latest)?;
+        template.weight = weight;
+        let template = Arc::new(template);
+        shared.insert((latest, place), Arc::downgrade(&template));
+        Ok(template)
+    });
+    made.collect()
 }
 
 /// A date found in a line.
@@ -342,6 +355,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn filters_share_the_defaults_for_as_long_as_they_have_them() {
+        // No other test reads dates of this decade.
+        let compile = |patterns: &[&str]| {
+            let patterns: Vec<String> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+            Formats::compile(&patterns, 2049).unwrap().templates
+        };
+        let (all, at_start) = (compile(&[]), compile(&["{^LN-BEG}", "%Y~%m~%d"]));
+        let shared = at_start.iter().filter(|one| all.iter().any(|other| Arc::ptr_eq(one, other)));
+        assert_eq!(shared.count(), at_start.len() - 1, "all but the filter's own");
+        let first = Arc::downgrade(&all[0]);
+        drop((all, at_start));
+        assert!(first.upgrade().is_none());
+        assert!(!compile(&["{^LN-BEG}"]).is_empty());
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]

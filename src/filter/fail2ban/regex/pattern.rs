@@ -206,6 +206,7 @@ impl Engine {
         let regex = fancy_regex::RegexBuilder::new(&text(node, Target::Backtracking))
             .backtrack_limit(BACKTRACK_LIMIT)
             .delegate_size_limit(SIZE_LIMIT)
+            // Of DFAs that are built whole; its lazy ones have their engine's default, 2 MiB each way.
             .delegate_dfa_size_limit(CACHE)
             .build()
             .map_err(|error| refused(&error))?;
