@@ -338,3 +338,25 @@ fn several_logs_are_read_side_by_side() {
     );
     assert_eq!((&found["failures"], &found["notes"]), (&json!(32), &json!([])));
 }
+
+#[test]
+fn long_files_show_their_progress_on_a_terminal_packed_ones_too() {
+    let archive = Archive::new(SSHD);
+    let line = |number: u32| {
+        format!(
+            "Nov 21 06:50:25 h cron[1]: {:x}\n",
+            u64::from(number).pow(3).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        )
+    };
+    let log = archive.log("auth.log", "2026-03-09T00:00:00Z", &(0..250_000).map(line).collect::<Vec<_>>());
+    archive.packed("gzip", &log);
+    let banctl = env!("CARGO_BIN_EXE_banctl");
+    let typed = format!("{banctl} --config kban.toml replay auth.log.gz; test $? = 1");
+    let mut command = Command::new("script");
+    command.current_dir(archive.0.path()).env("TERM", "xterm").args(["-qec", &typed, "/dev/null"]);
+    let output =
+        command.stdin(std::process::Stdio::null()).output().expect("script(1) is part of util-linux");
+    assert!(output.status.success() && stdout(&output).contains("MiB"), "{}", stdout(&output));
+    let output = archive.replay(&["auth.log.gz"]);
+    assert_eq!((stderr(&output), stdout(&output).contains("MiB")), (String::new(), false));
+}
