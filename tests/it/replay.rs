@@ -306,8 +306,8 @@ fn lines_without_dates_and_clocks_that_jump_are_told_of() {
     );
     let notes = found["notes"].to_string();
     assert!(
-        notes.contains("1 failures and logins have no date")
-            && notes.contains("1 failures and logins lie more"),
+        notes.contains("without a date, which count as happening with the one before: 1")
+            && notes.contains("in order?): 1"),
         "{notes}"
     );
 }
