@@ -263,7 +263,11 @@ fn other_settings_are_compared_with_the_current_ones() {
     let nobody = archive.log("quiet.log", "2026-03-02T00:00:00Z", &["nothing\n".to_owned()]);
     let output = archive.replay(&[&nobody]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stdout(&output).contains("nobody would have been banned"), "{}", stdout(&output));
+    let said = stdout(&output);
+    assert!(
+        said.contains("nobody would have been banned") && said.contains("no login at all is in these logs"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -306,8 +310,8 @@ fn lines_without_dates_and_clocks_that_jump_are_told_of() {
     );
     let notes = found["notes"].to_string();
     assert!(
-        notes.contains("1 failures and logins have no date")
-            && notes.contains("1 failures and logins lie more"),
+        notes.contains("without a date, which count as happening with the one before: 1")
+            && notes.contains("in order?): 1"),
         "{notes}"
     );
 }
@@ -337,4 +341,26 @@ fn several_logs_are_read_side_by_side() {
         "the fourth failure of each day is of somebody who is banned"
     );
     assert_eq!((&found["failures"], &found["notes"]), (&json!(32), &json!([])));
+}
+
+#[test]
+fn long_files_show_their_progress_on_a_terminal_packed_ones_too() {
+    let archive = Archive::new(SSHD);
+    let line = |number: u32| {
+        format!(
+            "Nov 21 06:50:25 h cron[1]: {:x}\n",
+            u64::from(number).pow(3).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        )
+    };
+    let log = archive.log("auth.log", "2026-03-09T00:00:00Z", &(0..250_000).map(line).collect::<Vec<_>>());
+    archive.packed("gzip", &log);
+    let banctl = env!("CARGO_BIN_EXE_banctl");
+    let typed = format!("{banctl} --config kban.toml replay auth.log.gz; test $? = 1");
+    let mut command = Command::new("script");
+    command.current_dir(archive.0.path()).env("TERM", "xterm").args(["-qec", &typed, "/dev/null"]);
+    let output =
+        command.stdin(std::process::Stdio::null()).output().expect("script(1) is part of util-linux");
+    assert!(output.status.success() && stdout(&output).contains("MiB"), "{}", stdout(&output));
+    let output = archive.replay(&["auth.log.gz"]);
+    assert_eq!((stderr(&output), stdout(&output).contains("MiB")), (String::new(), false));
 }

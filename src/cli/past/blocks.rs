@@ -13,6 +13,8 @@ use crate::source::lines::Lines;
 const CHUNK: usize = 256 * 1024;
 /// Longer files show how far they are read, in bytes.
 const LONG: u64 = 8 << 20;
+/// Packed ones hold about so many times their length.
+const PACKED: u64 = 10;
 
 /// An input as blocks of whole lines, cut as the daemon cuts them.
 pub(in crate::cli) struct Blocks {
@@ -64,7 +66,8 @@ impl Blocks {
 
     /// Shows how far `file`, which is so long, is read; where somebody sees it and has to wait.
     pub(super) fn watch(&mut self, file: File, length: u64) {
-        if length > LONG && io::stderr().is_terminal() {
+        let holds = if self.child.is_some() { length.saturating_mul(PACKED) } else { length };
+        if holds > LONG && io::stderr().is_terminal() {
             self.show(ProgressBar::new(length), "{wide_bar} {bytes}/{total_bytes} {eta}", Some(file));
         }
     }

@@ -69,7 +69,7 @@ pub(super) struct Outcome {
     pub(super) false_positives: Option<u64>,
     /// Of these, during the ban: somebody would have been locked out.
     pub(super) locked_out: Option<u64>,
-    /// Of these, only after it.
+    /// Of these, only after it, or to a service that it left open.
     pub(super) came_later: Option<u64>,
     /// Bans of addresses from which somebody had logged in before.
     pub(super) known_before: Option<u64>,

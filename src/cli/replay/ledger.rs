@@ -53,6 +53,8 @@ pub(super) struct Row {
     /// The jail's failures of these addresses since the ban before; none, where other bans led to this one.
     pub(super) failures: Option<u32>,
     pub(super) reason: Arc<str>,
+    /// It closes the service of its jail, and leaves others open.
+    partly: bool,
     pub(super) logins: Logins,
 }
 
@@ -63,7 +65,7 @@ pub(super) struct Logins {
     pub(super) before: bool,
     /// How many would have been locked out.
     pub(super) during: u64,
-    /// How many came after it.
+    /// How many came after it, or to a service that it left open.
     pub(super) after: u64,
     pub(super) users: Users,
 }
@@ -129,6 +131,8 @@ impl Ledger {
             times: ban.count,
             failures: (failures > 0).then_some(failures),
             reason: Arc::clone(&ban.reason),
+            // What a jail that observes would close is not known, so it is everything.
+            partly: ban.services.is_some() && !ban.is_observed(),
             logins,
         });
     }
@@ -148,8 +152,8 @@ impl Ledger {
         }
     }
 
-    /// Somebody logged in.
-    pub(super) fn login(&mut self, success: &Success) {
+    /// Somebody logged in, as these jails heard.
+    pub(super) fn login(&mut self, success: &Success, heard: &[&Arc<str>]) {
         let Success { time, address, user } = success;
         for (is_v4, length) in &self.lengths {
             let Some(prefix) = IpNet::new(*address, *length).ok().filter(|_| *is_v4 == address.is_ipv4())
@@ -162,7 +166,9 @@ impl Ledger {
                 let logins = &mut row.logins;
                 if *time < row.since {
                     logins.before = true;
-                } else if row.until.is_none_or(|until| *time < until) {
+                } else if row.until.is_none_or(|until| *time < until)
+                    && (!row.partly || heard.contains(&&row.jail))
+                {
                     logins.during += 1;
                 } else {
                     logins.after += 1;
@@ -216,6 +222,7 @@ fn seconds(from: Timestamp, to: Timestamp) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::{Protocol, Service};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -242,7 +249,7 @@ mod tests {
     #[test]
     fn logins_are_before_during_or_after_a_ban() {
         let mut ledger = Ledger::default();
-        ledger.login(&login("192.0.2.1", "alice", 0));
+        ledger.login(&login("192.0.2.1", "alice", 0), &[]);
         ledger.banned(&ban("192.0.2.1/32", 10, Some(20)));
         ledger.banned(&ban("198.51.100.0/24", 10, None));
         ledger.banned(&ban("2001:db8::/64", 10, Some(20)));
@@ -254,13 +261,29 @@ mod tests {
             ("2001:db8::5", 30),
             ("203.0.113.1", 15),
         ] {
-            ledger.login(&login(address, "bob", second));
+            ledger.login(&login(address, "bob", second), &[]);
         }
         let seen: Vec<_> =
             ledger.rows.iter().map(|row| (row.logins.before, row.logins.during, row.logins.after)).collect();
         assert_eq!(seen, [(true, 2, 1), (false, 1, 0), (false, 0, 1)]);
         assert_eq!(ledger.rows[0].logins.users.to_vec(), ["alice", "bob"]);
         assert_eq!(ledger.totals, Totals { bans: 3, permanent: 1, seconds: 20 });
+    }
+
+    #[test]
+    fn who_logs_in_to_another_service_is_not_locked_out() {
+        let mut ledger = Ledger::default();
+        let ssh = Service { protocol: Protocol::Tcp, port: 22 };
+        for (address, services) in [("192.0.2.1/32", vec![ssh]), ("192.0.2.2/32", Vec::new())] {
+            ledger.banned(&Ban { services: Some(services.into()), ..ban(address, 0, None) });
+        }
+        let (mail, sshd): (Arc<str>, Arc<str>) = ("mail".into(), "sshd".into());
+        for heard in [&[][..], &[&mail], &[&mail, &sshd]] {
+            ledger.login(&login("192.0.2.1", "alice", 5), heard);
+            ledger.login(&login("192.0.2.2", "alice", 5), heard);
+        }
+        let seen: Vec<_> = ledger.rows.iter().map(|row| (row.logins.during, row.logins.after)).collect();
+        assert_eq!(seen, [(1, 2), (3, 0)]);
     }
 
     #[test]
@@ -302,7 +325,7 @@ mod tests {
             let failure = Failure { time: at(0), address, prefix_len: None, pattern: 0, attempts: 1 };
             ledger.failure(&"sshd".into(), &failure);
             ledger.banned(&Ban { prefix: address.into(), ..ban("192.0.2.1/32", 0, None) });
-            ledger.login(&login("192.0.2.9", &format!("{number}{long}"), 0));
+            ledger.login(&login("192.0.2.9", &format!("{number}{long}"), 0), &[]);
         }
         assert_eq!(ledger.totals.bans, 100_010);
         assert_eq!((ledger.rows.len(), ledger.offenders.len()), (MOST, MOST));

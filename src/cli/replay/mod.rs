@@ -118,13 +118,13 @@ fn blind(plans: &Plans) -> Vec<String> {
 /// What is to be known of the lines.
 fn notes(read: &Read) -> impl Iterator<Item = String> {
     let Read { named, undated, back, .. } = *read;
-    let note = |count: u64, what: &str| (count > 0).then(|| format!("{count} {what}"));
+    let note = |count: u64, what: &str| (count > 0).then(|| format!("{what}: {count}"));
     [
-        note(named, "failures are of hosts of which only the name was logged: they are left out"),
-        note(undated, "failures and logins have no date: they count as happening with the one before"),
+        note(named, "failures of hosts of which only the name was logged, which are left out"),
+        note(undated, "failures and logins without a date, which count as happening with the one before"),
         note(
             back,
-            "failures and logins lie more than a day before what stands above them: is each log in order?",
+            "failures and logins more than a day before what stands above them (is each log in order?)",
         ),
     ]
     .into_iter()

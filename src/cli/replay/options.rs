@@ -10,7 +10,7 @@ Examples:
   banctl replay journal --jail sshd --set bantime=1h --set escalate=true
   banctl replay mail.log auth.log --jail sshd --jail recidive --set recidive.maxretry=2
 
-Old lines are judged as if they were read when they were written. A date without a year is in the year before its file was
+Old lines are judged as if they were read when they were written, and nobody was banned before. A date without a year is in the year before its file was
 changed last. Rotated files of one log (.1, -20261121, .gz, .xz, .zst) are read as one, and several logs side by side, by
 their dates. The logs of a machine that bans already hold what its firewall has let through. Packets are in no log:
 renew_on_contact counts for nothing here, and neither do lists of addresses. The logs may be another machine's: this one's

@@ -12,7 +12,7 @@ use crate::cli::output::harmless_lines;
 use crate::cli::past::no_jail;
 use crate::config::file::File;
 use crate::config::judgement::{Counts, Mode};
-use crate::config::{self, FilterProblem, Layout, LoadedFilter, Plan, Report, SourceFile};
+use crate::config::{self, FilterProblem, Layout, LoadedFilter, Plan, Report, Severity, SourceFile};
 use crate::filter::Filter;
 
 /// The settings that are compared.
@@ -28,7 +28,7 @@ impl Plans {
         let (merged, problems) = config::read(layout);
         let report = Report::from(problems);
         if report.has_errors() {
-            return Err(broken(&report));
+            return Err(broken(report));
         }
         let wanted = wanted(&options.jail, &merged.file)?;
         let chosen = chosen(&wanted, &merged.file);
@@ -37,9 +37,9 @@ impl Plans {
         let loaded = RefCell::new(BTreeMap::new());
         let library = |reference: &str, dirs: &[PathBuf]| shared(&loaded, reference, dirs);
         let load = |over: &[Arc<SourceFile>]| config::load_over(layout, over, &library).map(of_logs);
-        let current = load(&[Arc::clone(&chosen)]).map_err(|report| broken(&report))?;
+        let current = load(&[Arc::clone(&chosen)]).map_err(broken)?;
         let changed = match changes.transpose()? {
-            Some(changes) => Some(load(&[chosen, changes]).map_err(usage)?),
+            Some(changes) => Some(load(&[chosen, changes]).map_err(|report| usage(errors(report)))?),
             None => None,
         };
         Ok(Self { current, changed })
@@ -170,8 +170,14 @@ fn of_logs(mut plan: Plan) -> Plan {
     plan
 }
 
-fn broken(report: &Report) -> Failure {
-    Failure::new(Exit::No, harmless_lines(&format!("the configuration has errors:\n{report}")))
+/// Without the warnings: no log file has to exist here.
+fn errors(mut report: Report) -> Report {
+    report.problems.retain(|problem| problem.severity == Severity::Error);
+    report
+}
+
+fn broken(report: Report) -> Failure {
+    Failure::new(Exit::No, harmless_lines(&format!("the configuration has errors:\n{}", errors(report))))
 }
 
 #[cfg(test)]
@@ -237,6 +243,7 @@ mod tests {
         ] {
             let (exit, message) = said(&["sshd"], &[set]);
             assert!(exit == Exit::Usage && message.contains(sentence), "{set}: {message}");
+            assert_eq!(message.lines().count(), 1, "no warnings: {message}");
         }
         let (_, twice) = said(&["sshd"], &["maxretry=3", "maxretry=4"]);
         assert!(twice.contains("--set:3:"), "{twice}");

@@ -99,6 +99,7 @@ fn whom(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     let jails = outcome.jails.iter().map(settings).collect::<Vec<_>>().join("; ");
     let who = if outcome.jails.len() == 1 { "jail" } else { "jails" };
     match outcome.bans {
+        _ if outcome.jails.is_empty() => writeln!(out, "no jail is enabled")?,
         0 => writeln!(out, "{who} {jails}: nobody would have been banned")?,
         bans => {
             let (bans, offenders) = (counted(bans, "ban"), bounded(outcome.offenders, "offender"));
@@ -119,12 +120,18 @@ fn false_positives(document: &Document, outcome: &Outcome, out: &mut dyn Write) 
             "false positives: not known, as no filter here recognises logins (jail {blind})"
         );
     };
-    writeln!(
-        out,
-        "false positives: {}, as somebody logged in from there after all: {locked_out} during the ban (locked out), {later} \
-         only after it",
-        counted(outcome.false_positives.unwrap_or_default(), "ban"),
-    )?;
+    match (outcome.false_positives.unwrap_or_default(), document.logins) {
+        (0, Some(0)) => {
+            writeln!(out, "false positives: none is known, but no login at all is in these logs")?;
+        }
+        (0, _) => writeln!(out, "false positives: none, nobody logged in during a ban or after it")?,
+        (bans, _) => writeln!(
+            out,
+            "false positives: {}, as somebody logged in from there after all: {locked_out} during the ban (locked out), \
+             {later} only after it",
+            counted(bans, "ban"),
+        )?,
+    }
     if let Some(before @ 1..) = outcome.known_before {
         writeln!(out, "where somebody had logged in before: {}", counted(before, "ban"))?;
     }

@@ -45,7 +45,10 @@ impl World {
         self.advance(self.now.max(event.time));
         let now = self.now;
         if let What::Success(success) = &event.what {
-            self.ledger.login(success);
+            let jails = self.jails.get(event.filter).into_iter().flatten();
+            let heard: Vec<_> =
+                jails.filter_map(|id| self.engine.jails().get(id.0)).map(|jail| &jail.name).collect();
+            self.ledger.login(success, &heard);
         }
         for &jail in self.jails.get(event.filter).into_iter().flatten() {
             match &event.what {
