@@ -27,8 +27,8 @@ pub fn unbannable(address: IpAddr) -> bool {
 }
 
 /// What is banned for what a log has of an offender, an address or a network with the address in it, when IPv6 counts by
-/// `ipv6_prefix` bits: a network is counted whole, unless it is wider than anybody who fails a login has ([`WIDEST_IPV4`],
-/// [`WIDEST_IPV6`]), since whoever writes the log may have chosen its length.
+/// `ipv6_prefix` bits: a network is counted whole, unless it is wider than anybody who fails a login has (16 bits of IPv4,
+/// 32 of IPv6), since whoever writes the log may have chosen its length.
 ///
 /// A network that holds an address of `spared` is never banned whole, nor one that holds an address of no single host, nor
 /// the local link (`fe80::/64`): the routers of this machine live there.
