@@ -214,6 +214,33 @@ pub struct ControlPlan {
 }
 
 #[cfg(test)]
+impl JailPlan {
+    /// A jail with the sshd filter that bans at the first failure, for an hour.
+    pub(crate) fn named(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            filter: Some(Arc::new(Filter::load("sshd", &[]).unwrap())),
+            logpath: Vec::new(),
+            maxretry: 1,
+            findtime: Duration::from_secs(600),
+            bantime: BanTime::For(Duration::from_secs(3600)),
+            ignoreip: Ignored::default(),
+            ignorecommand: None,
+            ipv6_prefix: 64,
+            max_tracked: 1_000,
+            services: None,
+            usedns: UseDns::No,
+            escalate: None,
+            subnet: None,
+            trust: None,
+            mode: Mode::Ban,
+            renew_on_contact: false,
+            max_bans_per_minute: None,
+        }
+    }
+}
+
+#[cfg(test)]
 impl Plan {
     /// These jails, and defaults.
     pub(crate) fn of(jails: Vec<JailPlan>, ignoreip: &[&str]) -> Self {

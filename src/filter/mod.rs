@@ -72,6 +72,14 @@ pub struct Named {
     pub attempts: u32,
 }
 
+#[cfg(test)]
+impl Failure {
+    /// One of this address.
+    pub(crate) fn of(address: &str, time: Timestamp) -> Self {
+        Self { time, address: address.parse().unwrap(), prefix_len: None, pattern: 0, attempts: 1 }
+    }
+}
+
 /// One success that a log line tells of: somebody logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Success {

@@ -1,6 +1,5 @@
 //! What becomes of offenders, with time as an argument.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -10,7 +9,7 @@ use crate::config::duration::{BanTime, Period};
 use crate::config::judgement::{Escalate, Mode, Subnet, Widest};
 use crate::config::plan::{JailPlan, Plan};
 use crate::config::value::Count;
-use crate::filter::{Failure, Filter};
+use crate::filter::Failure;
 use crate::jail::by_hand::ByHand;
 use crate::jail::engine::{Engine, Judgement};
 use crate::jail::jails::JailId;
@@ -20,29 +19,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
-}
-
-fn jail(name: &str) -> JailPlan {
-    JailPlan {
-        name: name.into(),
-        filter: Some(Arc::new(Filter::load("sshd", &[]).unwrap())),
-        logpath: Vec::new(),
-        maxretry: 1,
-        findtime: Duration::from_secs(600),
-        bantime: BanTime::For(HOUR),
-        ignoreip: crate::config::network::Ignored::default(),
-        ignorecommand: None,
-        ipv6_prefix: 64,
-        max_tracked: 1_000,
-        services: None,
-        usedns: crate::config::choices::UseDns::No,
-        escalate: None,
-        subnet: None,
-        trust: None,
-        mode: Mode::Ban,
-        renew_on_contact: false,
-        max_bans_per_minute: None,
-    }
 }
 
 fn engine(jails: Vec<JailPlan>) -> Engine {
@@ -68,13 +44,7 @@ fn said(verdicts: &[Verdict]) -> Vec<String> {
 }
 
 fn fail(engine: &mut Engine, id: usize, address: &str, second: i64) -> Vec<String> {
-    let failure = Failure {
-        time: at(second),
-        address: address.parse().unwrap(),
-        prefix_len: None,
-        pattern: 0,
-        attempts: 1,
-    };
+    let failure = Failure::of(address, at(second));
     match engine.observe(JailId(id), &failure, None, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => said(&verdicts),
         Judgement::Nothing | Judgement::Counted(_) | Judgement::Ask(_) => Vec::new(),
@@ -89,7 +59,10 @@ fn expire(engine: &mut Engine, second: i64) {
 #[test]
 fn who_comes_again_is_banned_for_longer() {
     let escalate = Escalate { permanent_after: Some(Count(3)), ..Escalate::default() };
-    let mut engine = engine(vec![JailPlan { escalate: Some(escalate), ..jail("sshd") }, jail("mail")]);
+    let mut engine = engine(vec![
+        JailPlan { escalate: Some(escalate), ..JailPlan::named("sshd") },
+        JailPlan::named("mail"),
+    ]);
     let day = 86_400;
     for (round, expected) in ["1h", "2h", "4h", "for good"].into_iter().enumerate() {
         let second = i64::try_from(round).unwrap() * day;
@@ -104,7 +77,8 @@ fn who_comes_again_is_banned_for_longer() {
 
 #[test]
 fn a_ban_by_hand_grows_as_the_jails_own_unless_its_length_is_given() {
-    let mut engine = engine(vec![JailPlan { escalate: Some(Escalate::default()), ..jail("sshd") }]);
+    let mut engine =
+        engine(vec![JailPlan { escalate: Some(Escalate::default()), ..JailPlan::named("sshd") }]);
     fail(&mut engine, 0, "203.0.113.9", 0);
     expire(&mut engine, 3_600);
     let prefix: IpNet = "203.0.113.9/32".parse().unwrap();
@@ -119,8 +93,11 @@ fn a_ban_by_hand_grows_as_the_jails_own_unless_its_length_is_given() {
 #[test]
 fn bans_of_other_jails_count_across_jails() {
     let all = Escalate { across_jails: true, ..Escalate::default() };
-    let mut engine =
-        engine(vec![JailPlan { escalate: Some(all), ..jail("sshd") }, jail("mail"), jail("web")]);
+    let mut engine = engine(vec![
+        JailPlan { escalate: Some(all), ..JailPlan::named("sshd") },
+        JailPlan::named("mail"),
+        JailPlan::named("web"),
+    ]);
     fail(&mut engine, 1, "203.0.113.9", 0);
     expire(&mut engine, 3_600);
     fail(&mut engine, 2, "203.0.113.9", 3_600);
@@ -138,9 +115,9 @@ fn a_jail_that_counts_bans_needs_no_log() {
         maxretry: 3,
         findtime: 24 * HOUR,
         bantime: BanTime::For(168 * HOUR),
-        ..jail("recidive")
+        ..JailPlan::named("recidive")
     };
-    let mut engine = engine(vec![recidive, jail("sshd"), jail("mail")]);
+    let mut engine = engine(vec![recidive, JailPlan::named("sshd"), JailPlan::named("mail")]);
     let hour = 3_600;
     assert_eq!(fail(&mut engine, 1, "203.0.113.9", 0), ["+203.0.113.9 sshd 1h"]);
     assert_eq!(fail(&mut engine, 2, "203.0.113.9", 1), ["+203.0.113.9 mail 1h"]);
@@ -162,7 +139,8 @@ fn subnet(after: u32) -> Option<Subnet> {
 
 #[test]
 fn many_of_one_network_become_one_ban() {
-    let mut engine = engine(vec![JailPlan { subnet: subnet(3), ..jail("sshd") }, jail("mail")]);
+    let mut engine =
+        engine(vec![JailPlan { subnet: subnet(3), ..JailPlan::named("sshd") }, JailPlan::named("mail")]);
     fail(&mut engine, 0, "203.0.113.1", 0);
     fail(&mut engine, 1, "203.0.113.1", 0);
     let for_good = ByHand {
@@ -194,7 +172,7 @@ fn many_of_one_network_become_one_ban() {
 
 #[test]
 fn ipv6_networks_widen_step_by_step() {
-    let mut engine = engine(vec![JailPlan { subnet: subnet(2), ..jail("sshd") }]);
+    let mut engine = engine(vec![JailPlan { subnet: subnet(2), ..JailPlan::named("sshd") }]);
     assert_eq!(fail(&mut engine, 0, "2001:db8:0:100::1", 0), ["+2001:db8:0:100::/64 sshd 1h"]);
     let second = fail(&mut engine, 0, "2001:db8:0:101::1", 0);
     assert!(second.contains(&"+2001:db8:0:100::/56 sshd 1h".to_owned()), "{second:?}");
@@ -206,7 +184,7 @@ fn ipv6_networks_widen_step_by_step() {
 
 #[test]
 fn no_network_is_banned_over_somebody_who_is_allowed() {
-    let mut engine = engine(vec![JailPlan { subnet: subnet(2), ..jail("sshd") }]);
+    let mut engine = engine(vec![JailPlan { subnet: subnet(2), ..JailPlan::named("sshd") }]);
     for last in 1..10 {
         let said = fail(&mut engine, 0, &format!("192.0.2.{last}"), 0);
         assert_eq!(said, [format!("+192.0.2.{last} sshd 1h")]);
@@ -215,7 +193,8 @@ fn no_network_is_banned_over_somebody_who_is_allowed() {
 
 #[test]
 fn who_only_observes_closes_nothing_and_says_it_once() {
-    let observe = |mode| vec![JailPlan { mode, escalate: Some(Escalate::default()), ..jail("sshd") }];
+    let observe =
+        |mode| vec![JailPlan { mode, escalate: Some(Escalate::default()), ..JailPlan::named("sshd") }];
     let mut engine = engine(observe(Mode::Observe));
     assert_eq!(fail(&mut engine, 0, "203.0.113.9", 0), ["+203.0.113.9 sshd 1h"]);
     assert!(fail(&mut engine, 0, "203.0.113.9", 60).is_empty());
@@ -229,8 +208,8 @@ fn who_only_observes_closes_nothing_and_says_it_once() {
 
 #[test]
 fn past_the_breaker_the_worst_are_banned_first() {
-    let limited = JailPlan { max_bans_per_minute: Some(2), ..jail("sshd") };
-    let mut engine = engine(vec![limited, jail("mail")]);
+    let limited = JailPlan { max_bans_per_minute: Some(2), ..JailPlan::named("sshd") };
+    let mut engine = engine(vec![limited, JailPlan::named("mail")]);
     for last in 1..=2 {
         assert_eq!(fail(&mut engine, 0, &format!("203.0.113.{last}"), 0).len(), 1);
     }
@@ -254,7 +233,7 @@ fn past_the_breaker_the_worst_are_banned_first() {
 
 #[test]
 fn the_breaker_of_all_jails_holds_each_of_them() {
-    let mut plan = Plan::of(vec![jail("sshd"), jail("mail")], &[]);
+    let mut plan = Plan::of(vec![JailPlan::named("sshd"), JailPlan::named("mail")], &[]);
     plan.firewall.max_bans_per_minute = Some(1);
     let mut engine = Engine::new();
     engine.configure(&plan);

@@ -1,10 +1,8 @@
 //! What the engine promises, with time as an argument.
 
 use super::*;
-use crate::config::judgement::Mode;
 use crate::config::network::Ignored;
 use crate::config::plan::{JailPlan, Plan};
-use crate::filter::Filter;
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::jails::Tally;
 use crate::jail::{MANUAL, shown};
@@ -16,26 +14,8 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn jail(name: &str, maxretry: u32) -> JailPlan {
-    JailPlan {
-        name: name.into(),
-        filter: Some(Arc::new(Filter::load("sshd", &[]).unwrap())),
-        logpath: Vec::new(),
-        maxretry,
-        findtime: Duration::from_secs(600),
-        bantime: BanTime::For(HOUR),
-        ignoreip: Ignored { networks: vec!["198.51.100.0/24".parse().unwrap()], lookups: Vec::new() },
-        ignorecommand: None,
-        ipv6_prefix: 64,
-        max_tracked: 100,
-        services: None,
-        usedns: crate::config::choices::UseDns::No,
-        escalate: None,
-        subnet: None,
-        trust: None,
-        mode: Mode::Ban,
-        max_bans_per_minute: None,
-        renew_on_contact: false,
-    }
+    let ignoreip = Ignored { networks: vec!["198.51.100.0/24".parse().unwrap()], lookups: Vec::new() };
+    JailPlan { maxretry, ignoreip, max_tracked: 100, ..JailPlan::named(name) }
 }
 
 fn engine(maxretry: u32) -> Engine {
@@ -46,13 +26,7 @@ fn engine(maxretry: u32) -> Engine {
 }
 
 fn fail(engine: &mut Engine, address: &str, second: i64) -> Option<Verdict> {
-    let failure = Failure {
-        time: at(second),
-        address: address.parse().unwrap(),
-        prefix_len: None,
-        pattern: 0,
-        attempts: 1,
-    };
+    let failure = Failure::of(address, at(second));
     match engine.observe(JailId(0), &failure, None, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => verdicts.into_iter().next(),
         Judgement::Nothing | Judgement::Counted(_) | Judgement::Ask(_) | Judgement::StillHeard(_) => None,

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::duration::{BanTime, Period};
 use crate::config::judgement::{Escalate, Mode};
 use crate::config::plan::{JailPlan, Plan};
-use crate::filter::{Failure, Filter};
+use crate::filter::Failure;
 use crate::jail::ADOPTED;
 use crate::jail::by_hand::ByHand;
 use crate::jail::engine::{Judgement, Remaining};
@@ -28,38 +28,16 @@ fn engine(jails: &[(&str, u64, bool)]) -> Engine {
 }
 
 fn plan(jails: &[(&str, u64, bool)]) -> Plan {
-    let filter = std::sync::Arc::new(Filter::load("sshd", &[]).unwrap());
     let jail = |(name, bantime, renews): &(&str, u64, bool)| JailPlan {
-        name: (*name).into(),
-        filter: Some(std::sync::Arc::clone(&filter)),
-        logpath: Vec::new(),
-        maxretry: 1,
-        findtime: seconds(600),
         bantime: BanTime::For(seconds(*bantime)),
-        ignoreip: crate::config::network::Ignored::default(),
-        ignorecommand: None,
-        ipv6_prefix: 64,
-        max_tracked: 100,
-        services: None,
-        usedns: crate::config::choices::UseDns::No,
         renew_on_contact: *renews,
-        escalate: None,
-        subnet: None,
-        trust: None,
-        mode: Mode::Ban,
-        max_bans_per_minute: None,
+        ..JailPlan::named(name)
     };
     Plan::of(jails.iter().map(jail).collect(), &[])
 }
 
 fn ban(engine: &mut Engine, jail: usize, address: &str, second: i64) -> Ban {
-    let failure = Failure {
-        time: at(second),
-        address: address.parse().unwrap(),
-        prefix_len: None,
-        pattern: 0,
-        attempts: 1,
-    };
+    let failure = Failure::of(address, at(second));
     match engine.observe(JailId(jail), &failure, None, &"auth.log".into(), at(second)) {
         Judgement::Verdicts(verdicts) => verdicts[0].ban().clone(),
         other => panic!("{other:?}"),
