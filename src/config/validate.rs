@@ -22,6 +22,7 @@ use super::report::{Problem, Report, SourceFile};
 use super::value::{At, JailName, Table};
 use crate::filter::Filter;
 use crate::service::Service;
+use crate::source::Input;
 
 /// Where filters come from.
 pub trait FilterLibrary {
@@ -126,15 +127,17 @@ struct Check<'c> {
 impl Check<'_> {
     fn jail(&mut self, name: &JailName, typed: &At<Table<Jail>>, defaults: &Defaults) -> Option<JailPlan> {
         let jail = &typed.value;
-        let (filter, logpath) = match jail.counts.as_ref().map(|counts| counts.value) {
+        let (filter, sources) = match jail.counts.as_ref().map(|counts| counts.value) {
             Some(Counts::Bans) => (None, self.no_logs(jail)),
             Some(Counts::Failures) | None => {
                 let loaded = self.filter(name, typed)?;
-                let logpath = match &jail.logpath {
-                    Some(paths) => Some(once_each(paths.value.0.iter().map(|path| path.0.clone()))),
-                    None => self.default_logpath(name, typed, &loaded.logpath),
+                let sources = match &jail.logpath {
+                    Some(paths) => {
+                        Some(once_each(paths.value.0.iter().map(|path| Input::File(path.0.clone()))))
+                    }
+                    None => self.default_sources(name, typed, &loaded.logpath),
                 };
-                (Some(loaded.filter), logpath)
+                (Some(loaded.filter), sources)
             }
         };
         let services = self.services(jail, defaults, filter.as_deref());
@@ -148,7 +151,7 @@ impl Check<'_> {
             )?,
             name: Arc::clone(&name.0),
             filter: filter.clone(),
-            logpath: logpath?,
+            sources: sources?,
             maxretry: self.either(&jail.maxretry, &defaults.maxretry, "maxretry")?.0,
             findtime: self.either(&jail.findtime, &defaults.findtime, "findtime")?.get(),
             bantime: self.either(&jail.bantime, &defaults.bantime, "bantime")?,
@@ -185,7 +188,7 @@ impl Check<'_> {
     }
 
     /// A jail that counts bans reads no log.
-    fn no_logs(&mut self, jail: &Jail) -> Option<Vec<PathBuf>> {
+    fn no_logs(&mut self, jail: &Jail) -> Option<Vec<Input>> {
         let filter = jail.filter.as_ref().map(|filter| ("filter", &filter.span));
         let unused = filter.or(jail.logpath.as_ref().map(|paths| ("logpath", &paths.span)));
         if let Some((key, span)) = unused {
@@ -288,12 +291,12 @@ impl Check<'_> {
     }
 
     /// The first of the filter's log files that exists; if none does, the first, as it may come.
-    fn default_logpath(
+    fn default_sources(
         &mut self,
         name: &JailName,
         jail: &At<Table<Jail>>,
         paths: &[PathBuf],
-    ) -> Option<Vec<PathBuf>> {
+    ) -> Option<Vec<Input>> {
         let Some(first) = paths.first() else {
             let problem = Problem::error(format!("jail {}: its filter knows no log file", name.0))
                 .help("name it: logpath = \"/var/log/...\"");
@@ -301,13 +304,13 @@ impl Check<'_> {
             return None;
         };
         if let Some(present) = paths.iter().find(|path| path.exists()) {
-            return Some(vec![present.clone()]);
+            return Some(vec![Input::File(present.clone())]);
         }
         let all = paths.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ");
         let problem = Problem::warning(format!("jail {}: {NO_LOG_FILE} ({all})", name.0));
         let help = format!("waiting for {}; another one is named with logpath", shown(first));
         self.tell(self.layers.place(problem.help(help), &jail.span));
-        Some(vec![first.clone()])
+        Some(vec![Input::File(first.clone())])
     }
 
     fn ignorecommand(&mut self, jail: &Jail, defaults: &Defaults) -> Option<Arc<IgnoreCommand>> {
@@ -346,10 +349,10 @@ fn networks(typed: Option<&At<Networks>>) -> Vec<IpNet> {
     typed.map_or(Vec::new(), |list| list.value.0.iter().map(|network| network.0).collect())
 }
 
-fn once_each(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
-    paths.fold(Vec::new(), |mut kept, path| {
-        if !kept.contains(&path) {
-            kept.push(path);
+fn once_each<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    all.fold(Vec::new(), |mut kept, one| {
+        if !kept.contains(&one) {
+            kept.push(one);
         }
         kept
     })

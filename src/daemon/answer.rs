@@ -332,7 +332,7 @@ fn status(daemon: &mut Daemon) -> Answer {
 
 fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
     SourceRow {
-        path: source.path.display().to_string(),
+        path: source.stream.to_string_lossy().into_owned(),
         state: source.state.to_string(),
         error: source.error.clone(),
         lines: source.lines,

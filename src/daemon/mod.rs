@@ -34,6 +34,7 @@ mod run;
 mod start;
 mod sweep;
 mod trail;
+mod trails;
 mod turns;
 mod why;
 

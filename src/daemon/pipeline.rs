@@ -1,7 +1,6 @@
 //! One block's way: lines to failures, failures to verdicts, verdicts to the kernel and the store.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use super::intent;
 use super::log;
 use super::renewal::Renewal;
 use super::resolver::Question;
-use super::trail::Trail;
+use super::trails::{self, Trails};
 use crate::config::choices::UseDns;
 use crate::config::plan::{JailPlan, Plan, StorePlan};
 use crate::control::events::{Events, What};
@@ -28,7 +27,7 @@ use crate::jail::engine::{Engine, Judgement};
 use crate::jail::jails::JailId;
 use crate::jail::lift::Lift;
 use crate::jail::{Ban, FEED, Verdict, shown};
-use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus};
+use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus, StreamKey};
 use crate::store::Store;
 
 // A line that a source has cut must not match: its author chose where it seems to end.
@@ -47,9 +46,7 @@ pub(super) struct Pipeline {
     adoption: Adoption,
     pub(super) renewal: Renewal,
     readers: Vec<Reader>,
-    /// How far each file has been dealt with: of those that are followed, and of those that once were.
-    trails: BTreeMap<PathBuf, Trail>,
-    stored: BTreeMap<PathBuf, Reading>,
+    trails: Trails,
     zone: TimeZone,
 }
 
@@ -62,10 +59,9 @@ pub(super) enum NotBanned {
     Kernel(FirewallError),
 }
 
-/// One file, and the jails that read it.
+/// One source, and the jails that read it.
 struct Reader {
-    path: PathBuf,
-    /// The path, as bans name it.
+    /// As the store knows it.
     name: Arc<str>,
     scanner: Scanner,
     /// The jails behind each of the scanner's filters: their names, and the filters again.
@@ -79,7 +75,7 @@ impl Pipeline {
         engine: Engine,
         effect: Effect,
         store: Store,
-        stored: BTreeMap<PathBuf, Reading>,
+        stored: BTreeMap<StreamKey, Reading>,
         events: Events,
     ) -> Self {
         Self {
@@ -93,8 +89,7 @@ impl Pipeline {
             adoption: Adoption::default(),
             renewal: Renewal::default(),
             readers: Vec::new(),
-            trails: BTreeMap::new(),
-            stored,
+            trails: Trails::new(stored),
             zone: TimeZone::system(),
         }
     }
@@ -105,28 +100,27 @@ impl Pipeline {
         self.keep_users = plan.keep_users;
     }
 
-    /// Builds one reader for each file of the plan; the sources to follow are returned.
+    /// Builds one reader for each source of the plan; the sources to follow are returned.
     pub(super) fn set_readers(&mut self, plan: &Plan) -> Vec<SourceConfig> {
-        let mut reading: BTreeMap<&PathBuf, Vec<(JailId, &JailPlan)>> = BTreeMap::new();
+        let mut reading: BTreeMap<&Input, Vec<(JailId, &JailPlan)>> = BTreeMap::new();
         for (id, jail) in plan.jails.iter().enumerate() {
-            for path in &jail.logpath {
-                reading.entry(path).or_default().push((JailId(id), jail));
+            for input in &jail.sources {
+                reading.entry(input).or_default().push((JailId(id), jail));
             }
         }
         self.zone = TimeZone::system();
         self.readers.clear();
-        let files = reading.len();
+        let all = reading.len();
         let mut sources = Vec::new();
-        for (path, jails) in reading {
+        for (input, jails) in reading {
             let window = jails.iter().map(|(_, jail)| jail.findtime).max().unwrap_or_default();
-            let stored = self.stored.remove(path);
-            let trail = self.trails.entry(path.clone()).or_insert_with(|| Trail::new(stored));
-            trail.set_window(window);
-            let input = Input::File { path: path.clone(), resume: trail.resume() };
-            sources.push(SourceConfig { id: SourceId(self.readers.len()), input });
+            let name: Arc<str> = input.to_string().into();
+            let resume = self.trails.resume(&name, window);
+            let id = SourceId(self.readers.len());
+            sources.push(SourceConfig { id, input: input.clone(), resume });
             let filters: Vec<Arc<Filter>> =
                 jails.iter().filter_map(|(_, jail)| jail.filter.clone()).collect();
-            let mut scanner = Scanner::one_of(files, &filters);
+            let mut scanner = Scanner::one_of(all, &filters);
             scanner.tell_successes();
             let asks = |(id, jail): &(JailId, &JailPlan)| (*id, (Arc::clone(&jail.name), jail.usedns));
             let asking: BTreeMap<_, _> =
@@ -135,8 +129,7 @@ impl Pipeline {
                 scanner.keep_named();
             }
             self.readers.push(Reader {
-                path: path.clone(),
-                name: path.to_string_lossy().into(),
+                name,
                 scanner,
                 asking,
                 jails: jails
@@ -151,9 +144,10 @@ impl Pipeline {
     /// Deals with one block: after this, whoever it convicts is in the kernel's set.
     pub(super) fn block(&mut self, block: &Block, now: Timestamp) {
         let Some(reader) = self.readers.get_mut(block.source.0) else { return };
-        let Some(trail) = self.trails.get_mut(&reader.path) else { return };
+        let trail = self.trails.of(&reader.name, &block.stream);
+        let stream: Arc<str> = block.stream.to_string_lossy().into();
         let clock = Clock { now, zone: self.zone.clone() };
-        let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &reader.name);
+        let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &stream);
         let (evidence, keep_users) = (&mut self.evidence, self.keep_users);
         let (mut verdicts, mut heard, mut cases) = (Vec::new(), Vec::new(), Vec::new());
         reader.scanner.scan_all(&block.bytes, &clock, &mut |filter, told, line| {
@@ -198,7 +192,7 @@ impl Pipeline {
         let heard: Vec<Target> =
             heard.iter().flat_map(|prefix| intent::targets_of(&self.engine, prefix)).collect();
         self.effect.doubt(heard);
-        self.store.note_reading(&reader.path, trail.advance(block, now));
+        trails::note(trail, &reader.name, block, &mut self.store, now);
         for (filter, named) in reader.scanner.take_named() {
             // What is read again was asked for when it was read first.
             let asking =
@@ -207,7 +201,7 @@ impl Pipeline {
                 if *usedns == UseDns::Warn {
                     tracing::warn!("[{jail}] {} is a name: asking for its addresses", named.name);
                 }
-                let (jail, source) = (Arc::clone(jail), Arc::clone(&reader.name));
+                let (jail, source) = (Arc::clone(jail), Arc::clone(&stream));
                 self.beside.ask_name(Question { jail, source, named });
             }
         }
@@ -218,10 +212,12 @@ impl Pipeline {
     /// Notes where sources begin that have not sent anything yet.
     pub(super) fn note_beginnings(&mut self, sources: &[SourceStatus], now: Timestamp) {
         for source in sources {
-            let Some(position) = source.began else { continue };
-            let begun = self.trails.get_mut(&source.path).and_then(|trail| trail.begin(position, now));
-            if let Some(reading) = begun {
-                self.store.note_reading(&source.path, reading);
+            let (Some(began), Some(reader)) = (&source.began, self.readers.get(source.id.0)) else {
+                continue;
+            };
+            if let Some(reading) = self.trails.of(&reader.name, &source.stream).begin(began.clone(), now) {
+                let key = StreamKey { source: Arc::clone(&reader.name), stream: Arc::clone(&source.stream) };
+                self.store.note_reading(key, reading);
             }
         }
         self.store.commit();

@@ -109,10 +109,10 @@ impl Daemon {
                     Err(report) => tracing::error!("the running configuration stays, the new one has errors: {report}"),
                 },
                 Some(call) = calls.recv() => answer::answer(self, call, Timestamp::now()),
-                block = self.blocks.recv() => match block {
-                    Some(block) => self.pipeline.block(&block, Timestamp::now()),
-                    None => return Err(std::io::Error::other("reading the logs has ended unexpectedly")),
-                },
+                Some(block) = self.blocks.recv() => self.pipeline.block(&block, Timestamp::now()),
+                () = self.sources.died() => {
+                    return Err(std::io::Error::other("reading the logs has ended unexpectedly"));
+                }
                 Some(news) = self.lists.recv(), if self.swaps.is_idle() => self.swaps.begin(news, &self.feeds),
                 // Whoever else has something to say gets a turn between two slices.
                 () = tokio::task::yield_now(), if !self.swaps.is_idle() => {

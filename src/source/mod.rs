@@ -6,16 +6,22 @@
 //! The channel is the brake: a source waits until its block is taken, so a slow reader slows the reading and
 //! nothing piles up in memory. Lines that nobody has read yet stay where they are, in the log.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 pub mod file;
 pub mod lines;
+mod position;
 mod status;
 
-use status::report;
+pub use position::{FilePosition, NoPosition, Position, Reading};
+use status::Board;
 pub use status::{SourceStatus, State};
 
 /// The most that a source reads at once, in bytes (256 KiB): the slice after which others get their turn.
@@ -25,40 +31,44 @@ pub const BLOCK_BYTES: usize = 256 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceId(pub usize);
 
+/// Names one of the streams that a source consists of: a file's path, a sender's address.
+pub type Stream = Arc<OsStr>;
+
 /// Whole lines, each ended by `\n`, in the order in which they were written. Bytes as they were read: any encoding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     /// The source that read it.
     pub source: SourceId,
+    /// Where in the source it comes from; all of it comes from there.
+    pub stream: Stream,
     /// At most 256 KiB plus one line; a line that was cut or not ended in the file has its `\n` added.
     pub bytes: Vec<u8>,
-    /// Where reading would have gone on before this block.
-    pub begin: Position,
-    /// Where reading goes on once this block has been dealt with.
-    pub position: Position,
+    /// Where it lay; `None`: what is read there is gone, and a restart cannot go back to it.
+    pub span: Option<Span>,
     /// It lies before [`Reading::until`]: it was acted upon before a restart. A block is either all that or all new.
     pub again: bool,
 }
 
-/// A place in a file that survives renames: what is stored to go on after a restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// `st_dev` of the file.
-    pub device: u64,
-    /// `st_ino` of the file.
-    pub inode: u64,
-    /// Bytes from its start.
-    pub offset: u64,
+/// Where a block lay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// Where reading would have gone on before this block.
+    pub begin: Position,
+    /// Where reading goes on once this block has been dealt with.
+    pub end: Position,
 }
 
-/// How far a file has been dealt with: what is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
-    /// Where a restart begins, so that failures that are still counted are counted again.
-    pub from: Position,
-    /// What lies before it has been acted upon.
-    pub until: Position,
+/// Names one stream of one source, whichever daemon reads it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamKey {
+    /// The name of the source: its [`Input`] as text.
+    pub source: Arc<str>,
+    /// The stream.
+    pub stream: Stream,
 }
+
+/// How far each stream of a source has been dealt with.
+pub type Readings = BTreeMap<Stream, Reading>;
 
 /// One source to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,61 +77,60 @@ pub struct SourceConfig {
     pub id: SourceId,
     /// What is read.
     pub input: Input,
+    /// How far it was dealt with. A stream that is not among them is seen for the first time: what it holds already is
+    /// not read.
+    pub resume: Readings,
 }
 
-/// The kinds of sources.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is read. However many jails want the same, it is read once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Input {
-    /// A log file, through its rotations.
-    File {
-        /// The path under which its writer opens it; nothing needs to be there yet.
-        path: PathBuf,
-        /// How far it was dealt with. None: seen for the first time, so what it holds already is not read.
-        resume: Option<Reading>,
-    },
+    /// A log file, through its rotations: the path under which its writer opens it. Nothing needs to be there yet.
+    File(PathBuf),
+}
+
+impl fmt::Display for Input {
+    /// The name by which it is stored, told in `banctl status` and named by bans.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// The running sources. Dropping it stops them; lines not handed over by then are read from the last position
 /// when they are started again.
 #[derive(Debug)]
 pub struct Sources {
-    statuses: Vec<tokio::sync::watch::Receiver<SourceStatus>>,
-    files: JoinHandle<()>,
+    board: Board,
+    tasks: JoinSet<()>,
 }
 
 impl Sources {
-    /// How each source is doing at this moment, in the order of the configuration.
+    /// How each stream of each source is doing at this moment, in the order of the configuration.
     pub fn statuses(&self) -> Vec<SourceStatus> {
-        self.statuses.iter().map(|status| status.borrow().clone()).collect()
+        self.board.statuses()
     }
 
-    /// How one source is doing at this moment.
-    pub fn status(&self, id: SourceId) -> Option<SourceStatus> {
-        self.statuses.iter().map(|status| status.borrow()).find(|status| status.id == id).map(|it| it.clone())
-    }
-}
-
-impl Drop for Sources {
-    fn drop(&mut self) {
-        self.files.abort();
+    /// Waits until one of those that read has died, which none of them should: the daemon must not go on as if nothing
+    /// had happened.
+    pub async fn died(&mut self) {
+        if self.tasks.join_next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
 /// Starts to read every source, each into the same channel. Must be called within a tokio runtime.
-///
-/// The sources hold the only sender that they were given: if the channel ends while [`Sources`] still lives,
-/// reading has died and the daemon must not go on as if nothing had happened.
 pub fn spawn(config: Vec<SourceConfig>, blocks: mpsc::Sender<Block>) -> Sources {
-    let mut statuses = Vec::new();
+    let board = Board::default();
     let mut files = Vec::new();
-    for SourceConfig { id, input } in config {
+    for SourceConfig { id, input, resume } in config {
         match input {
-            Input::File { path, resume } => {
-                let (reporter, status) = report(id, path.clone());
-                statuses.push(status);
-                files.push(file::Entry::new(id, path, resume, reporter));
-            }
+            Input::File(path) => files.push(file::Entry::new(id, path, &resume, &board)),
         }
     }
-    Sources { statuses, files: tokio::spawn(file::follow(files, blocks)) }
+    let mut tasks = JoinSet::new();
+    tasks.spawn(file::follow(files, blocks));
+    Sources { board, tasks }
 }

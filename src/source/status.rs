@@ -1,11 +1,11 @@
 //! How a source is doing, shared with whoever asks (`banctl status`, metrics) without asking the source.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use super::{Position, SourceId};
+use super::{Position, SourceId, Stream};
 
 /// What a source is up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +28,13 @@ impl fmt::Display for State {
     }
 }
 
-/// How one source is doing. Counters start at 0 with the process.
+/// How one stream of a source is doing. Counters start at 0 with the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceStatus {
-    /// Which source this is.
+    /// Which source it belongs to.
     pub id: SourceId,
-    /// What it reads.
-    pub path: PathBuf,
+    /// What is read.
+    pub stream: Stream,
     /// What it is up to.
     pub state: State,
     /// Lines handed over.
@@ -66,20 +66,42 @@ impl Reporter {
     }
 }
 
-/// A status with nothing counted yet: the source's end, and the end of those who look.
-pub(super) fn report(id: SourceId, path: PathBuf) -> (Reporter, watch::Receiver<SourceStatus>) {
-    let (sender, receiver) = watch::channel(SourceStatus {
-        id,
-        path,
-        state: State::Waiting,
-        lines: 0,
-        bytes: 0,
-        lines_cut: 0,
-        lag: None,
-        restarts: 0,
-        began: None,
-        position: None,
-        error: None,
-    });
-    (Reporter(sender), receiver)
+/// The status of every stream that is read at the moment.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Board(Arc<Mutex<Vec<watch::Receiver<SourceStatus>>>>);
+
+impl Board {
+    /// A stream with nothing counted yet. It is on the board for as long as its source keeps the other end.
+    pub(super) fn report(&self, id: SourceId, stream: Stream) -> Reporter {
+        let (sender, receiver) = watch::channel(SourceStatus {
+            id,
+            stream,
+            state: State::Waiting,
+            lines: 0,
+            bytes: 0,
+            lines_cut: 0,
+            lag: None,
+            restarts: 0,
+            began: None,
+            position: None,
+            error: None,
+        });
+        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        board.retain(is_read);
+        board.push(receiver);
+        Reporter(sender)
+    }
+
+    /// All of them, by source.
+    pub(super) fn statuses(&self) -> Vec<SourceStatus> {
+        let board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<SourceStatus> =
+            board.iter().filter(|status| is_read(status)).map(|status| status.borrow().clone()).collect();
+        all.sort_by(|a, b| (a.id, &a.stream).cmp(&(b.id, &b.stream)));
+        all
+    }
+}
+
+fn is_read(status: &watch::Receiver<SourceStatus>) -> bool {
+    status.has_changed().is_ok()
 }

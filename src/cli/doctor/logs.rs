@@ -9,6 +9,7 @@ use super::check::{Check, State};
 use super::root::Root;
 use crate::config::Plan;
 use crate::control::protocol::SourceRow;
+use crate::source::Input;
 
 /// Where journald keeps its files.
 const JOURNALS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
@@ -20,7 +21,8 @@ type Logs = BTreeMap<PathBuf, Vec<String>>;
 pub(super) fn checks(root: &Root, plan: Option<&Plan>, sources: Option<&[SourceRow]>) -> Vec<Check> {
     let mut logs = Logs::new();
     for jail in plan.iter().flat_map(|plan| &plan.jails) {
-        for path in &jail.logpath {
+        for input in &jail.sources {
+            let Input::File(path) = input;
             logs.entry(path.clone()).or_default().push(jail.name.to_string());
         }
     }

@@ -8,7 +8,7 @@ mod store;
 
 use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use super::duration::BanTime;
 use super::*;
 use crate::filter::Filter;
+use crate::source::Input;
 
 /// An /etc/kban of its own.
 struct Etc(TempDir);
@@ -105,7 +106,7 @@ fn without_any_file_sshd_is_protected() {
     assert_eq!(sshd.findtime, Duration::from_secs(600));
     assert_eq!(sshd.bantime, BanTime::For(Duration::from_secs(600)));
     assert_eq!((sshd.ipv6_prefix, sshd.max_tracked), (64, 100_000));
-    assert_eq!(sshd.logpath, [Path::new("/nonexistent/auth.log")]);
+    assert_eq!(sshd.sources, [Input::File("/nonexistent/auth.log".into())]);
     assert_eq!(plan.firewall.set_size, 1_048_576);
     assert_eq!(plan.control.group, "kban");
     assert_eq!(
@@ -165,7 +166,7 @@ fn later_files_win_key_by_key() {
     let [here] = plan.jails.as_slice() else { panic!("{plan:?}") };
     assert_eq!(here.maxretry, 4, "20-b is after 10-a, whatever the order of the directory");
     assert_eq!(here.bantime, BanTime::Permanent, "a table is joined");
-    assert_eq!(here.logpath, [Path::new("/var/log/x")], "and keeps its other keys");
+    assert_eq!(here.sources, [Input::File("/var/log/x".into())], "and keeps its other keys");
     let ignored: Vec<String> = plan.ignoreip.networks.iter().map(ToString::to_string).collect();
     assert_eq!(ignored, ["2001:db8::/32", "192.0.2.0/24"], "a list is replaced; IPv4-mapped is IPv4");
 }
@@ -193,7 +194,7 @@ fn values_remember_where_they_were_typed() {
 fn the_filters_log_files() {
     let etc = Etc::new(&[("kban.toml", "[jail.here]\nenabled = true\n")]);
     let plan = etc.load().unwrap();
-    assert_eq!(plan.jails[0].logpath, [Path::new("/dev/null")], "the first that exists");
+    assert_eq!(plan.jails[0].sources, [Input::File("/dev/null".into())], "the first that exists");
     assert_eq!(plan.warnings, []);
     insta::assert_snapshot!(told("[jail.logless]\nenabled = true\n"), @r#"
         error: jail logless: its filter knows no log file
