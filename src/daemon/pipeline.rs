@@ -231,18 +231,18 @@ impl Pipeline {
         self.tell_unrenewed();
     }
 
-    /// The same while somebody, `who`, waits for it.
-    pub(super) fn take_now(&mut self, verdicts: &[Verdict], who: &Arc<str>, now: Timestamp) {
+    /// The same while somebody waits for it.
+    pub(super) fn take_now(&mut self, verdicts: &[Verdict], who: Option<&Arc<str>>, now: Timestamp) {
         self.doubt(verdicts);
         self.effect.settle(&self.engine, now);
-        self.tell(verdicts, Some(who), now);
+        self.tell(verdicts, who, now);
     }
 
-    /// The same for one slice of a list.
-    pub(super) fn take_slice(&mut self, verdicts: &[Verdict], now: Timestamp) {
+    /// The same for one slice of many.
+    pub(super) fn take_slice(&mut self, verdicts: &[Verdict], who: Option<&Arc<str>>, now: Timestamp) {
         self.doubt(verdicts);
         self.effect.settle_slice(&self.engine, now);
-        self.tell(verdicts, None, now);
+        self.tell(verdicts, who, now);
     }
 
     fn doubt(&mut self, verdicts: &[Verdict]) {
@@ -304,13 +304,11 @@ impl Pipeline {
         now: Timestamp,
     ) -> Option<FirewallError> {
         let lifted = self.engine.lift(lift, most);
-        self.doubt(&lifted);
         if lift.is_done() {
-            self.effect.settle(&self.engine, now);
+            self.take_now(&lifted, who, now);
         } else {
-            self.effect.settle_slice(&self.engine, now);
+            self.take_slice(&lifted, who, now);
         }
-        self.tell(&lifted, who, now);
         lifted.iter().find_map(|verdict| self.effect.refusal(verdict.ban()).cloned())
     }
 
