@@ -108,8 +108,11 @@ pub struct FeedRow {
 /// One log source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRow {
-    /// What is read.
+    /// What is read: the path of a file; else kind, name and place of the source.
     pub path: String,
+    /// Which source it belongs to: the path of a file; else its kind and name.
+    #[serde(default)]
+    pub source: String,
     /// `following`, `waiting` or `failed`.
     pub state: String,
     /// What is wrong, if anything.

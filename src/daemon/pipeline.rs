@@ -61,6 +61,7 @@ pub(super) enum NotBanned {
 
 /// One source, and the jails that read it.
 struct Reader {
+    input: Input,
     /// As the store knows it.
     name: Arc<str>,
     scanner: Scanner,
@@ -129,6 +130,7 @@ impl Pipeline {
                 scanner.keep_named();
             }
             self.readers.push(Reader {
+                input: input.clone(),
                 name,
                 scanner,
                 asking,
@@ -145,7 +147,7 @@ impl Pipeline {
     pub(super) fn block(&mut self, block: &Block, now: Timestamp) {
         let Some(reader) = self.readers.get_mut(block.source.0) else { return };
         let trail = self.trails.of(&reader.name, &block.stream);
-        let stream: Arc<str> = block.stream.to_string_lossy().into();
+        let stream: Arc<str> = reader.input.of_stream(&block.stream).into();
         let clock = Clock { now, zone: self.zone.clone() };
         let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &stream);
         let (evidence, keep_users) = (&mut self.evidence, self.keep_users);
@@ -356,6 +358,11 @@ impl Pipeline {
         let next_try = self.effect.next_try().map(|again| again.saturating_duration_since(Instant::now()));
         let next_allowed = self.engine.spared().next_end().map(until);
         [next_end, next_release, next_try, next_allowed].into_iter().flatten().min()
+    }
+
+    /// What each source is.
+    pub(super) fn input(&self, source: SourceId) -> Option<&Input> {
+        self.readers.get(source.0).map(|reader| &reader.input)
     }
 
     /// Failures in each source whose hosts are names that no jail asks for.

@@ -117,8 +117,10 @@ fn jail_warnings(engine: &Engine) -> Vec<String> {
 }
 
 fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
+    let input = pipeline.input(source.id);
     SourceRow {
-        path: source.stream.to_string_lossy().into_owned(),
+        path: input.map(|input| input.shown(&source.stream)).unwrap_or_default(),
+        source: input.map(ToString::to_string).unwrap_or_default(),
         state: source.state.to_string(),
         error: source.error.clone(),
         lines: source.lines,

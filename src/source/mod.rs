@@ -16,10 +16,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub mod file;
+mod flow;
 pub mod lines;
+mod pipe;
 mod position;
 mod status;
 
+use flow::Flow;
 pub use position::{FilePosition, NoPosition, Position, Reading};
 use status::Board;
 pub use status::{SourceStatus, State};
@@ -87,6 +90,31 @@ pub struct SourceConfig {
 pub enum Input {
     /// A log file, through its rotations: the path under which its writer opens it. Nothing needs to be there yet.
     File(PathBuf),
+    /// What is written into a named pipe.
+    Pipe {
+        /// NAME in `[source.NAME]`.
+        name: Arc<str>,
+        /// The pipe. It need not be there yet.
+        path: PathBuf,
+    },
+}
+
+impl Input {
+    /// What `banctl status` calls one stream of it.
+    pub fn shown(&self, stream: &OsStr) -> String {
+        match self {
+            Self::File(_) => stream.to_string_lossy().into_owned(),
+            Self::Pipe { .. } => format!("{self} {}", stream.display()),
+        }
+    }
+
+    /// What a ban says of where its lines came from.
+    pub fn of_stream(&self, stream: &OsStr) -> String {
+        match self {
+            Self::File(_) => stream.to_string_lossy().into_owned(),
+            Self::Pipe { .. } => self.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Input {
@@ -94,6 +122,7 @@ impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
+            Self::Pipe { name, .. } => write!(f, "pipe {name}"),
         }
     }
 }
@@ -125,12 +154,16 @@ impl Sources {
 pub fn spawn(config: Vec<SourceConfig>, blocks: mpsc::Sender<Block>) -> Sources {
     let board = Board::default();
     let mut files = Vec::new();
+    let mut tasks = JoinSet::new();
     for SourceConfig { id, input, resume } in config {
         match input {
             Input::File(path) => files.push(file::Entry::new(id, path, &resume, &board)),
+            Input::Pipe { path, .. } => {
+                let stream = path.as_os_str().into();
+                tasks.spawn(pipe::follow(path, Flow::new(id, stream, &board, blocks.clone())));
+            }
         }
     }
-    let mut tasks = JoinSet::new();
     tasks.spawn(file::follow(files, blocks));
     Sources { board, tasks }
 }

@@ -18,6 +18,7 @@ pub(super) fn status() -> Status {
         feeds: Vec::new(),
         sources: vec![SourceRow {
             path: "/var/log/auth.log".into(),
+            source: "/var/log/auth.log".into(),
             state: "following".into(),
             error: None,
             lines: 10,

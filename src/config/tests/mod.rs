@@ -4,6 +4,7 @@ mod allowed;
 mod feeds;
 mod judgement;
 mod mistakes;
+mod sources;
 mod store;
 
 use std::fs;
@@ -294,6 +295,7 @@ fn the_documented_example_is_right_and_complete() {
     for (table, documented) in [
         ("defaults", "defaults"),
         ("jail.any", "jail.sshd"),
+        ("source.any", "source.example"),
         ("feed.any", "feed.example"),
         ("firewall", "firewall"),
         ("control", "control"),
