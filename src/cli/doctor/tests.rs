@@ -25,6 +25,11 @@ pub(super) fn status() -> Status {
             bytes: 1_000,
             lines_cut: 0,
             undated: 0,
+            restarts: 0,
+            lost: 0,
+            refused: 0,
+            broken: 0,
+            closed: 0,
             named: 0,
         }],
         firewall: FirewallStatus {
