@@ -62,4 +62,8 @@ mod rsyslog;
 #[cfg(test)]
 mod sshd;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
+mod syslog;
+#[cfg(test)]
 mod watch;
