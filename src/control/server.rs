@@ -94,31 +94,60 @@ pub enum ServerError {
         /// What the system says.
         error: io::Error,
     },
+    /// The socket that somebody else has made is of no use.
+    #[error("cannot listen at the socket that kban.socket made: {error}: restart kban.socket")]
+    Given {
+        /// What the system says.
+        error: io::Error,
+    },
 }
 
-/// The listening socket. Its file is removed when this is dropped.
+/// Where clients come.
+#[derive(Debug)]
+pub enum Place {
+    /// A socket is made there.
+    Path(PathBuf),
+    /// Somebody else has made it, and has said who may use it.
+    Given(std::os::unix::net::UnixListener),
+}
+
+/// The listening socket. The file that it made is removed when this is dropped.
 #[derive(Debug)]
 pub struct Server {
-    path: PathBuf,
+    made: Option<PathBuf>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
-    /// Listens at `path` and hands requests to `calls`. Root, the daemon's own user and the members of
+    /// Listens at `place` and hands requests to `calls`. Root, the daemon's own user and the members of
     /// `group` may use it.
     ///
     /// # Errors
     /// When another daemon listens there, or the socket cannot be made.
     pub fn start(
-        path: &Path,
+        place: Place,
         group: &str,
         calls: mpsc::Sender<Call>,
         events: Events,
     ) -> Result<Self, ServerError> {
-        Self::start_with(path, group, Ends { calls, events }, PATIENCE)
+        Self::start_with(place, group, Ends { calls, events }, PATIENCE)
     }
 
-    fn start_with(path: &Path, group: &str, ends: Ends, patience: Patience) -> Result<Self, ServerError> {
+    fn start_with(place: Place, group: &str, ends: Ends, patience: Patience) -> Result<Self, ServerError> {
+        let group = Group::from_name(group).ok().flatten().map(|group| group.gid);
+        let (listener, made) = match place {
+            Place::Path(path) => (Self::bind(&path, group)?, Some(path)),
+            Place::Given(given) => {
+                let failed = |error| ServerError::Given { error };
+                given.set_nonblocking(true).map_err(failed)?;
+                (UnixListener::from_std(given).map_err(failed)?, None)
+            }
+        };
+        let task = tokio::spawn(accept(listener, group, ends, patience));
+        Ok(Self { made, task })
+    }
+
+    fn bind(path: &Path, group: Option<Gid>) -> Result<UnixListener, ServerError> {
         let failed = |error| ServerError::Socket { path: path.to_owned(), error };
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(ServerError::AlreadyRunning { path: path.to_owned() });
@@ -131,21 +160,21 @@ impl Server {
             _ => {}
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
-        let group = Group::from_name(group).ok().flatten().map(|group| group.gid);
         if group.is_some() {
             nix::unistd::chown(path, None, group).map_err(|errno| failed(errno.into()))?;
         }
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
-        let task = tokio::spawn(accept(listener, group, ends, patience));
-        Ok(Self { path: path.to_owned(), task })
+        Ok(listener)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::debug!("cannot remove {}: {error}", self.path.display());
+        if let Some(path) = &self.made
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::debug!("cannot remove {}: {error}", path.display());
         }
     }
 }

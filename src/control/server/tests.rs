@@ -16,9 +16,13 @@ fn with_server<F: Future<Output = ()>>(patience: Patience, body: impl FnOnce(Pat
     let path = directory.path().join("control.sock");
     runtime.block_on(async {
         let (calls, mut requests) = mpsc::channel::<Call>(1);
-        let _server =
-            Server::start_with(&path, "no-such-group", Ends { calls, events: Events::default() }, patience)
-                .unwrap();
+        let _server = Server::start_with(
+            Place::Path(path.clone()),
+            "no-such-group",
+            Ends { calls, events: Events::default() },
+            patience,
+        )
+        .unwrap();
         tokio::spawn(async move {
             while let Some(call) = requests.recv().await {
                 let _ = call.reply.send(Answer::Lifted { bans: 7 });
@@ -164,11 +168,12 @@ fn whoever_does_not_say_hello_is_told_to() {
 fn a_second_server_is_refused_and_a_dead_ones_socket_replaced() {
     with_server(PATIENT, async |path| {
         let (calls, _requests) = mpsc::channel(1);
-        let second = Server::start(&path, "no-such-group", calls.clone(), Events::default());
+        let second =
+            Server::start(Place::Path(path.clone()), "no-such-group", calls.clone(), Events::default());
         assert!(matches!(second, Err(ServerError::AlreadyRunning { .. })));
         let dead = path.with_file_name("dead.sock");
         drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
-        assert!(Server::start(&dead, "no-such-group", calls, Events::default()).is_ok());
+        assert!(Server::start(Place::Path(dead.clone()), "no-such-group", calls, Events::default()).is_ok());
         assert!(!dead.exists(), "it is removed at the end");
     });
 }
