@@ -217,7 +217,7 @@ struct Connection {
 impl Connection {
     async fn serve(&mut self, group: Option<Gid>, ends: &Ends) -> io::Result<()> {
         let peer = self.stream.get_ref().peer_cred()?;
-        if !may_use(peer.uid(), peer.gid(), peer.pid(), group) {
+        if !may_use(peer.uid(), peer.gid(), group).await {
             return self
                 .refuse(Kind::Permission, "only root and the control group may use this socket")
                 .await;
@@ -295,17 +295,18 @@ impl Connection {
 }
 
 /// Whether this peer may give orders. The socket's mode says the same; this holds if somebody changes it.
-fn may_use(uid: u32, gid: u32, pid: Option<i32>, group: Option<Gid>) -> bool {
+async fn may_use(uid: u32, gid: u32, group: Option<Gid>) -> bool {
     if uid == 0 || uid == geteuid().as_raw() {
         return true;
     }
-    let Some(group) = group.map(Gid::as_raw) else { return false };
-    gid == group || pid.is_some_and(|pid| supplementary_groups(pid).contains(&group))
+    let Some(group) = group else { return false };
+    gid == group.as_raw() || is_member(uid, group).await
 }
 
-/// The `Groups:` line of `/proc/PID/status` (proc(5)).
-fn supplementary_groups(pid: i32) -> Vec<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
-    groups.split_whitespace().filter_map(|group| group.parse().ok()).collect()
+/// Whether the system's database has a user in a group. A process's own list of groups is in `/proc`, where a service that
+/// is well confined sees no others.
+async fn is_member(uid: u32, group: Gid) -> bool {
+    let Some(name) = Who::of(uid).await.name else { return false };
+    let found = tokio::task::spawn_blocking(move || Group::from_gid(group).ok().flatten()).await;
+    found.ok().flatten().is_some_and(|group| group.mem.iter().any(|member| **member == *name))
 }
