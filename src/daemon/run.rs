@@ -229,7 +229,7 @@ impl Daemon {
         }
         self.pipeline.tidy(now);
         let (jails, bans) = (self.plan.jails.len(), self.pipeline.engine.bans().len());
-        manager::status(&format!("{jails} jails, {bans} bans in force"));
+        manager::status(&format!("jails: {jails}, bans in force: {bans}"));
     }
 
     /// Makes the table what the plan says of it.
