@@ -27,6 +27,7 @@ pub mod ports;
 mod recover;
 pub mod report;
 pub mod size;
+pub mod source;
 mod suggest;
 pub mod validate;
 pub mod value;

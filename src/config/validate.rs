@@ -19,6 +19,7 @@ use super::network::{Entries, Ignored, Networks};
 use super::plan::{ControlPlan, FirewallPlan, JailPlan, LogPlan, Plan, StorePlan};
 use super::ports::{Ports, Protocols};
 use super::report::{Problem, Report, SourceFile};
+use super::source::PlannedSources;
 use super::value::{At, JailName, Table};
 use crate::filter::Filter;
 use crate::service::Service;
@@ -72,7 +73,9 @@ pub(super) fn validate(
 ) -> Result<Plan, Report> {
     let Merged { file, layers } = merged;
     let flawless = problems.is_empty();
-    let mut check = Check { layers, problems, dirs, library, loaded: BTreeMap::new() };
+    let mut problems = problems;
+    let sources = PlannedSources::new(&file.source, layers, &mut problems);
+    let mut check = Check { layers, problems, dirs, library, loaded: BTreeMap::new(), sources };
     let enabled = file.jail.iter().filter(|(_, jail)| jail.value.enabled.as_ref().is_some_and(|on| on.value));
     let enabled: Vec<_> = enabled.collect();
     let in_front = enabled.iter().flat_map(|(_, jail)| networks(jail.value.proxies.as_ref()));
@@ -122,6 +125,7 @@ struct Check<'c> {
     library: &'c dyn FilterLibrary,
     /// Jails with the same filter share it.
     loaded: BTreeMap<String, LoadedFilter>,
+    sources: PlannedSources,
 }
 
 impl Check<'_> {
@@ -131,10 +135,13 @@ impl Check<'_> {
             Some(Counts::Bans) => (None, self.no_logs(jail)),
             Some(Counts::Failures) | None => {
                 let loaded = self.filter(name, typed)?;
+                let named = self.named_sources(jail);
                 let sources = match &jail.logpath {
                     Some(paths) => {
-                        Some(once_each(paths.value.0.iter().map(|path| Input::File(path.0.clone()))))
+                        let files = paths.value.0.iter().map(|path| Input::File(path.0.clone()));
+                        named.map(|named| once_each(files.chain(named)))
                     }
+                    None if jail.source.is_some() => named.map(|named| once_each(named.into_iter())),
                     None => self.default_sources(name, typed, &loaded.logpath),
                 };
                 (Some(loaded.filter), sources)
@@ -190,7 +197,9 @@ impl Check<'_> {
     /// A jail that counts bans reads no log.
     fn no_logs(&mut self, jail: &Jail) -> Option<Vec<Input>> {
         let filter = jail.filter.as_ref().map(|filter| ("filter", &filter.span));
-        let unused = filter.or(jail.logpath.as_ref().map(|paths| ("logpath", &paths.span)));
+        let unused = filter
+            .or(jail.logpath.as_ref().map(|paths| ("logpath", &paths.span)))
+            .or(jail.source.as_ref().map(|names| ("source", &names.span)));
         if let Some((key, span)) = unused {
             let problem = Problem::error(format!("a jail that counts bans has no {key}"));
             self.tell(self.layers.place(problem.help("leave it out, or take away counts = \"bans\""), span));
@@ -288,6 +297,14 @@ impl Check<'_> {
                 None
             }
         }
+    }
+
+    /// The sources that the jail names; `None`: one of them has a problem.
+    fn named_sources(&mut self, jail: &Jail) -> Option<Vec<Input>> {
+        let Some(names) = &jail.source else { return Some(Vec::new()) };
+        let (inputs, problems) = self.sources.named(names, self.layers);
+        problems.into_iter().for_each(|problem| self.tell(problem));
+        inputs
     }
 
     /// The first of the filter's log files that exists; if none does, the first, as it may come.

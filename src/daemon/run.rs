@@ -69,7 +69,8 @@ impl Daemon {
         mut pipeline: Pipeline,
         guard: Guard,
     ) -> Self {
-        let (sources, blocks) = follow(&plan, &mut pipeline);
+        let (sender, blocks) = mpsc::channel(BLOCKS);
+        let sources = source::spawn(pipeline.set_readers(&plan), sender);
         let (news, lists) = mpsc::channel(LISTS);
         let mut feeds = Feeds::new(state.to_owned(), news);
         feeds.configure(&plan.feeds, false);
@@ -167,6 +168,10 @@ impl Daemon {
         let mut plan = config::load(&self.layout)?;
         self.note_beginnings();
         let now = Timestamp::now();
+        // What has been read already is judged by the jails that it was read for.
+        while let Ok(block) = self.blocks.try_recv() {
+            self.pipeline.block(&block, now);
+        }
         for lift in self.pipeline.engine.configure(&plan) {
             self.lifts.begin(lift, None, &mut self.pipeline, now);
         }
@@ -194,7 +199,7 @@ impl Daemon {
         for warning in &plan.warnings {
             tracing::warn!("{warning}");
         }
-        (self.sources, self.blocks) = follow(&plan, &mut self.pipeline);
+        self.sources.configure(self.pipeline.set_readers(&plan));
         self.feeds.configure(&plan.feeds, true);
         self.lookups.configure(&plan.lookups());
         let gone = |feed: &&FeedPlan| plan.feeds.iter().all(|other| other.name != feed.name);
@@ -291,11 +296,6 @@ pub(super) fn engine(plan: &Plan) -> Engine {
     engine.set_own_addresses(own::addresses(), own::neighbours(&plan.firewall.protect));
     engine.configure(plan);
     engine
-}
-
-fn follow(plan: &Plan, pipeline: &mut Pipeline) -> (Sources, mpsc::Receiver<Block>) {
-    let (sender, blocks) = mpsc::channel(BLOCKS);
-    (source::spawn(pipeline.set_readers(plan), sender), blocks)
 }
 
 /// The signals that the daemon understands. From here on none of them ends it unasked.

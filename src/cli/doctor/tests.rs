@@ -18,12 +18,18 @@ pub(super) fn status() -> Status {
         feeds: Vec::new(),
         sources: vec![SourceRow {
             path: "/var/log/auth.log".into(),
+            source: "/var/log/auth.log".into(),
             state: "following".into(),
             error: None,
             lines: 10,
             bytes: 1_000,
             lines_cut: 0,
             undated: 0,
+            restarts: 0,
+            lost: 0,
+            refused: 0,
+            broken: 0,
+            closed: 0,
             named: 0,
         }],
         firewall: FirewallStatus {
