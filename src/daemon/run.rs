@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::Interval;
 
 use super::allowing;
 use super::answer;
@@ -13,6 +14,7 @@ use super::feeds::Swaps;
 use super::guard::Guard;
 use super::lifts::Lifts;
 use super::lookups::Lookups;
+use super::manager;
 use super::own;
 use super::ownership;
 use super::pipeline::Pipeline;
@@ -54,6 +56,8 @@ pub(super) struct Daemon {
     pub(super) lookups: Lookups,
     pub(super) recall: Recall,
     lists: mpsc::Receiver<News>,
+    /// Signs of life that the service manager waits for.
+    pulse: Option<Interval>,
 }
 
 impl Daemon {
@@ -88,6 +92,7 @@ impl Daemon {
             lookups,
             recall,
             lists,
+            pulse: manager::pulse().map(tokio::time::interval),
         }
     }
 
@@ -100,6 +105,7 @@ impl Daemon {
         let Signals { term, int, hup } = signals;
         let mut tidy = tokio::time::interval_at(tokio::time::Instant::now() + SETTLED, TIDY);
         tidy.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        manager::ready();
         loop {
             let deadline = self.pipeline.until_deadline(Timestamp::now());
             tokio::select! {
@@ -133,6 +139,7 @@ impl Daemon {
                     }
                 }
                 _ = tidy.tick() => self.tidy(),
+                () = beat(&mut self.pulse) => manager::alive(),
             }
             let pipeline = &mut self.pipeline;
             pipeline.effect.follow_clocks(&pipeline.engine, Timestamp::now(), Instant::now());
@@ -151,6 +158,13 @@ impl Daemon {
     }
 
     fn try_reload(&mut self) -> Result<(), Report> {
+        manager::reloading();
+        let reloaded = self.take_configuration();
+        manager::ready();
+        reloaded
+    }
+
+    fn take_configuration(&mut self) -> Result<(), Report> {
         let mut plan = config::load(&self.layout)?;
         self.note_beginnings();
         let now = Timestamp::now();
@@ -219,6 +233,8 @@ impl Daemon {
             self.allow();
         }
         self.pipeline.tidy(now);
+        let (jails, bans) = (self.plan.jails.len(), self.pipeline.engine.bans().len());
+        manager::status(&format!("jails: {jails}, bans in force: {bans}"));
     }
 
     /// Makes the table what the plan says of it.
@@ -246,6 +262,15 @@ impl Daemon {
         if let Err(error) = pipeline.effect.allow(&pipeline.engine, Timestamp::now()) {
             tracing::error!("cannot renew the allow list in the kernel: {error}");
         }
+    }
+}
+
+async fn beat(pulse: &mut Option<Interval>) {
+    match pulse {
+        Some(pulse) => {
+            pulse.tick().await;
+        }
+        None => std::future::pending().await,
     }
 }
 
