@@ -125,6 +125,15 @@ pub struct SourceRow {
     pub lines_cut: u64,
     /// Lines that matched but whose date could not be read.
     pub undated: u64,
+    /// Entries of the journal that matched, and that anybody could have written.
+    #[serde(default)]
+    pub refused: u64,
+    /// How often entries of the journal were gone before they were read.
+    #[serde(default)]
+    pub gaps: u64,
+    /// How old the last entry of the journal was when it was read, in milliseconds.
+    #[serde(default)]
+    pub behind_ms: Option<u64>,
     /// Failures whose hosts are names that no jail asks for.
     #[serde(default)]
     pub named: u64,

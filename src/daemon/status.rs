@@ -44,6 +44,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         let SourceRow { path, named, .. } = source;
         format!("{path}: {named} failures name hosts without addresses and ban nobody: have the service log addresses, or set usedns")
     }));
+    warnings.extend(sources.iter().flat_map(journal_warnings));
     warnings.extend(jail_warnings(&pipeline.engine));
     if pipeline.beside.unasked() > 0 {
         warnings.push(format!(
@@ -116,6 +117,25 @@ fn jail_warnings(engine: &Engine) -> Vec<String> {
     told
 }
 
+fn journal_warnings(source: &SourceRow) -> Vec<String> {
+    let SourceRow { path, refused, gaps, .. } = source;
+    let mut told = Vec::new();
+    if *refused > 0 {
+        told.push(format!(
+            "{path}: {refused} entries match that the service cannot be seen to have written, and ban nobody: does a local \
+             user forge them? If the service runs as a person's user, name it: \
+             journalmatch = \"_SYSTEMD_UNIT=NAME.service _UID=NUMBER\""
+        ));
+    }
+    if *gaps > 0 {
+        told.push(format!(
+            "{path}: {gaps} times the journal was vacuumed before it was read on: raise SystemMaxUse or MaxRetentionSec \
+             in journald.conf"
+        ));
+    }
+    told
+}
+
 fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
     let input = pipeline.input(source.id);
     SourceRow {
@@ -127,6 +147,9 @@ fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
         bytes: source.bytes,
         lines_cut: source.lines_cut,
         undated: pipeline.undated(source.id),
+        refused: source.refused,
+        gaps: source.gaps,
+        behind_ms: source.behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX)),
         named: pipeline.named(source.id),
     }
 }

@@ -12,11 +12,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub mod file;
 mod flow;
+pub mod journal;
 pub mod lines;
 mod pipe;
 mod position;
@@ -97,6 +99,13 @@ pub enum Input {
         /// The pipe. It need not be there yet.
         path: PathBuf,
     },
+    /// Entries of the journal.
+    Journal {
+        /// Which journal.
+        place: journal::Place,
+        /// Which entries of it.
+        matches: journal::Matches,
+    },
 }
 
 impl Input {
@@ -105,6 +114,7 @@ impl Input {
         match self {
             Self::File(_) => stream.to_string_lossy().into_owned(),
             Self::Pipe { .. } => format!("{self} {}", stream.display()),
+            Self::Journal { .. } => self.to_string(),
         }
     }
 
@@ -112,7 +122,7 @@ impl Input {
     pub fn of_stream(&self, stream: &OsStr) -> String {
         match self {
             Self::File(_) => stream.to_string_lossy().into_owned(),
-            Self::Pipe { .. } => self.to_string(),
+            Self::Pipe { .. } | Self::Journal { .. } => self.to_string(),
         }
     }
 }
@@ -123,6 +133,7 @@ impl fmt::Display for Input {
         match self {
             Self::File(path) => path.display().fmt(f),
             Self::Pipe { name, .. } => write!(f, "pipe {name}"),
+            Self::Journal { place, matches } => write!(f, "{place} {matches}"),
         }
     }
 }
@@ -154,15 +165,26 @@ impl Sources {
 pub fn spawn(config: Vec<SourceConfig>, blocks: mpsc::Sender<Block>) -> Sources {
     let board = Board::default();
     let mut files = Vec::new();
+    let mut journals: BTreeMap<journal::Place, Vec<journal::Subscriber>> = BTreeMap::new();
     let mut tasks = JoinSet::new();
     for SourceConfig { id, input, resume } in config {
+        let name = input.to_string();
         match input {
             Input::File(path) => files.push(file::Entry::new(id, path, &resume, &board)),
             Input::Pipe { path, .. } => {
                 let stream = path.as_os_str().into();
                 tasks.spawn(pipe::follow(path, Flow::new(id, stream, &board, blocks.clone())));
             }
+            Input::Journal { place, matches } => {
+                let stream = Stream::from(OsStr::new(&name));
+                let subscriber =
+                    journal::Subscriber::new(id, stream, matches, &resume, &board, Timestamp::now());
+                journals.entry(place).or_default().push(subscriber);
+            }
         }
+    }
+    for (place, subscribers) in journals {
+        tasks.spawn(journal::follow(place, subscribers, blocks.clone()));
     }
     tasks.spawn(file::follow(files, blocks));
     Sources { board, tasks }

@@ -26,6 +26,9 @@ pub(super) fn status() -> Status {
             lines_cut: 0,
             undated: 0,
             named: 0,
+            refused: 0,
+            gaps: 0,
+            behind_ms: None,
         }],
         firewall: FirewallStatus {
             packets: Some(3),
