@@ -140,6 +140,15 @@ pub struct SourceRow {
     /// Connections that kband ended.
     #[serde(default)]
     pub closed: u64,
+    /// Entries of the journal that matched, and that anybody could have written.
+    #[serde(default)]
+    pub untrusted: u64,
+    /// How often entries of the journal were gone before they were read.
+    #[serde(default)]
+    pub gaps: u64,
+    /// How old the last entry of the journal was when it was read, in milliseconds.
+    #[serde(default)]
+    pub behind_ms: Option<u64>,
     /// Failures whose hosts are names that no jail asks for.
     #[serde(default)]
     pub named: u64,

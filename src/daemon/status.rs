@@ -45,6 +45,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         let SourceRow { path, named, .. } = source;
         format!("{path}: {named} failures name hosts without addresses and ban nobody: have the service log addresses, or set usedns")
     }));
+    warnings.extend(sources.iter().flat_map(journal_warnings));
     warnings.extend(jail_warnings(&pipeline.engine));
     if pipeline.beside.unasked() > 0 {
         warnings.push(format!(
@@ -131,6 +132,26 @@ fn reception_warnings(source: &SourceRow) -> Vec<String> {
         .collect()
 }
 
+/// What a journal held and nobody has counted.
+fn journal_warnings(source: &SourceRow) -> Vec<String> {
+    let SourceRow { path, untrusted, gaps, .. } = source;
+    let mut told = Vec::new();
+    if *untrusted > 0 {
+        told.push(format!(
+            "{path}: {untrusted} entries match that the service cannot be seen to have written, and ban nobody: does a local \
+             user forge them? If the service runs as a person's user, name it: \
+             journalmatch = \"_SYSTEMD_UNIT=NAME.service _UID=NUMBER\""
+        ));
+    }
+    if *gaps > 0 {
+        told.push(format!(
+            "{path}: {gaps} times the journal was vacuumed before it was read on: raise SystemMaxUse or MaxRetentionSec \
+             in journald.conf"
+        ));
+    }
+    told
+}
+
 fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
     let (input, reception) = (pipeline.input(source.id), source.reception);
     SourceRow {
@@ -147,6 +168,9 @@ fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
         refused: reception.refused,
         broken: reception.broken,
         closed: reception.closed,
+        untrusted: source.untrusted,
+        gaps: source.gaps,
+        behind_ms: source.behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX)),
         named: pipeline.named(source.id),
     }
 }

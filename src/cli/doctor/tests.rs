@@ -31,6 +31,9 @@ pub(super) fn status() -> Status {
             broken: 0,
             closed: 0,
             named: 0,
+            untrusted: 0,
+            gaps: 0,
+            behind_ms: None,
         }],
         firewall: FirewallStatus {
             packets: Some(3),
