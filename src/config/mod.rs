@@ -26,6 +26,7 @@ pub mod plan;
 pub mod ports;
 mod recover;
 pub mod report;
+pub mod setting;
 pub mod size;
 mod suggest;
 pub mod validate;
@@ -39,6 +40,7 @@ pub use library::load as load_filter;
 pub use merge::Merged;
 pub use plan::Plan;
 pub use report::{Problem, Report, Severity, SourceFile};
+pub use setting::Setting;
 pub use validate::{FilterLibrary, FilterProblem, LoadedFilter};
 
 /// The lowest layer: every default, and the jails that kban ships.
@@ -63,17 +65,33 @@ pub fn load_over(
     over: &[Arc<SourceFile>],
     filters: &dyn FilterLibrary,
 ) -> Result<Plan, Report> {
-    let (merged, problems) = read_over(layout, over);
+    let (merged, problems) = read_over(layout, &[], over);
     validate::validate(&merged, problems, &layout.filter_dirs, filters)
+}
+
+/// As [`load`], as if these drop-ins were there: before they are.
+pub fn load_changed(layout: &Layout, changed: &[Arc<SourceFile>]) -> Result<Plan, Report> {
+    let (merged, problems) = read_over(layout, changed, &[]);
+    validate::validate(&merged, problems, &layout.filter_dirs, &library::load)
 }
 
 /// The merged configuration as far as it could be read, and what is wrong with the rest; filters are not looked at.
 pub fn read(layout: &Layout) -> (Merged, Vec<Problem>) {
-    read_over(layout, &[])
+    read_over(layout, &[], &[])
 }
 
-fn read_over(layout: &Layout, over: &[Arc<SourceFile>]) -> (Merged, Vec<Problem>) {
-    let (found, mut problems) = layout.read();
+/// Whether there is no file at all: then sshd is protected.
+pub fn is_unconfigured(layout: &Layout) -> bool {
+    let (found, problems) = layout.read(&[]);
+    found.is_empty() && problems.is_empty()
+}
+
+fn read_over(
+    layout: &Layout,
+    changed: &[Arc<SourceFile>],
+    over: &[Arc<SourceFile>],
+) -> (Merged, Vec<Problem>) {
+    let (found, mut problems) = layout.read(changed);
     let mut files = vec![built_in("built-in defaults", VENDOR)];
     if found.is_empty() && problems.is_empty() {
         files.push(built_in("built-in, as there is no configuration", UNCONFIGURED));

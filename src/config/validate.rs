@@ -70,7 +70,7 @@ pub(super) fn validate(
     dirs: &[PathBuf],
     library: &dyn FilterLibrary,
 ) -> Result<Plan, Report> {
-    let Merged { file, layers } = merged;
+    let Merged { file, layers, settings } = merged;
     let flawless = problems.is_empty();
     let mut check = Check { layers, problems, dirs, library, loaded: BTreeMap::new() };
     let enabled = file.jail.iter().filter(|(_, jail)| jail.value.enabled.as_ref().is_some_and(|on| on.value));
@@ -108,6 +108,7 @@ pub(super) fn validate(
                 ignoreip: ignored(file.defaults.ignoreip.as_ref()),
                 proxies,
                 warnings: report.problems,
+                settings: settings.clone(),
             })
         }
         _ => Err(report),
