@@ -17,23 +17,19 @@ use crate::source::syslog::Endpoint;
 /// Where everybody may write: programs that kband runs (`ignorecommand`, feeds) expect it.
 const SHARED: [&str; 4] = ["/tmp", "/var/tmp", "/dev/null", "/dev/shm"];
 
-/// Where the plan's sources have kband write: a pipe is opened for writing as well, a unix socket is made. One of a later
-/// reload may be elsewhere, and is refused with an error that says so.
+/// Where the plan has kband write: unix sockets are made there. Those of a later reload may be elsewhere, and are refused with
+/// an error that says so.
 pub(super) fn places(plan: &Plan) -> Vec<PathBuf> {
     let inputs = plan.jails.iter().flat_map(|jail| &jail.sources);
-    let places = inputs.flat_map(|input| match input {
-        Input::Pipe { path, .. } if path.exists() => vec![path.clone()],
-        Input::Pipe { path, .. } => path.parent().map(Path::to_path_buf).into_iter().collect(),
-        Input::Syslog(syslog) => {
-            let directory = |endpoint: &Endpoint| match endpoint {
-                Endpoint::Unix(path) => path.parent().map(Path::to_path_buf),
-                Endpoint::Udp(_) | Endpoint::Tcp(_) => None,
-            };
-            syslog.listen.iter().filter_map(directory).collect()
-        }
-        Input::File(_) | Input::Journal { .. } | Input::Command { .. } => Vec::new(),
+    let endpoints = inputs.flat_map(|input| match input {
+        Input::Syslog(syslog) => &*syslog.listen,
+        _ => &[],
     });
-    places.collect()
+    let sockets = endpoints.filter_map(|endpoint| match endpoint {
+        Endpoint::Unix(path) => path.parent(),
+        Endpoint::Udp(_) | Endpoint::Tcp(_) => None,
+    });
+    sockets.map(Path::to_path_buf).collect()
 }
 
 /// Restricts this thread and those that it starts. What the kernel does not know is left out (below 5.13: everything).

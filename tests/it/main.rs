@@ -66,6 +66,10 @@ mod settings;
 #[cfg(test)]
 mod sshd;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
+mod syslog;
+#[cfg(test)]
 mod terminal;
 #[cfg(test)]
 mod watch;
