@@ -15,7 +15,7 @@ use super::judgement::{Counts, Escalate, Mode, Subnet, Switch, Trust};
 use super::network::{Entries, Networks};
 use super::ports::{Ports, Protocols};
 use super::size::StoreSize;
-use super::source::{JournalDirectory, Namespace, PipePath};
+use super::source::{Endpoints, JournalDirectory, Namespace, PipePath, Senders};
 use super::value::{
     At, Count, FeedName, FilterName, GroupName, Ipv6Prefix, JailName, LogPaths, SourceName, SourceNames,
     Table,
@@ -158,12 +158,20 @@ pub struct Jail {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Source {
+    /// Messages are received here: one place, or a list.
+    pub syslog: Option<At<Endpoints>>,
+    /// The hosts that may send them.
+    pub allow: Option<At<Senders>>,
+    /// The group that may write to the unix sockets, beside root.
+    pub group: Option<At<GroupName>>,
     /// Lines are what is written into this named pipe.
     pub pipe: Option<At<PipePath>>,
     /// The journals in this directory, received from other machines.
     pub journal_directory: Option<At<JournalDirectory>>,
     /// The journal of this namespace.
     pub journal_namespace: Option<At<Namespace>>,
+    /// Lines are what this program writes: its name or path, and each argument.
+    pub command: Option<At<Words>>,
 }
 
 /// `[feed.NAME]`.

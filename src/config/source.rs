@@ -1,17 +1,23 @@
 //! `[source.NAME]`: what is read that is no log file of this machine.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer};
 
 use super::feed::ListPath;
 use super::file::Source;
 use super::merge::Layers;
+use super::network::Network;
 use super::report::{Problem, Severity};
 use super::suggest::nearest;
-use super::value::{At, SourceName, SourceNames, Table, Text, deserialize_text, short};
+use super::value::{At, OneOrMore, SourceName, SourceNames, Table, Text, deserialize_text, short};
 use crate::source::Input;
 use crate::source::journal::{Matches, Place};
+use crate::source::syslog::{Endpoint, NoEndpoint, Syslog};
 
 /// The path of a named pipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +66,66 @@ impl Text for JournalDirectory {
     }
 }
 
-deserialize_text!(PipePath, Namespace, JournalDirectory);
+/// One place to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen(pub Endpoint);
+
+impl Text for Listen {
+    const EXPECTED: &'static str = "a place to listen, such as \"udp://0.0.0.0:514\"";
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        let endpoint = typed.parse().map(Self);
+        endpoint.map_err(|error: NoEndpoint| {
+            let help = match error {
+                NoEndpoint::Path => "write the whole path, such as \"unix:///run/kban/syslog.sock\"",
+                NoEndpoint::Kind => "write \"udp://ADDRESS:PORT\", \"tcp://ADDRESS:PORT\" or \"unix:///PATH\"",
+                NoEndpoint::Address | NoEndpoint::Port => {
+                    "write an address of this machine and a port, such as \"udp://0.0.0.0:514\" or \"tcp://[::]:601\""
+                }
+            };
+            (format!("`{}` {error}", short(typed)), help.to_owned())
+        })
+    }
+}
+
+/// Hosts that may send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender(pub IpNet);
+
+impl Text for Sender {
+    const EXPECTED: &'static str = Network::EXPECTED;
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        Network::read(typed).map(|network| Self(network.0)).map_err(|(what, help)| {
+            let everybody = what.ends_with("covers everything");
+            let help =
+                if everybody { "name the networks of the hosts that may send".to_owned() } else { help };
+            (what, help)
+        })
+    }
+}
+
+deserialize_text!(PipePath, Listen, Sender, Namespace, JournalDirectory);
+
+/// One place to listen, or a list; never none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints(pub Vec<Listen>);
+
+impl<'de> Deserialize<'de> for Endpoints {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMore::of(Listen::EXPECTED)).map(Endpoints)
+    }
+}
+
+/// One network of senders, or a list; never none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Senders(pub Vec<Sender>);
+
+impl<'de> Deserialize<'de> for Senders {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMore::of(Sender::EXPECTED)).map(Senders)
+    }
+}
 
 /// What a source is.
 #[derive(Debug, Clone)]
@@ -129,31 +194,110 @@ fn plan(
 ) -> Option<Planned> {
     let source = &typed.value;
     let name = &name.0;
-    let pipe = source
-        .pipe
-        .as_ref()
-        .map(|path| Planned::Lines(Input::Pipe { name: Arc::clone(name), path: path.value.0.clone() }));
-    let directory = source.journal_directory.as_ref();
-    let directory = directory.map(|path| Planned::Journal(Place::Directory(path.value.0.clone())));
-    let namespace = source.journal_namespace.as_ref();
-    let namespace = namespace.map(|name| Planned::Journal(Place::Namespace(Arc::clone(&name.value.0))));
-    let mut said = [pipe, directory, namespace].into_iter().flatten();
-    match said.next() {
-        Some(_) if said.next().is_some() => {
-            let problem = Problem::error(format!("source {name}: it says more than once what is read"));
-            problems.push(layers.place(problem.help("make each a [source.NAME] of its own"), &typed.span));
-            None
-        }
-        Some(planned) => Some(planned),
-        // With errors, it may be among what was left out.
-        None if problems.iter().any(|problem| problem.severity == Severity::Error) => None,
-        None => {
-            let problem = Problem::error(format!("source {name}: it does not say what is read"));
-            problems.push(
-                layers
-                    .place(problem.help("write pipe = \"...\", or journal_directory = \"...\""), &typed.span),
-            );
-            None
+    let errors = problems.iter().any(|problem| problem.severity == Severity::Error);
+    let mut tell = |problem: Problem, span: &Range<usize>| problems.push(layers.place(problem, span));
+    let syslog_only = [
+        ("allow", source.allow.as_ref().map(|at| &at.span)),
+        ("group", source.group.as_ref().map(|at| &at.span)),
+    ];
+    for (key, span) in syslog_only {
+        if let (None, Some(span)) = (&source.syslog, span) {
+            let problem = Problem::error(format!("source {name}: {key} is for sources with syslog"));
+            tell(problem.help("leave it out"), span);
+            return None;
         }
     }
+    let journal = match (&source.journal_directory, &source.journal_namespace) {
+        (None, None) => None,
+        (Some(path), None) => Some((Place::Directory(path.value.0.clone()), &path.span)),
+        (_, Some(name)) => Some((Place::Namespace(Arc::clone(&name.value.0)), &name.span)),
+    };
+    let both = source.journal_directory.is_some() && source.journal_namespace.is_some();
+    if let Some((place, span)) = journal {
+        if both || source.syslog.is_some() || source.command.is_some() || source.pipe.is_some() {
+            let problem = Problem::error(format!("source {name}: it says more than one thing to read"));
+            tell(problem.help("keep one of them; write a source of its own for another"), span);
+            return None;
+        }
+        return Some(Planned::Journal(place));
+    }
+    let lines = match (&source.syslog, &source.command, &source.pipe) {
+        // With errors, it may be `allow` that was left out.
+        (Some(listen), None, None) if source.allow.is_none() && errors && is_open(listen) => None,
+        (Some(listen), None, None) => syslog(name, source, listen, &mut tell).map(Input::Syslog),
+        (None, Some(command), None) => {
+            let words = &command.value.0;
+            let program = words.first().map_or("", String::as_str);
+            let is_program = !program.is_empty() && (program.starts_with('/') || !program.contains('/'));
+            if !is_program || words.iter().any(|word| word.contains('\0')) {
+                let problem = Problem::error(format!("source {name}: the command does not name a program"));
+                let help = "write its name or whole path and each argument by itself, such as [\"kubectl\", \"logs\", \"--follow\", \"...\"]; no shell reads it";
+                tell(problem.help(help), &command.span);
+                return None;
+            }
+            Some(Input::Command { name: Arc::clone(name), words: words.clone() })
+        }
+        (None, None, Some(path)) => Some(Input::Pipe { name: Arc::clone(name), path: path.value.0.clone() }),
+        // With errors, it may be among what was left out.
+        (None, None, None) if errors => None,
+        (None, None, None) => {
+            let problem = Problem::error(format!("source {name}: it does not say what is read"));
+            let help = "write one of syslog = \"udp://...\", command = [...], pipe = \"...\" or journal_directory = \"...\"";
+            tell(problem.help(help), &typed.span);
+            None
+        }
+        (_, command, pipe) => {
+            let last = pipe.as_ref().map(|at| &at.span).or(command.as_ref().map(|at| &at.span));
+            let problem = Problem::error(format!("source {name}: it says more than one thing to read"));
+            let help = "keep one of syslog, command and pipe; write a source of its own for another";
+            tell(problem.help(help), last.unwrap_or(&typed.span));
+            None
+        }
+    };
+    lines.map(Planned::Lines)
+}
+
+fn is_open(listen: &At<Endpoints>) -> bool {
+    listen.value.0.iter().any(|listen| listen.0.is_open())
+}
+
+fn syslog(
+    name: &Arc<str>,
+    source: &Source,
+    listen: &At<Endpoints>,
+    tell: &mut dyn FnMut(Problem, &Range<usize>),
+) -> Option<Syslog> {
+    let endpoints: Vec<Endpoint> = listen.value.0.iter().map(|listen| listen.0.clone()).collect();
+    let allow = source.allow.as_ref().map(|allow| allow.value.0.iter().map(|sender| sender.0).collect());
+    if let (None, Some(open)) = (&allow, endpoints.iter().find(|endpoint| endpoint.is_open())) {
+        let problem =
+            Problem::error(format!("source {name}: everybody who reaches {open} could have anybody banned"));
+        let help =
+            "name the hosts that may send: allow = [\"192.0.2.0/24\", ...]; or listen on 127.0.0.1 only";
+        tell(problem.help(help), &listen.span);
+        return None;
+    }
+    if let Some(twice) =
+        endpoints.iter().enumerate().find(|(n, one)| endpoints.iter().take(*n).any(|it| it == *one))
+    {
+        let problem = Problem::error(format!("source {name}: {} is named twice", twice.1));
+        tell(problem.help("name it once"), &listen.span);
+        return None;
+    }
+    let is_local = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Unix(_));
+    if let Some(group) = source.group.as_ref().filter(|_| !endpoints.iter().any(is_local)) {
+        let problem = Problem::warning(format!("source {name}: group is for unix sockets, and it has none"));
+        tell(problem.help("leave it out"), &group.span);
+    }
+    if let Some(allow) = source.allow.as_ref().filter(|_| endpoints.iter().all(is_local)) {
+        let problem =
+            Problem::warning(format!("source {name}: allow is for udp and tcp, and it has neither"));
+        tell(problem.help("leave it out; group says who may write to a unix socket"), &allow.span);
+    }
+    Some(Syslog {
+        name: Arc::clone(name),
+        listen: endpoints,
+        allow: allow.unwrap_or_default(),
+        group: source.group.as_ref().map(|group| group.value.0.clone()),
+    })
 }

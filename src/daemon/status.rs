@@ -40,6 +40,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
     });
     let mut warnings: Vec<String> = trouble.iter().cloned().collect();
     warnings.extend(sources.iter().filter_map(|source| source.error.clone()));
+    warnings.extend(sources.iter().flat_map(reception_warnings));
     warnings.extend(sources.iter().filter(|source| source.named > 0).map(|source| {
         let SourceRow { path, named, .. } = source;
         format!("{path}: {named} failures name hosts without addresses and ban nobody: have the service log addresses, or set usedns")
@@ -118,11 +119,11 @@ fn jail_warnings(engine: &Engine) -> Vec<String> {
 }
 
 fn journal_warnings(source: &SourceRow) -> Vec<String> {
-    let SourceRow { path, refused, gaps, .. } = source;
+    let SourceRow { path, untrusted, gaps, .. } = source;
     let mut told = Vec::new();
-    if *refused > 0 {
+    if *untrusted > 0 {
         told.push(format!(
-            "{path}: {refused} entries match that the service cannot be seen to have written, and ban nobody: does a local \
+            "{path}: {untrusted} entries match that the service cannot be seen to have written, and ban nobody: does a local \
              user forge them? If the service runs as a person's user, name it: \
              journalmatch = \"_SYSTEMD_UNIT=NAME.service _UID=NUMBER\""
         ));
@@ -136,8 +137,22 @@ fn journal_warnings(source: &SourceRow) -> Vec<String> {
     told
 }
 
+/// What a socket received and nobody has read as it was.
+fn reception_warnings(source: &SourceRow) -> Vec<String> {
+    let SourceRow { path, lost, refused, closed, .. } = source;
+    let told = [
+        (*lost, "datagrams were lost, more came than could be read: let senders use tcp"),
+        (*refused, "datagrams or connections came from senders that `allow` does not name, and were refused"),
+        (*closed, "connections were ended: too many were open, or a message did not end; see kband's log"),
+    ];
+    told.iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{path}: {count} {what}"))
+        .collect()
+}
+
 fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
-    let input = pipeline.input(source.id);
+    let (input, reception) = (pipeline.input(source.id), source.reception);
     SourceRow {
         path: input.map(|input| input.shown(&source.stream)).unwrap_or_default(),
         source: input.map(ToString::to_string).unwrap_or_default(),
@@ -147,9 +162,14 @@ fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
         bytes: source.bytes,
         lines_cut: source.lines_cut,
         undated: pipeline.undated(source.id),
-        refused: source.refused,
+        untrusted: source.untrusted,
         gaps: source.gaps,
         behind_ms: source.behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX)),
+        restarts: source.restarts,
+        lost: reception.lost,
+        refused: reception.refused,
+        broken: reception.broken,
+        closed: reception.closed,
         named: pipeline.named(source.id),
     }
 }

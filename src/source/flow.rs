@@ -27,15 +27,15 @@ pub(super) struct Flow {
     id: SourceId,
     stream: Stream,
     lines: Lines,
-    reporter: Reporter,
+    pub(super) teller: Teller,
     blocks: mpsc::Sender<Block>,
 }
 
 impl Flow {
     /// Nothing has come yet.
     pub(super) fn new(id: SourceId, stream: Stream, board: &Board, blocks: mpsc::Sender<Block>) -> Self {
-        let reporter = board.report(id, Arc::clone(&stream));
-        Self { id, stream, lines: Lines::new(), reporter, blocks }
+        let teller = Teller(Arc::new(board.report(id, Arc::clone(&stream))));
+        Self { id, stream, lines: Lines::new(), teller, blocks }
     }
 
     /// Hands over every line until there are no more. What was written last is a line, ended or not.
@@ -62,7 +62,7 @@ impl Flow {
     async fn hand_over(&mut self, bytes: Vec<u8>) -> bool {
         let lines = memchr::memchr_iter(b'\n', &bytes).count() as u64;
         let cut = self.lines.take_cut();
-        self.reporter.update(|status| {
+        self.teller.0.update(|status| {
             status.lines += lines;
             status.bytes += bytes.len() as u64;
             status.lines_cut += cut;
@@ -71,24 +71,24 @@ impl Flow {
         self.blocks.send(Block { source: self.id, stream, bytes, span: None, again: false }).await.is_ok()
     }
 
+    /// Returns when nobody takes the blocks any more.
+    pub(super) async fn closed(&self) {
+        self.blocks.closed().await;
+    }
+}
+
+/// Says how a flow is doing, also while it runs.
+#[derive(Debug, Clone)]
+pub(super) struct Teller(Arc<Reporter>);
+
+impl Teller {
     /// Says how it stands; an error is logged once.
     pub(super) fn tell(&self, state: State, error: Option<String>) {
-        self.reporter.update(|status| {
-            if let Some(error) = error.as_deref().filter(|error| status.error.as_deref() != Some(*error)) {
-                tracing::warn!("{error}");
-            }
-            status.state = state;
-            status.error = error;
-        });
+        self.0.tell(state, error);
     }
 
     /// Reading began anew.
     pub(super) fn restarted(&self) {
-        self.reporter.update(|status| status.restarts += 1);
-    }
-
-    /// Returns when nobody takes the blocks any more.
-    pub(super) async fn closed(&self) {
-        self.blocks.closed().await;
+        self.0.update(|status| status.restarts += 1);
     }
 }

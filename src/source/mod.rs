@@ -14,8 +14,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
+mod command;
 pub mod file;
 mod flow;
 pub mod journal;
@@ -23,16 +24,18 @@ pub mod lines;
 mod pipe;
 mod position;
 mod status;
+pub mod syslog;
 
 use flow::Flow;
 pub use position::{FilePosition, NoPosition, Position, Reading};
 use status::Board;
-pub use status::{SourceStatus, State};
+pub use status::{Reception, SourceStatus, State};
+use syslog::Syslog;
 
 /// The most that a source reads at once, in bytes (256 KiB): the slice after which others get their turn.
 pub const BLOCK_BYTES: usize = 256 * 1024;
 
-/// Names one source within a running daemon: an index into its list of sources.
+/// Names one source within a running daemon, for as long as that reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceId(pub usize);
 
@@ -106,6 +109,15 @@ pub enum Input {
         /// Which entries of it.
         matches: journal::Matches,
     },
+    /// Messages that are sent to kband.
+    Syslog(Syslog),
+    /// What a program writes to its standard output for as long as it runs.
+    Command {
+        /// NAME in `[source.NAME]`.
+        name: Arc<str>,
+        /// The program and its arguments; never empty.
+        words: Vec<String>,
+    },
 }
 
 impl Input {
@@ -113,8 +125,8 @@ impl Input {
     pub fn shown(&self, stream: &OsStr) -> String {
         match self {
             Self::File(_) => stream.to_string_lossy().into_owned(),
-            Self::Pipe { .. } => format!("{self} {}", stream.display()),
             Self::Journal { .. } => self.to_string(),
+            _ => format!("{self} {}", stream.display()),
         }
     }
 
@@ -122,7 +134,8 @@ impl Input {
     pub fn of_stream(&self, stream: &OsStr) -> String {
         match self {
             Self::File(_) => stream.to_string_lossy().into_owned(),
-            Self::Pipe { .. } | Self::Journal { .. } => self.to_string(),
+            Self::Syslog(_) => format!("{self} from {}", stream.display()),
+            Self::Journal { .. } | Self::Pipe { .. } | Self::Command { .. } => self.to_string(),
         }
     }
 }
@@ -132,22 +145,88 @@ impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
+            Self::Syslog(Syslog { name, .. }) => write!(f, "syslog {name}"),
             Self::Pipe { name, .. } => write!(f, "pipe {name}"),
             Self::Journal { place, matches } => write!(f, "{place} {matches}"),
+            Self::Command { name, .. } => write!(f, "command {name}"),
         }
     }
 }
 
-/// The running sources. Dropping it stops them; lines not handed over by then are read from the last position
+/// The running sources. Dropping it stops them; lines of files not handed over by then are read from the last position
 /// when they are started again.
 #[derive(Debug)]
 pub struct Sources {
     board: Board,
+    blocks: mpsc::Sender<Block>,
     tasks: JoinSet<()>,
+    /// Read files and journals; these go on anywhere.
+    anywhere: Vec<AbortHandle>,
+    /// What is read once, and so is never interrupted.
+    streams: BTreeMap<SourceId, AbortHandle>,
 }
 
 impl Sources {
-    /// How each stream of each source is doing at this moment, in the order of the configuration.
+    /// Nothing is read yet; everything will go into the same channel.
+    pub fn new(blocks: mpsc::Sender<Block>) -> Self {
+        let (board, tasks) = (Board::default(), JoinSet::new());
+        Self { board, blocks, tasks, anywhere: Vec::new(), streams: BTreeMap::new() }
+    }
+
+    /// Reads this from now on, and nothing else. Files and journals are opened anew, where their readings say; every other source
+    /// that is read already, under the same id, stays as it is. Must be called within a tokio runtime.
+    pub fn configure(&mut self, config: Vec<SourceConfig>) {
+        let mut before = std::mem::take(&mut self.streams);
+        let mut files = Vec::new();
+        let mut journals: BTreeMap<journal::Place, Vec<journal::Subscriber>> = BTreeMap::new();
+        for SourceConfig { id, input, resume } in config {
+            let Some(running) = before.remove(&id) else {
+                match input {
+                    Input::File(path) => files.push(file::Entry::new(id, path, &resume, &self.board)),
+                    Input::Journal { ref place, ref matches } => {
+                        let stream = Stream::from(OsStr::new(&input.to_string()));
+                        let subscriber = (id, stream, matches.clone());
+                        let subscriber =
+                            journal::Subscriber::new(subscriber, &resume, &self.board, Timestamp::now());
+                        journals.entry(place.clone()).or_default().push(subscriber);
+                    }
+                    other => self.start(id, other),
+                }
+                continue;
+            };
+            self.streams.insert(id, running);
+        }
+        self.anywhere.drain(..).chain(before.into_values()).for_each(|gone| gone.abort());
+        if !files.is_empty() {
+            self.anywhere.push(self.tasks.spawn(file::follow(files, self.blocks.clone())));
+        }
+        for (place, subscribers) in journals {
+            let following = journal::follow(place, subscribers, self.blocks.clone());
+            self.anywhere.push(self.tasks.spawn(following));
+        }
+    }
+
+    fn start(&mut self, id: SourceId, input: Input) {
+        let flow = |stream: &OsStr| Flow::new(id, stream.into(), &self.board, self.blocks.clone());
+        let running = match input {
+            Input::File(_) | Input::Journal { .. } => return,
+            Input::Syslog(syslog) => {
+                let following = syslog::follow(syslog, id, &self.board, &self.blocks);
+                self.tasks.spawn(following)
+            }
+            Input::Pipe { path, .. } => {
+                let flow = flow(path.as_os_str());
+                self.tasks.spawn(pipe::follow(path, flow))
+            }
+            Input::Command { words, .. } => {
+                let flow = flow(words.first().map_or("", String::as_str).as_ref());
+                self.tasks.spawn(command::follow(words, flow))
+            }
+        };
+        self.streams.insert(id, running);
+    }
+
+    /// How each stream of each source is doing at this moment, by source.
     pub fn statuses(&self) -> Vec<SourceStatus> {
         self.board.statuses()
     }
@@ -155,37 +234,18 @@ impl Sources {
     /// Waits until one of those that read has died, which none of them should: the daemon must not go on as if nothing
     /// had happened.
     pub async fn died(&mut self) {
-        if self.tasks.join_next().await.is_none() {
-            std::future::pending::<()>().await;
+        while let Some(ended) = self.tasks.join_next().await {
+            if !ended.is_err_and(|error| error.is_cancelled()) {
+                return;
+            }
         }
+        std::future::pending::<()>().await;
     }
 }
 
 /// Starts to read every source, each into the same channel. Must be called within a tokio runtime.
 pub fn spawn(config: Vec<SourceConfig>, blocks: mpsc::Sender<Block>) -> Sources {
-    let board = Board::default();
-    let mut files = Vec::new();
-    let mut journals: BTreeMap<journal::Place, Vec<journal::Subscriber>> = BTreeMap::new();
-    let mut tasks = JoinSet::new();
-    for SourceConfig { id, input, resume } in config {
-        let name = input.to_string();
-        match input {
-            Input::File(path) => files.push(file::Entry::new(id, path, &resume, &board)),
-            Input::Pipe { path, .. } => {
-                let stream = path.as_os_str().into();
-                tasks.spawn(pipe::follow(path, Flow::new(id, stream, &board, blocks.clone())));
-            }
-            Input::Journal { place, matches } => {
-                let stream = Stream::from(OsStr::new(&name));
-                let subscriber =
-                    journal::Subscriber::new(id, stream, matches, &resume, &board, Timestamp::now());
-                journals.entry(place).or_default().push(subscriber);
-            }
-        }
-    }
-    for (place, subscribers) in journals {
-        tasks.spawn(journal::follow(place, subscribers, blocks.clone()));
-    }
-    tasks.spawn(file::follow(files, blocks));
-    Sources { board, tasks }
+    let mut sources = Sources::new(blocks);
+    sources.configure(config);
+    sources
 }

@@ -35,9 +35,9 @@ pub(super) async fn follow(path: PathBuf, mut flow: Flow) {
     loop {
         match open(&path) {
             Ok(Some(pipe)) => {
-                flow.tell(State::Following, None);
+                flow.teller.tell(State::Following, None);
                 if std::mem::replace(&mut again, true) {
-                    flow.restarted();
+                    flow.teller.restarted();
                 }
                 let ended = tokio::select! {
                     biased;
@@ -47,14 +47,14 @@ pub(super) async fn follow(path: PathBuf, mut flow: Flow) {
                 match ended {
                     Ended::Reader => return,
                     Ended::Writer(Ok(())) => {}
-                    Ended::Writer(Err(error)) => flow.tell(
+                    Ended::Writer(Err(error)) => flow.teller.tell(
                         State::Failed,
                         Some(PipeError::Failed { path: path.clone(), error }.to_string()),
                     ),
                 }
             }
-            Ok(None) => flow.tell(State::Waiting, None),
-            Err(error) => flow.tell(State::Failed, Some(error.to_string())),
+            Ok(None) => flow.teller.tell(State::Waiting, None),
+            Err(error) => flow.teller.tell(State::Failed, Some(error.to_string())),
         }
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}

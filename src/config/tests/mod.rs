@@ -310,10 +310,9 @@ fn the_documented_example_is_right_and_complete() {
         let keys: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
         assert!(!keys.is_empty());
         for key in keys {
-            let is_it = |seen: &String| {
-                seen.starts_with(&format!("[{documented}")) && seen.ends_with(&format!("] {key}"))
-            };
-            assert!(seen.iter().any(is_it), "[{documented}] {key} is not documented");
+            let (table, key) = (format!("[{documented}"), format!("] {key}"));
+            let is_seen = seen.iter().any(|seen| seen.starts_with(&table) && seen.ends_with(&key));
+            assert!(is_seen, "{table}{key} is not documented");
         }
     }
 }
