@@ -24,6 +24,9 @@ pub struct Status {
     pub firewall: FirewallStatus,
     /// Whether bans and positions survive a restart.
     pub durable: bool,
+    /// Since when `today` of the jails counts: midnight, or the daemon's start if that was later.
+    #[serde(default)]
+    pub today_since: Option<Timestamp>,
 }
 
 impl Status {
@@ -61,6 +64,18 @@ pub struct JailStatus {
     pub tracked: usize,
     /// Offenders that wait for their ban, because too many were made in a minute.
     pub waiting: usize,
+    /// Of these, since [`Status::today_since`].
+    #[serde(default)]
+    pub today: TodayStatus,
+}
+
+/// What a jail has counted today.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TodayStatus {
+    /// Failures found.
+    pub failures: u64,
+    /// Bans made.
+    pub bans: u64,
 }
 
 /// What came of asking a jail's `ignorecommand`, since the daemon's start.

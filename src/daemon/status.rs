@@ -1,5 +1,7 @@
 //! `banctl status`: what the daemon says of itself, the warnings first.
 
+use jiff::Timestamp;
+
 use super::pipeline::Pipeline;
 use super::renewal;
 use super::run::Daemon;
@@ -14,7 +16,8 @@ use crate::source::SourceStatus;
 
 /// How everything is at this moment.
 pub(super) fn status(daemon: &mut Daemon) -> Status {
-    let pipeline = &mut daemon.pipeline;
+    let (pipeline, today) = (&mut daemon.pipeline, &mut daemon.today);
+    today.turn(&pipeline.engine, Timestamp::now());
     let dropped = pipeline.effect.firewall.dropped();
     let trouble = pipeline.effect.trouble().or_else(|| dropped.as_ref().err().map(ToString::to_string));
     let sources: Vec<SourceRow> =
@@ -37,6 +40,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         asked: AskedStatus { times: jail.asked.times, spared: jail.asked.spared, failed: jail.asked.failed },
         tracked: jail.tracked(),
         waiting: jail.waiting(),
+        today: today.of(&jail.name, &jail.tally),
     });
     let mut warnings: Vec<String> = trouble.iter().cloned().collect();
     warnings.extend(sources.iter().filter_map(|source| source.error.clone()));
@@ -79,6 +83,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
             error: trouble,
         },
         durable: pipeline.store.is_durable(),
+        today_since: Some(today.since),
         feeds: feeds.iter().map(|(feed, tally)| feed_row(feed, tally, pipeline)).collect(),
         sources,
     }

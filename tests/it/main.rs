@@ -40,6 +40,8 @@ mod import;
 #[cfg(test)]
 mod judgement;
 #[cfg(test)]
+mod listing;
+#[cfg(test)]
 mod manual;
 #[cfg(test)]
 mod many;
@@ -60,10 +62,14 @@ mod replayed;
 #[cfg(test)]
 mod rsyslog;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod sshd;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod syslog;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod watch;

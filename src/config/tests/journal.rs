@@ -73,7 +73,7 @@ fn mistakes_about_the_journal_are_told() {
         "= help: write FIELD=value, such as _SYSTEMD_UNIT=ssh.service",
         "error: source.a.journal_namespace: `*` cannot be the name of a journal namespace",
         "error: source.b.journal_directory: `journal` is not the absolute path of a directory",
-        "error: source c: it says more than once what is read",
+        "error: source c: it says more than one thing to read",
     ] {
         assert!(told.contains(expected), "{expected}\n{told}");
     }
