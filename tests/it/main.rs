@@ -38,6 +38,7 @@ mod house;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod journal;
 mod judgement;
 #[cfg(test)]
 mod listing;

@@ -18,7 +18,9 @@ use crate::source::{BLOCK_BYTES, Block, State};
 
 /// How much is taken from journalctl at once: what a pipe holds.
 const CHUNK: usize = 64 * 1024;
-/// When journalctl is started again that has ended; twice as long each time that it ends soon, up to the longest.
+/// When journalctl is started again that has ended: at once if it did well, for what is not read may be vacuumed; else
+/// after a pause, twice as long each time, up to the longest.
+const WELL: Duration = Duration::from_secs(2);
 const SHORTEST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -42,7 +44,10 @@ pub(in crate::source) async fn follow(
         let started = Instant::now();
         let Ok(error) = journal.read(&arguments, &fields, !std::mem::take(&mut first)).await else { return };
         journal.tell(State::Failed, Some(&error.to_string()));
-        pause = if started.elapsed() > LONGEST { SHORTEST } else { pause };
+        if started.elapsed() > WELL {
+            pause = SHORTEST;
+            continue;
+        }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = journal.blocks.closed() => return,
