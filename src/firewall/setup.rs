@@ -27,7 +27,7 @@ fn is_at_most(count: u32, known: usize) -> bool {
 }
 
 /// What [`Firewall::set_up_known`] found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Found {
     /// The bans that are in the table, but for those in the sets that were not listed.
     pub elements: Vec<Element>,
@@ -98,6 +98,14 @@ impl Firewall {
                 }
             }
         }
+    }
+
+    /// Whether the table is there.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn is_there(&mut self) -> Result<bool, FirewallError> {
+        ruleset::is_there(&mut self.socket).map_err(|reason| FirewallError::of(Attempt::SetUp, reason))
     }
 
     /// How many elements the kernel says `set` has, those included that ended in the last seconds. `None` if it does
