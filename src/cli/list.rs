@@ -14,6 +14,8 @@ use crate::jail::shown;
 
 /// How many ports of a ban are shown; `--json` has all.
 const PORTS: usize = 3;
+/// Where the column of packets stands.
+const COUNTED: usize = 4;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -66,22 +68,32 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
         writeln!(out, "nobody is banned")?;
         return Ok(Exit::Done);
     }
-    let mut table = output::table(&["ADDRESS", "JAIL", "PORTS", "LEFT", "TIMES", "SINCE", "REASON"]);
+    let mut columns = vec!["ADDRESS", "JAIL", "PORTS", "LEFT", "TIMES", "SINCE", "REASON"];
+    let counted = rows.iter().any(|row| row.packets.is_some());
+    if counted {
+        columns.insert(COUNTED, "PACKETS");
+    }
+    let mut table = output::table(&columns);
     for row in &rows {
         let mut reason = output::harmless(&row.reason);
         if !row.in_kernel && !is_observed(row) {
             reason.insert_str(0, "NOT IN THE KERNEL ");
         }
         let since = row.since.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T").to_string();
-        table.add_row([
+        let left = if row.renews { format!("{} or more", left(row)) } else { left(row) };
+        let mut cells = vec![
             row.address.clone(),
             output::harmless(&row.jail),
             ports(row),
-            left(row),
+            left,
             row.count.to_string(),
             since,
             reason,
-        ]);
+        ];
+        if counted {
+            cells.insert(COUNTED, row.packets.map_or_else(|| "-".into(), |packets| packets.to_string()));
+        }
+        table.add_row(cells);
     }
     output::print_table(out, &table)?;
     Ok(Exit::Done)

@@ -225,8 +225,9 @@ fn list(
             Err(error) => return Err(Refused::new(Kind::Kernel, error)),
         };
         let in_kernel = !ban.is_observed() && held.iter().all(Option::is_some);
+        let packets = intent::packets(firewall, &ban);
         let ban = renewal::as_renewed(ban, held.iter().flatten(), now);
-        bans.push(BanRow::new(&ban, now, in_kernel));
+        bans.push(BanRow { packets, ..BanRow::new(&ban, now, in_kernel) });
     }
     let next = slice.next.map(|(prefix, jail)| Cursor { prefix, jail: jail.to_string() });
     Ok(Answer::Page { bans, next })
@@ -318,6 +319,7 @@ fn status(daemon: &mut Daemon) -> Answer {
             pending: pipeline.effect.pending(),
             owned: pipeline.effect.firewall.is_owned(),
             why_plain: pipeline.effect.why_plain.map(str::to_owned),
+            can_renew: Some(pipeline.engine.can_renew()),
             changed_by_others: daemon.guard.intrusions,
             last_change: daemon.guard.last.clone().map(|(at, what)| ForeignChange { at, what }),
             restored: pipeline.effect.drift.restored,

@@ -16,7 +16,7 @@ use super::options::Options;
 use super::ownership;
 use super::pipeline::Pipeline;
 use super::restore::{adopt, doubtful, recall, remind};
-use super::run::{Daemon, Signals, engine, limits, options};
+use super::run::{Daemon, Signals, count_if_possible, engine, limits, options};
 use crate::config::{
     self,
     plan::{Plan, StorePlan},
@@ -101,6 +101,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     engine.restore_allowed(memory.allowed);
     let mut firewall = ownership::open(options(&plan.firewall))?;
     engine.set_can_renew(firewall.can_renew()?);
+    count_if_possible(&mut firewall)?;
     let why_plain = ownership::decide(&mut firewall, plan.firewall.ownership)?;
     // What is in a table that is there can only be judged when everything is known that should be.
     let is_new = !firewall.is_there()? && {

@@ -74,7 +74,7 @@ impl Firewall {
                 SET_UP_ATTEMPTS => None,
                 _ => ruleset::generation(&mut self.socket).map_err(failed)?,
             };
-            let found = ruleset::read(&mut self.socket).map_err(failed)?;
+            let found = ruleset::read(&mut self.socket, self.options.count).map_err(failed)?;
             if let Some(table) = &found {
                 self.check_owner(Attempt::SetUp, table)?;
             }
@@ -130,7 +130,7 @@ impl Firewall {
         ranges: &[(IpNet, Option<Duration>)],
     ) -> Result<Vec<Rejected>, FirewallError> {
         let failed = |reason| FirewallError::of(Attempt::SetUp, reason);
-        let mut found = ruleset::read(&mut self.socket).map_err(failed)?;
+        let mut found = ruleset::read(&mut self.socket, self.options.count).map_err(failed)?;
         if let Some(table) = &mut found {
             self.check_owner(Attempt::SetUp, table)?;
             table.compatible = false;
@@ -198,7 +198,7 @@ impl Firewall {
         }
         ruleset::add_table(&mut batch, self.table_flags())?;
         for (set, size) in sizes.iter().filter(|(set, _)| !fits || !present.contains_key(set)) {
-            ruleset::add_set(&mut batch, *set, *size)?;
+            ruleset::add_set(&mut batch, *set, *size, self.options.count)?;
         }
         ruleset::add_chains(&mut batch, &self.options, found.is_some_and(|table| fits && table.has_source))?;
         allow.write(&mut batch)?;

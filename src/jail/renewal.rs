@@ -72,6 +72,12 @@ impl Engine {
         self.can_renew = can;
     }
 
+    /// Whether the kernel can renew bans.
+    #[must_use]
+    pub fn can_renew(&self) -> bool {
+        self.can_renew
+    }
+
     /// Whether a jail asks for what the kernel cannot do.
     #[must_use]
     pub fn wants_renewal_in_vain(&self) -> bool {
