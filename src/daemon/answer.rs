@@ -300,6 +300,11 @@ fn status(daemon: &mut Daemon) -> Answer {
             pipeline.beside.unasked()
         ));
     }
+    if let Some((failures, last)) = pipeline.beside.unresolved() {
+        warnings.push(format!(
+            "{failures} failures count against nobody, their hosts' names have no address (the last: {last}): have the service log addresses"
+        ));
+    }
     warnings.extend(daemon.lookups.warnings());
     warnings.extend(renewal::warnings(&pipeline.engine));
     warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));

@@ -22,6 +22,7 @@ mod intent;
 mod lifts;
 mod log;
 mod lookups;
+mod names;
 mod options;
 mod own;
 mod ownership;
@@ -44,3 +45,7 @@ pub use start::main;
 pub fn command() -> clap::Command {
     <options::Options as clap::CommandFactory>::command()
 }
+
+#[cfg(test)]
+#[path = "dates_tests.rs"]
+mod dates;

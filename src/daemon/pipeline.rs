@@ -199,16 +199,21 @@ impl Pipeline {
             heard.iter().flat_map(|prefix| intent::targets_of(&self.engine, prefix)).collect();
         self.effect.doubt(heard);
         self.store.note_reading(&reader.path, trail.advance(block, now));
-        for (filter, named) in reader.scanner.take_named() {
+        for (index, named, line) in reader.scanner.take_named() {
             // What is read again was asked for when it was read first.
-            let asking =
-                reader.jails.get(filter).and_then(|(id, ..)| reader.asking.get(id)).filter(|_| !block.again);
-            if let Some((jail, usedns)) = asking {
+            let reading = reader.jails.get(index).filter(|_| !block.again);
+            let asking = reading.and_then(|(id, _, filter)| Some((reader.asking.get(id)?, filter)));
+            if let Some(((jail, usedns), filter)) = asking {
                 if *usedns == UseDns::Warn {
                     tracing::warn!("[{jail}] {} is a name: asking for its addresses", named.name);
                 }
                 let (jail, source) = (Arc::clone(jail), Arc::clone(&reader.name));
-                self.beside.ask_name(Question { jail, source, named });
+                let line = match (self.evidence.is_wanted(), self.keep_users) {
+                    (false, _) => None,
+                    (true, true) => Some(line),
+                    (true, false) => filter.without_user(&line, named.pattern, &clock).map(Into::into),
+                };
+                self.beside.ask_name(Question { jail, source, named, line });
             }
         }
         verdicts.extend(self.ask(cases, now));

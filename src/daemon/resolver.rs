@@ -30,6 +30,8 @@ pub(super) struct Question {
     pub(super) jail: Arc<str>,
     pub(super) source: Arc<str>,
     pub(super) named: Named,
+    /// What of the line may be kept, if any of it is.
+    pub(super) line: Option<Box<[u8]>>,
 }
 
 /// What a name came to: its addresses, or none.
@@ -37,6 +39,8 @@ pub(super) struct Question {
 pub(super) struct Answer {
     pub(super) question: Question,
     pub(super) addresses: Vec<IpAddr>,
+    /// It was asked for just now, rather than remembered.
+    pub(super) is_new: bool,
 }
 
 /// Asks for names beside everything else. The threads end when it is dropped.
@@ -65,8 +69,8 @@ impl Resolver {
                     // Whoever waits holds the lock; the others wait for the lock.
                     let question = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(question) = question else { return };
-                    let addresses = resolve(&question.named.name, &memory);
-                    if answer.blocking_send(Answer { question, addresses }).is_err() {
+                    let (addresses, is_new) = resolve(&question.named.name, &memory);
+                    if answer.blocking_send(Answer { question, addresses, is_new }).is_err() {
                         return;
                     }
                 }
@@ -96,14 +100,14 @@ impl Resolver {
     }
 }
 
-fn resolve(name: &str, memory: &Mutex<Memory>) -> Vec<IpAddr> {
+fn resolve(name: &str, memory: &Mutex<Memory>) -> (Vec<IpAddr>, bool) {
     let now = Instant::now();
     let recall = || {
         let memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.get(name).filter(|(_, until)| *until > now).map(|(addresses, _)| addresses.clone())
     };
     if let Some(known) = recall() {
-        return known;
+        return (known, false);
     }
     let mut addresses: Vec<IpAddr> = match (name, 0).to_socket_addrs() {
         Ok(found) => found.map(|address| address.ip().to_canonical()).collect(),
@@ -123,5 +127,5 @@ fn resolve(name: &str, memory: &Mutex<Memory>) -> Vec<IpAddr> {
         }
     }
     memory.insert(name.to_owned(), (addresses.clone(), now + LASTS));
-    addresses
+    (addresses, true)
 }

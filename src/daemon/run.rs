@@ -69,7 +69,7 @@ impl Daemon {
         let (news, lists) = mpsc::channel(LISTS);
         let mut feeds = Feeds::new(state.to_owned(), news);
         feeds.configure(&plan.feeds, false);
-        let mut lookups = Lookups::new();
+        let mut lookups = Lookups::new(state);
         lookups.configure(&plan.lookups());
         let (started, recall) = (Timestamp::now(), Recall::default());
         let (swaps, lifts) = (Swaps::default(), Lifts::default());
