@@ -331,7 +331,7 @@ impl Pipeline {
 
     /// Whether there is work that waits for nobody.
     pub(super) fn has_work(&self) -> bool {
-        self.effect.sweep.is_some()
+        self.is_placing() || self.effect.sweep.is_some()
     }
 
     /// What is in these sets of the kernel was not listed: whatever of it nobody knows is found out in time. Feeds have
@@ -347,9 +347,13 @@ impl Pipeline {
         self.adoption.go_on(&mut self.engine, &mut self.effect, now);
     }
 
-    /// Does some of it.
+    /// Does some of it: first what makes bans last as they should, since a sweep then does not write them twice.
     pub(super) fn work(&mut self, now: Timestamp) {
-        self.effect.sweep(&self.engine, now);
+        if self.is_placing() {
+            self.place_some(now);
+        } else {
+            self.effect.sweep(&self.engine, now);
+        }
     }
 
     /// Ends every ban, and removes the table.

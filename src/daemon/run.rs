@@ -156,7 +156,7 @@ impl Daemon {
         for lift in self.pipeline.engine.configure(&plan) {
             self.lifts.begin(lift, None, &mut self.pipeline, now);
         }
-        self.pipeline.place_bans(now);
+        self.pipeline.place_bans();
         self.allow();
         if plan.firewall != self.plan.firewall
             && let Err(error) = self.set_up_again(&plan.firewall, now)

@@ -145,7 +145,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     let mut pipeline = Pipeline::new(engine, effect, store, memory.readings, events);
     pipeline.set_memory(&plan.store);
     adopted.renewed.iter().for_each(|ban| pipeline.store.note_moved(ban));
-    pipeline.place_bans(now);
+    pipeline.place_bans();
     pipeline.take(&told.ended, now);
     pipeline.work(now);
     pipeline.adopt_later(found.unlisted, kept.gone.clone());
