@@ -72,6 +72,17 @@ impl Rows {
             Self::Many(rows) => rows,
         }
     }
+
+    /// Takes over what `others` has, which comes behind.
+    fn join(&mut self, others: &mut Self) {
+        let take = |rows: &mut Self| match std::mem::replace(rows, Self::Many(Vec::new())) {
+            Self::One(row) => vec![row],
+            Self::Many(rows) => rows,
+        };
+        let mut rows = take(self);
+        rows.append(&mut take(others));
+        *self = Self::Many(rows);
+    }
 }
 
 impl Bans {
@@ -96,16 +107,17 @@ impl Bans {
             }
         }
         all.ends = gathered.iter().filter_map(|(prefix, row)| Some((row.until()?, *prefix))).collect();
-        let mut gathered = gathered.into_iter().peekable();
-        let next = std::iter::from_fn(|| {
-            let (prefix, first) = gathered.next()?;
-            let mut more = std::iter::from_fn(|| gathered.next_if(|(other, _)| *other == prefix)).peekable();
-            if more.peek().is_none() {
-                return Some((prefix, Rows::One(first)));
+        // In the place of what was gathered, which is half of what there is of memory at this moment.
+        let mut rows: Vec<(IpNet, Rows)> =
+            gathered.into_iter().map(|(prefix, row)| (prefix, Rows::One(row))).collect();
+        rows.dedup_by(|(prefix, more), (known, rows)| {
+            let is_same = prefix == known;
+            if is_same {
+                rows.join(more);
             }
-            Some((prefix, Rows::Many(std::iter::once(first).chain(more.map(|(_, row)| row)).collect())))
+            is_same
         });
-        all.rows = next.collect();
+        all.rows = rows.into_iter().collect();
         all
     }
 
