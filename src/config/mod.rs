@@ -17,6 +17,7 @@ mod excerpt;
 pub mod feed;
 pub mod file;
 pub mod ignorecommand;
+pub mod journalmatch;
 pub mod judgement;
 pub mod layout;
 mod library;
@@ -27,6 +28,7 @@ pub mod ports;
 mod recover;
 pub mod report;
 pub mod size;
+pub mod source;
 mod suggest;
 pub mod validate;
 pub mod value;
@@ -39,7 +41,10 @@ pub use library::load as load_filter;
 pub use merge::Merged;
 pub use plan::Plan;
 pub use report::{Problem, Report, Severity, SourceFile};
+use validate::Machine;
 pub use validate::{FilterLibrary, FilterProblem, LoadedFilter};
+
+use crate::source::journal;
 
 /// The lowest layer: every default, and the jails that kban ships.
 const VENDOR: &str = include_str!("vendor.toml");
@@ -64,7 +69,8 @@ pub fn load_over(
     filters: &dyn FilterLibrary,
 ) -> Result<Plan, Report> {
     let (merged, problems) = read_over(layout, over);
-    validate::validate(&merged, problems, &layout.filter_dirs, filters)
+    let has_journal = journal::is_here(&layout.root);
+    validate::validate(&merged, problems, &Machine { filter_dirs: &layout.filter_dirs, has_journal }, filters)
 }
 
 /// The merged configuration as far as it could be read, and what is wrong with the rest; filters are not looked at.

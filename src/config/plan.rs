@@ -17,6 +17,7 @@ use super::network::{Ignored, Lookup};
 use super::report::Problem;
 use crate::filter::Filter;
 use crate::service::Service;
+use crate::source::Input;
 
 /// What one daemon does, after merging and validating every file.
 #[derive(Debug, Clone)]
@@ -57,8 +58,8 @@ pub struct JailPlan {
     pub name: Arc<str>,
     /// What its lines are matched with; `None`: it counts bans by other jails.
     pub filter: Option<Arc<Filter>>,
-    /// The files it follows.
-    pub logpath: Vec<PathBuf>,
+    /// What it reads.
+    pub sources: Vec<Input>,
     /// Failures within `findtime` that lead to a ban; at least 1.
     pub maxretry: u32,
     /// The window in which failures are counted, by the log's own time.
@@ -223,7 +224,7 @@ impl JailPlan {
         Self {
             name: name.into(),
             filter: Some(Arc::new(Filter::load("sshd", &[]).unwrap())),
-            logpath: Vec::new(),
+            sources: Vec::new(),
             maxretry: 1,
             findtime: Duration::from_secs(600),
             bantime: BanTime::For(Duration::from_secs(3600)),

@@ -1,7 +1,6 @@
 //! One block's way: lines to failures, failures to verdicts, verdicts to the kernel and the store.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use super::intent;
 use super::log;
 use super::renewal::Renewal;
 use super::resolver::Question;
-use super::trail::Trail;
+use super::trails::Trails;
 use crate::config::choices::UseDns;
 use crate::config::plan::{JailPlan, Plan, StorePlan};
 use crate::control::events::{Events, What};
@@ -28,7 +27,7 @@ use crate::jail::engine::{Engine, Judgement};
 use crate::jail::jails::JailId;
 use crate::jail::lift::Lift;
 use crate::jail::{Ban, FEED, Verdict, shown};
-use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus};
+use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus, StreamKey};
 use crate::store::Store;
 
 // A line that a source has cut must not match: its author chose where it seems to end.
@@ -46,10 +45,10 @@ pub(super) struct Pipeline {
     pub(super) beside: Beside,
     adoption: Adoption,
     pub(super) renewal: Renewal,
-    readers: Vec<Reader>,
-    /// How far each file has been dealt with: of those that are followed, and of those that once were.
-    trails: BTreeMap<PathBuf, Trail>,
-    stored: BTreeMap<PathBuf, Reading>,
+    readers: BTreeMap<SourceId, Reader>,
+    /// The highest id that a source has ever had.
+    last_source: usize,
+    trails: Trails,
     zone: TimeZone,
 }
 
@@ -62,10 +61,10 @@ pub(super) enum NotBanned {
     Kernel(FirewallError),
 }
 
-/// One file, and the jails that read it.
+/// One source, and the jails that read it.
 struct Reader {
-    path: PathBuf,
-    /// The path, as bans name it.
+    input: Input,
+    /// As the store knows it.
     name: Arc<str>,
     scanner: Scanner,
     /// The jails behind each of the scanner's filters: their names, and the filters again.
@@ -79,7 +78,7 @@ impl Pipeline {
         engine: Engine,
         effect: Effect,
         store: Store,
-        stored: BTreeMap<PathBuf, Reading>,
+        stored: BTreeMap<StreamKey, Reading>,
         events: Events,
     ) -> Self {
         Self {
@@ -92,9 +91,9 @@ impl Pipeline {
             beside: Beside::default(),
             adoption: Adoption::default(),
             renewal: Renewal::default(),
-            readers: Vec::new(),
-            trails: BTreeMap::new(),
-            stored,
+            readers: BTreeMap::new(),
+            last_source: 0,
+            trails: Trails::new(stored),
             zone: TimeZone::system(),
         }
     }
@@ -105,28 +104,31 @@ impl Pipeline {
         self.keep_users = plan.keep_users;
     }
 
-    /// Builds one reader for each file of the plan; the sources to follow are returned.
+    /// Builds one reader for each source of the plan; the sources to follow are returned.
     pub(super) fn set_readers(&mut self, plan: &Plan) -> Vec<SourceConfig> {
-        let mut reading: BTreeMap<&PathBuf, Vec<(JailId, &JailPlan)>> = BTreeMap::new();
+        let mut reading: BTreeMap<&Input, Vec<(JailId, &JailPlan)>> = BTreeMap::new();
         for (id, jail) in plan.jails.iter().enumerate() {
-            for path in &jail.logpath {
-                reading.entry(path).or_default().push((JailId(id), jail));
+            for input in &jail.sources {
+                reading.entry(input).or_default().push((JailId(id), jail));
             }
         }
         self.zone = TimeZone::system();
-        self.readers.clear();
-        let files = reading.len();
+        let known: BTreeMap<Input, SourceId> =
+            std::mem::take(&mut self.readers).into_iter().map(|(id, reader)| (reader.input, id)).collect();
+        let all = reading.len();
         let mut sources = Vec::new();
-        for (path, jails) in reading {
+        for (input, jails) in reading {
             let window = jails.iter().map(|(_, jail)| jail.findtime).max().unwrap_or_default();
-            let stored = self.stored.remove(path);
-            let trail = self.trails.entry(path.clone()).or_insert_with(|| Trail::new(stored));
-            trail.set_window(window);
-            let input = Input::File { path: path.clone(), resume: trail.resume() };
-            sources.push(SourceConfig { id: SourceId(self.readers.len()), input });
+            let name: Arc<str> = input.to_string().into();
+            let resume = self.trails.resume(&name, window);
+            let id = known.get(input).copied().unwrap_or_else(|| {
+                self.last_source += 1;
+                SourceId(self.last_source)
+            });
+            sources.push(SourceConfig { id, input: input.clone(), resume });
             let filters: Vec<Arc<Filter>> =
                 jails.iter().filter_map(|(_, jail)| jail.filter.clone()).collect();
-            let mut scanner = Scanner::one_of(files, &filters);
+            let mut scanner = Scanner::one_of(all, &filters);
             scanner.tell_successes();
             let asks = |(id, jail): &(JailId, &JailPlan)| (*id, (Arc::clone(&jail.name), jail.usedns));
             let asking: BTreeMap<_, _> =
@@ -134,26 +136,24 @@ impl Pipeline {
             if !asking.is_empty() {
                 scanner.keep_named();
             }
-            self.readers.push(Reader {
-                path: path.clone(),
-                name: path.to_string_lossy().into(),
-                scanner,
-                asking,
-                jails: jails
-                    .into_iter()
-                    .filter_map(|(id, jail)| Some((id, Arc::clone(&jail.name), jail.filter.clone()?)))
-                    .collect(),
-            });
+            let jails = jails
+                .into_iter()
+                .filter_map(|(id, jail)| Some((id, Arc::clone(&jail.name), jail.filter.clone()?)))
+                .collect();
+            let input = input.clone();
+            self.readers.insert(id, Reader { input, name, scanner, asking, jails });
         }
         sources
     }
 
     /// Deals with one block: after this, whoever it convicts is in the kernel's set.
     pub(super) fn block(&mut self, block: &Block, now: Timestamp) {
-        let Some(reader) = self.readers.get_mut(block.source.0) else { return };
-        let Some(trail) = self.trails.get_mut(&reader.path) else { return };
+        let Some(reader) = self.readers.get_mut(&block.source) else { return };
+        // What a restart cannot go back to has no trail: its streams may be as many as there are senders.
+        let mut trail = block.span.as_ref().map(|span| (self.trails.of(&reader.name, &block.stream), span));
+        let stream: Arc<str> = reader.input.of_stream(&block.stream).into();
         let clock = Clock { now, zone: self.zone.clone() };
-        let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &reader.name);
+        let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &stream);
         let (evidence, keep_users) = (&mut self.evidence, self.keep_users);
         let (mut verdicts, mut heard, mut cases) = (Vec::new(), Vec::new(), Vec::new());
         reader.scanner.scan_all(&block.bytes, &clock, &mut |filter, told, line| {
@@ -162,7 +162,7 @@ impl Pipeline {
                 Told::Failure(failure) => failure,
                 Told::Success(success) => return engine.succeeded(*id, &success, now),
             };
-            let counted = if block.again {
+            let counted = if let (true, Some((trail, _))) = (block.again, &mut trail) {
                 trail.counts(failure.time, now).then(|| engine.recall(*id, &failure, now)).flatten()
             } else {
                 tell_failure(events, engine, *id, &failure, name, now);
@@ -198,7 +198,10 @@ impl Pipeline {
         let heard: Vec<Target> =
             heard.iter().flat_map(|prefix| intent::targets_of(&self.engine, prefix)).collect();
         self.effect.doubt(heard);
-        self.store.note_reading(&reader.path, trail.advance(block, now));
+        if let Some((trail, span)) = trail {
+            let key = StreamKey { source: Arc::clone(&reader.name), stream: Arc::clone(&block.stream) };
+            self.store.note_reading(key, trail.advance(span, block.again, now));
+        }
         for (index, named, line) in reader.scanner.take_named() {
             // What is read again was asked for when it was read first.
             let reading = reader.jails.get(index).filter(|_| !block.again);
@@ -207,7 +210,7 @@ impl Pipeline {
                 if *usedns == UseDns::Warn {
                     tracing::warn!("[{jail}] {} is a name: asking for its addresses", named.name);
                 }
-                let (jail, source) = (Arc::clone(jail), Arc::clone(&reader.name));
+                let (jail, source) = (Arc::clone(jail), Arc::clone(&stream));
                 let line = match (self.evidence.is_wanted(), self.keep_users) {
                     (false, _) => None,
                     (true, true) => Some(line),
@@ -223,10 +226,12 @@ impl Pipeline {
     /// Notes where sources begin that have not sent anything yet.
     pub(super) fn note_beginnings(&mut self, sources: &[SourceStatus], now: Timestamp) {
         for source in sources {
-            let Some(position) = source.began else { continue };
-            let begun = self.trails.get_mut(&source.path).and_then(|trail| trail.begin(position, now));
-            if let Some(reading) = begun {
-                self.store.note_reading(&source.path, reading);
+            let (Some(began), Some(reader)) = (&source.began, self.readers.get(&source.id)) else {
+                continue;
+            };
+            if let Some(reading) = self.trails.of(&reader.name, &source.stream).begin(began.clone(), now) {
+                let key = StreamKey { source: Arc::clone(&reader.name), stream: Arc::clone(&source.stream) };
+                self.store.note_reading(key, reading);
             }
         }
         self.store.commit();
@@ -240,18 +245,18 @@ impl Pipeline {
         self.tell_unrenewed();
     }
 
-    /// The same while somebody, `who`, waits for it.
-    pub(super) fn take_now(&mut self, verdicts: &[Verdict], who: &Arc<str>, now: Timestamp) {
+    /// The same while somebody waits for it.
+    pub(super) fn take_now(&mut self, verdicts: &[Verdict], who: Option<&Arc<str>>, now: Timestamp) {
         self.doubt(verdicts);
         self.effect.settle(&self.engine, now);
-        self.tell(verdicts, Some(who), now);
+        self.tell(verdicts, who, now);
     }
 
-    /// The same for one slice of a list.
-    pub(super) fn take_slice(&mut self, verdicts: &[Verdict], now: Timestamp) {
+    /// The same for one slice of many.
+    pub(super) fn take_slice(&mut self, verdicts: &[Verdict], who: Option<&Arc<str>>, now: Timestamp) {
         self.doubt(verdicts);
         self.effect.settle_slice(&self.engine, now);
-        self.tell(verdicts, None, now);
+        self.tell(verdicts, who, now);
     }
 
     fn doubt(&mut self, verdicts: &[Verdict]) {
@@ -313,13 +318,11 @@ impl Pipeline {
         now: Timestamp,
     ) -> Option<FirewallError> {
         let lifted = self.engine.lift(lift, most);
-        self.doubt(&lifted);
         if lift.is_done() {
-            self.effect.settle(&self.engine, now);
+            self.take_now(&lifted, who, now);
         } else {
-            self.effect.settle_slice(&self.engine, now);
+            self.take_slice(&lifted, who, now);
         }
-        self.tell(&lifted, who, now);
         lifted.iter().find_map(|verdict| self.effect.refusal(verdict.ban()).cloned())
     }
 
@@ -373,15 +376,20 @@ impl Pipeline {
         [next_end, next_release, next_try, next_allowed].into_iter().flatten().min()
     }
 
+    /// What each source is.
+    pub(super) fn input(&self, source: SourceId) -> Option<&Input> {
+        self.readers.get(&source).map(|reader| &reader.input)
+    }
+
     /// Failures in each source whose hosts are names that no jail asks for.
     pub(super) fn named(&self, source: SourceId) -> u64 {
-        let reader = self.readers.get(source.0).filter(|reader| reader.asking.is_empty());
+        let reader = self.readers.get(&source).filter(|reader| reader.asking.is_empty());
         reader.map_or(0, |reader| reader.scanner.counters().named)
     }
 
     /// Lines of each source that matched without a readable date.
     pub(super) fn undated(&self, source: SourceId) -> u64 {
-        self.readers.get(source.0).map_or(0, |reader| reader.scanner.counters().undated)
+        self.readers.get(&source).map_or(0, |reader| reader.scanner.counters().undated)
     }
 }
 

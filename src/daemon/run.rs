@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::Interval;
 
 use super::allowing;
 use super::answer;
@@ -13,6 +14,7 @@ use super::feeds::Swaps;
 use super::guard::Guard;
 use super::lifts::Lifts;
 use super::lookups::Lookups;
+use super::manager;
 use super::own;
 use super::ownership;
 use super::pipeline::Pipeline;
@@ -54,6 +56,8 @@ pub(super) struct Daemon {
     pub(super) lookups: Lookups,
     pub(super) recall: Recall,
     lists: mpsc::Receiver<News>,
+    /// Signs of life that the service manager waits for.
+    pulse: Option<Interval>,
 }
 
 impl Daemon {
@@ -65,7 +69,8 @@ impl Daemon {
         mut pipeline: Pipeline,
         guard: Guard,
     ) -> Self {
-        let (sources, blocks) = follow(&plan, &mut pipeline);
+        let (sender, blocks) = mpsc::channel(BLOCKS);
+        let sources = source::spawn(pipeline.set_readers(&plan), sender);
         let (news, lists) = mpsc::channel(LISTS);
         let mut feeds = Feeds::new(state.to_owned(), news);
         feeds.configure(&plan.feeds, false);
@@ -87,6 +92,7 @@ impl Daemon {
             lookups,
             recall,
             lists,
+            pulse: manager::pulse().map(tokio::time::interval),
         }
     }
 
@@ -99,6 +105,7 @@ impl Daemon {
         let Signals { term, int, hup } = signals;
         let mut tidy = tokio::time::interval_at(tokio::time::Instant::now() + SETTLED, TIDY);
         tidy.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        manager::ready();
         loop {
             let deadline = self.pipeline.until_deadline(Timestamp::now());
             tokio::select! {
@@ -109,10 +116,10 @@ impl Daemon {
                     Err(report) => tracing::error!("the running configuration stays, the new one has errors: {report}"),
                 },
                 Some(call) = calls.recv() => answer::answer(self, call, Timestamp::now()),
-                block = self.blocks.recv() => match block {
-                    Some(block) => self.pipeline.block(&block, Timestamp::now()),
-                    None => return Err(std::io::Error::other("reading the logs has ended unexpectedly")),
-                },
+                Some(block) = self.blocks.recv() => self.pipeline.block(&block, Timestamp::now()),
+                () = self.sources.died() => {
+                    return Err(std::io::Error::other("reading the logs has ended unexpectedly"));
+                }
                 Some(news) = self.lists.recv(), if self.swaps.is_idle() => self.swaps.begin(news, &self.feeds),
                 // Whoever else has something to say gets a turn between two slices.
                 () = tokio::task::yield_now(), if !self.swaps.is_idle() => {
@@ -132,6 +139,7 @@ impl Daemon {
                     }
                 }
                 _ = tidy.tick() => self.tidy(),
+                () = beat(&mut self.pulse) => manager::alive(),
             }
             let pipeline = &mut self.pipeline;
             pipeline.effect.follow_clocks(&pipeline.engine, Timestamp::now(), Instant::now());
@@ -150,9 +158,20 @@ impl Daemon {
     }
 
     fn try_reload(&mut self) -> Result<(), Report> {
+        manager::reloading();
+        let reloaded = self.take_configuration();
+        manager::ready();
+        reloaded
+    }
+
+    fn take_configuration(&mut self) -> Result<(), Report> {
         let mut plan = config::load(&self.layout)?;
         self.note_beginnings();
         let now = Timestamp::now();
+        // What has been read already is judged by the jails that it was read for.
+        while let Ok(block) = self.blocks.try_recv() {
+            self.pipeline.block(&block, now);
+        }
         for lift in self.pipeline.engine.configure(&plan) {
             self.lifts.begin(lift, None, &mut self.pipeline, now);
         }
@@ -180,7 +199,7 @@ impl Daemon {
         for warning in &plan.warnings {
             tracing::warn!("{warning}");
         }
-        (self.sources, self.blocks) = follow(&plan, &mut self.pipeline);
+        self.sources.configure(self.pipeline.set_readers(&plan));
         self.feeds.configure(&plan.feeds, true);
         self.lookups.configure(&plan.lookups());
         let gone = |feed: &&FeedPlan| plan.feeds.iter().all(|other| other.name != feed.name);
@@ -214,6 +233,8 @@ impl Daemon {
             self.allow();
         }
         self.pipeline.tidy(now);
+        let (jails, bans) = (self.plan.jails.len(), self.pipeline.engine.bans().len());
+        manager::status(&format!("jails: {jails}, bans in force: {bans}"));
     }
 
     /// Makes the table what the plan says of it.
@@ -243,6 +264,15 @@ impl Daemon {
         if let Err(error) = pipeline.effect.allow(&pipeline.engine, Timestamp::now()) {
             tracing::error!("cannot renew the allow list in the kernel: {error}");
         }
+    }
+}
+
+async fn beat(pulse: &mut Option<Interval>) {
+    match pulse {
+        Some(pulse) => {
+            pulse.tick().await;
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -280,11 +310,6 @@ pub(super) fn engine(plan: &Plan) -> Engine {
     engine.set_own_addresses(own::addresses(), own::neighbours(&plan.firewall.protect));
     engine.configure(plan);
     engine
-}
-
-fn follow(plan: &Plan, pipeline: &mut Pipeline) -> (Sources, mpsc::Receiver<Block>) {
-    let (sender, blocks) = mpsc::channel(BLOCKS);
-    (source::spawn(pipeline.set_readers(plan), sender), blocks)
 }
 
 /// The signals that the daemon understands. From here on none of them ends it unasked.

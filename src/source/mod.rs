@@ -6,59 +6,77 @@
 //! The channel is the brake: a source waits until its block is taken, so a slow reader slows the reading and
 //! nothing piles up in memory. Lines that nobody has read yet stay where they are, in the log.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinSet};
 
+mod command;
 pub mod file;
+mod flow;
+pub mod journal;
 pub mod lines;
+mod pipe;
+mod position;
 mod status;
+pub mod syslog;
 
-use status::report;
-pub use status::{SourceStatus, State};
+use flow::Flow;
+pub use position::{FilePosition, NoPosition, Position, Reading};
+use status::Board;
+pub use status::{Reception, SourceStatus, State};
+use syslog::Syslog;
 
 /// The most that a source reads at once, in bytes (256 KiB): the slice after which others get their turn.
 pub const BLOCK_BYTES: usize = 256 * 1024;
 
-/// Names one source within a running daemon: an index into its list of sources.
+/// Names one source within a running daemon, for as long as that reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceId(pub usize);
+
+/// Names one of the streams that a source consists of: a file's path, a sender's address.
+pub type Stream = Arc<OsStr>;
 
 /// Whole lines, each ended by `\n`, in the order in which they were written. Bytes as they were read: any encoding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     /// The source that read it.
     pub source: SourceId,
+    /// Where in the source it comes from; all of it comes from there.
+    pub stream: Stream,
     /// At most 256 KiB plus one line; a line that was cut or not ended in the file has its `\n` added.
     pub bytes: Vec<u8>,
-    /// Where reading would have gone on before this block.
-    pub begin: Position,
-    /// Where reading goes on once this block has been dealt with.
-    pub position: Position,
+    /// Where it lay; `None`: what is read there is gone, and a restart cannot go back to it.
+    pub span: Option<Span>,
     /// It lies before [`Reading::until`]: it was acted upon before a restart. A block is either all that or all new.
     pub again: bool,
 }
 
-/// A place in a file that survives renames: what is stored to go on after a restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// `st_dev` of the file.
-    pub device: u64,
-    /// `st_ino` of the file.
-    pub inode: u64,
-    /// Bytes from its start.
-    pub offset: u64,
+/// Where a block lay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// Where reading would have gone on before this block.
+    pub begin: Position,
+    /// Where reading goes on once this block has been dealt with.
+    pub end: Position,
 }
 
-/// How far a file has been dealt with: what is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
-    /// Where a restart begins, so that failures that are still counted are counted again.
-    pub from: Position,
-    /// What lies before it has been acted upon.
-    pub until: Position,
+/// Names one stream of one source, whichever daemon reads it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamKey {
+    /// The name of the source: its [`Input`] as text.
+    pub source: Arc<str>,
+    /// The stream.
+    pub stream: Stream,
 }
+
+/// How far each stream of a source has been dealt with.
+pub type Readings = BTreeMap<Stream, Reading>;
 
 /// One source to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,61 +85,167 @@ pub struct SourceConfig {
     pub id: SourceId,
     /// What is read.
     pub input: Input,
+    /// How far it was dealt with. A stream that is not among them is seen for the first time: what it holds already is
+    /// not read.
+    pub resume: Readings,
 }
 
-/// The kinds of sources.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is read. However many jails want the same, it is read once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Input {
-    /// A log file, through its rotations.
-    File {
-        /// The path under which its writer opens it; nothing needs to be there yet.
+    /// A log file, through its rotations: the path under which its writer opens it. Nothing needs to be there yet.
+    File(PathBuf),
+    /// What is written into a named pipe.
+    Pipe {
+        /// NAME in `[source.NAME]`.
+        name: Arc<str>,
+        /// The pipe. It need not be there yet.
         path: PathBuf,
-        /// How far it was dealt with. None: seen for the first time, so what it holds already is not read.
-        resume: Option<Reading>,
+    },
+    /// Messages that are sent to kband.
+    Syslog(Syslog),
+    /// What a program writes to its standard output for as long as it runs.
+    Command {
+        /// NAME in `[source.NAME]`.
+        name: Arc<str>,
+        /// The program and its arguments; never empty.
+        words: Vec<String>,
+    },
+    /// Entries of the journal.
+    Journal {
+        /// Which journal.
+        place: journal::Place,
+        /// Which entries of it.
+        matches: journal::Matches,
     },
 }
 
-/// The running sources. Dropping it stops them; lines not handed over by then are read from the last position
+impl Input {
+    /// What `banctl status` calls one stream of it.
+    pub fn shown(&self, stream: &OsStr) -> String {
+        match self {
+            Self::File(_) => stream.to_string_lossy().into_owned(),
+            Self::Journal { .. } => self.to_string(),
+            _ => format!("{self} {}", stream.display()),
+        }
+    }
+
+    /// What a ban says of where its lines came from.
+    pub fn of_stream(&self, stream: &OsStr) -> String {
+        match self {
+            Self::File(_) => stream.to_string_lossy().into_owned(),
+            Self::Syslog(_) => format!("{self} from {}", stream.display()),
+            Self::Pipe { .. } | Self::Command { .. } | Self::Journal { .. } => self.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Input {
+    /// The name by which it is stored, told in `banctl status` and named by bans.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Syslog(Syslog { name, .. }) => write!(f, "syslog {name}"),
+            Self::Pipe { name, .. } => write!(f, "pipe {name}"),
+            Self::Command { name, .. } => write!(f, "command {name}"),
+            Self::Journal { place, matches } => write!(f, "{place} {matches}"),
+        }
+    }
+}
+
+/// The running sources. Dropping it stops them; lines of files not handed over by then are read from the last position
 /// when they are started again.
 #[derive(Debug)]
 pub struct Sources {
-    statuses: Vec<tokio::sync::watch::Receiver<SourceStatus>>,
-    files: JoinHandle<()>,
+    board: Board,
+    blocks: mpsc::Sender<Block>,
+    tasks: JoinSet<()>,
+    /// Those that go on anywhere: files and journals.
+    again: Vec<AbortHandle>,
+    /// What is read once, and so is never interrupted.
+    streams: BTreeMap<SourceId, AbortHandle>,
 }
 
 impl Sources {
-    /// How each source is doing at this moment, in the order of the configuration.
+    /// Nothing is read yet; everything will go into the same channel.
+    pub fn new(blocks: mpsc::Sender<Block>) -> Self {
+        let (board, tasks) = (Board::default(), JoinSet::new());
+        Self { board, blocks, tasks, again: Vec::new(), streams: BTreeMap::new() }
+    }
+
+    /// Reads this from now on, and nothing else. Files and journals are opened anew, where their readings say; every other
+    /// source that is read already, under the same id, stays as it is. Must be called within a tokio runtime.
+    pub fn configure(&mut self, config: Vec<SourceConfig>) {
+        let mut before = std::mem::take(&mut self.streams);
+        let mut files = Vec::new();
+        let mut journals: BTreeMap<journal::Place, Vec<journal::Subscriber>> = BTreeMap::new();
+        for SourceConfig { id, input, resume } in config {
+            let Some(running) = before.remove(&id) else {
+                match input {
+                    Input::File(path) => files.push(file::Entry::new(id, path, &resume, &self.board)),
+                    Input::Journal { place, matches } => {
+                        let name =
+                            Input::Journal { place: place.clone(), matches: matches.clone() }.to_string();
+                        let stream = Stream::from(OsStr::new(&name));
+                        let (board, now) = (&self.board, Timestamp::now());
+                        let subscriber = journal::Subscriber::new(id, stream, matches, &resume, board, now);
+                        journals.entry(place).or_default().push(subscriber);
+                    }
+                    other => self.start(id, other),
+                }
+                continue;
+            };
+            self.streams.insert(id, running);
+        }
+        self.again.drain(..).chain(before.into_values()).for_each(|gone| gone.abort());
+        if !files.is_empty() {
+            self.again.push(self.tasks.spawn(file::follow(files, self.blocks.clone())));
+        }
+        for (place, subscribers) in journals {
+            self.again.push(self.tasks.spawn(journal::follow(place, subscribers, self.blocks.clone())));
+        }
+    }
+
+    fn start(&mut self, id: SourceId, input: Input) {
+        let flow = |stream: &OsStr| Flow::new(id, stream.into(), &self.board, self.blocks.clone());
+        let running = match input {
+            Input::File(_) | Input::Journal { .. } => return,
+            Input::Syslog(syslog) => {
+                let following = syslog::follow(syslog, id, &self.board, &self.blocks);
+                self.tasks.spawn(following)
+            }
+            Input::Pipe { path, .. } => {
+                let flow = flow(path.as_os_str());
+                self.tasks.spawn(pipe::follow(path, flow))
+            }
+            Input::Command { words, .. } => {
+                let flow = flow(words.first().map_or("", String::as_str).as_ref());
+                self.tasks.spawn(command::follow(words, flow))
+            }
+        };
+        self.streams.insert(id, running);
+    }
+
+    /// How each stream of each source is doing at this moment, by source.
     pub fn statuses(&self) -> Vec<SourceStatus> {
-        self.statuses.iter().map(|status| status.borrow().clone()).collect()
+        self.board.statuses()
     }
 
-    /// How one source is doing at this moment.
-    pub fn status(&self, id: SourceId) -> Option<SourceStatus> {
-        self.statuses.iter().map(|status| status.borrow()).find(|status| status.id == id).map(|it| it.clone())
-    }
-}
-
-impl Drop for Sources {
-    fn drop(&mut self) {
-        self.files.abort();
+    /// Waits until one of those that read has died, which none of them should: the daemon must not go on as if nothing
+    /// had happened.
+    pub async fn died(&mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            if !ended.is_err_and(|error| error.is_cancelled()) {
+                return;
+            }
+        }
+        std::future::pending::<()>().await;
     }
 }
 
 /// Starts to read every source, each into the same channel. Must be called within a tokio runtime.
-///
-/// The sources hold the only sender that they were given: if the channel ends while [`Sources`] still lives,
-/// reading has died and the daemon must not go on as if nothing had happened.
 pub fn spawn(config: Vec<SourceConfig>, blocks: mpsc::Sender<Block>) -> Sources {
-    let mut statuses = Vec::new();
-    let mut files = Vec::new();
-    for SourceConfig { id, input } in config {
-        match input {
-            Input::File { path, resume } => {
-                let (reporter, status) = report(id, path.clone());
-                statuses.push(status);
-                files.push(file::Entry::new(id, path, resume, reporter));
-            }
-        }
-    }
-    Sources { statuses, files: tokio::spawn(file::follow(files, blocks)) }
+    let mut sources = Sources::new(blocks);
+    sources.configure(config);
+    sources
 }

@@ -1,7 +1,6 @@
 //! What waits for the disk: bounded, however long that hangs.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -10,7 +9,7 @@ use super::Limits;
 use super::event::Event;
 use crate::jail::Ban;
 use crate::jail::spared::Allowance;
-use crate::source::Reading;
+use crate::source::{Reading, StreamKey};
 
 /// How many bans may wait for a disk that cannot be written (some 50 MB). Bans come and go for as long as it
 /// fails, so merging rows by name alone would not bound them.
@@ -23,7 +22,7 @@ pub(super) const MOST_HISTORY: usize = 16 << 20;
 pub(super) struct Batch {
     pub(super) bans: BTreeMap<(IpNet, Arc<str>), Option<Ban>>,
     pub(super) allowed: BTreeMap<IpNet, Option<Allowance>>,
-    pub(super) readings: BTreeMap<PathBuf, Reading>,
+    pub(super) readings: BTreeMap<StreamKey, Reading>,
     pub(super) history: Backlog,
     /// What is to be kept from now on, if that has changed.
     pub(super) limits: Option<Limits>,

@@ -30,7 +30,7 @@ use jiff::Timestamp;
 
 use crate::jail::spared::Allowance;
 use crate::jail::{ADOPTED, Ban, FEED, Verdict};
-use crate::source::Reading;
+use crate::source::{Reading, StreamKey};
 use batch::{Batch, MOST_WAITING};
 use recall::Teller;
 use writer::Writer;
@@ -74,8 +74,8 @@ pub struct Memory {
     pub bans: Vec<Ban>,
     /// Who was allowed at run time, ended entries included.
     pub allowed: Vec<Allowance>,
-    /// How far each file was read.
-    pub readings: BTreeMap<PathBuf, Reading>,
+    /// How far each stream was read.
+    pub readings: BTreeMap<StreamKey, Reading>,
     /// Who was banned last, and how often (see [`Recalled::Offenders`]); nobody while that is still told.
     pub offenders: Vec<Offender>,
 }
@@ -306,16 +306,10 @@ impl Store {
         }
     }
 
-    /// Notes how far a file was read; it reaches the disk with the next [`Store::commit`].
-    pub fn note_reading(&mut self, path: &Path, reading: Reading) {
-        if self.queue.is_none() {
-            return;
-        }
-        match self.waiting.readings.get_mut(path) {
-            Some(known) => *known = reading,
-            None => {
-                self.waiting.readings.insert(path.to_owned(), reading);
-            }
+    /// Notes how far something was read; it reaches the disk with the next [`Store::commit`].
+    pub fn note_reading(&mut self, key: StreamKey, reading: Reading) {
+        if self.queue.is_some() {
+            self.waiting.readings.insert(key, reading);
         }
     }
 

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::net::IpAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +13,10 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use super::Memory;
 use super::batch::Batch;
-use crate::jail::Ban;
 use crate::jail::spared::Allowance;
+use crate::jail::{self, Ban};
 use crate::service::Service;
-use crate::source::{Position, Reading};
+use crate::source::{Position, Reading, StreamKey};
 use crate::tier::Tier;
 
 /// Writes the bans, the allowed and the positions of a batch.
@@ -55,18 +53,10 @@ pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
             None => delete.execute(params![prefix.to_string()])?,
         };
     }
-    let mut put =
-        transaction.prepare_cached("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?, ?, ?, ?)")?;
-    for (path, Reading { from, until }) in &batch.readings {
-        put.execute(params![
-            path.as_os_str().as_bytes(),
-            until.device.cast_signed(),
-            until.inode.cast_signed(),
-            until.offset.cast_signed(),
-            from.device.cast_signed(),
-            from.inode.cast_signed(),
-            from.offset.cast_signed(),
-        ])?;
+    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?, ?)")?;
+    let noted = Timestamp::now().as_microsecond();
+    for (StreamKey { source, stream }, Reading { from, until }) in &batch.readings {
+        put.execute(params![source.as_ref(), stream.as_bytes(), from.to_string(), until.to_string(), noted])?;
     }
     Ok(())
 }
@@ -79,8 +69,7 @@ pub(super) fn read_short(database: &Connection) -> rusqlite::Result<Memory> {
     while let Some(row) = rows.next()? {
         memory.allowed.extend(readable(row, read_allowance(row))?);
     }
-    let mut readings = database
-        .prepare("SELECT path, device, inode, offset, from_device, from_inode, from_offset FROM positions")?;
+    let mut readings = database.prepare("SELECT source, stream, start, until FROM readings")?;
     let mut rows = readings.query([])?;
     while let Some(row) = rows.next()? {
         memory.readings.extend(readable(row, read_reading(row))?);
@@ -172,8 +161,8 @@ fn read_allowance(row: &Row<'_>) -> rusqlite::Result<Allowance> {
 /// A column with a prefix, or an address.
 pub(super) fn read_prefix(row: &Row<'_>, column: usize) -> rusqlite::Result<IpNet> {
     let text = row.get_ref(column)?.as_str()?;
-    let prefix: Result<IpNet, _> = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    prefix.map(|prefix| prefix.trunc()).map_err(|error| bad(column, error))
+    let no_prefix = || bad(column, format!("'{text}' is neither an address nor a prefix"));
+    jail::written(text).map(|prefix| prefix.trunc()).ok_or_else(no_prefix)
 }
 
 /// A column with a time.
@@ -208,15 +197,13 @@ fn unreadable(list: &str) -> rusqlite::Error {
     bad(7, error)
 }
 
-fn read_reading(row: &Row<'_>) -> rusqlite::Result<(PathBuf, Reading)> {
-    let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-    let position = |first| {
-        Ok::<_, rusqlite::Error>(Position {
-            device: number(first)?,
-            inode: number(first + 1)?,
-            offset: number(first + 2)?,
-        })
+fn read_reading(row: &Row<'_>) -> rusqlite::Result<(StreamKey, Reading)> {
+    let position = |column| {
+        let text: String = row.get(column)?;
+        text.parse::<Position>().map_err(|error| bad(column, error))
     };
-    let path = OsString::from_vec(row.get(0)?);
-    Ok((path.into(), Reading { until: position(1)?, from: position(4)? }))
+    let source: String = row.get(0)?;
+    let stream = OsString::from_vec(row.get(1)?);
+    let key = StreamKey { source: source.into(), stream: stream.into() };
+    Ok((key, Reading { from: position(2)?, until: position(3)? }))
 }

@@ -14,7 +14,7 @@ use super::batch::Batch;
 use super::{Memory, StoreError, history, rows};
 
 /// The format that this version writes, kept in SQLite's `user_version`.
-pub(super) const FORMAT: i64 = 4;
+pub(super) const FORMAT: i64 = 5;
 /// How long the write-ahead log stays on disk, in bytes; while much is written it may be longer.
 const LONGEST_LOG: i64 = 4 << 20;
 /// How long is waited for whoever else is using the database: a reader in memory, `sqlite3`.
@@ -42,14 +42,13 @@ const TABLES: &str = "
         until  INTEGER,
         reason TEXT NOT NULL
     ) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS positions (
-        path        BLOB PRIMARY KEY,
-        device      INTEGER NOT NULL,
-        inode       INTEGER NOT NULL,
-        offset      INTEGER NOT NULL,
-        from_device INTEGER NOT NULL,
-        from_inode  INTEGER NOT NULL,
-        from_offset INTEGER NOT NULL
+    CREATE TABLE IF NOT EXISTS readings (
+        source TEXT NOT NULL,
+        stream BLOB NOT NULL,
+        start  TEXT NOT NULL,
+        until  TEXT NOT NULL,
+        noted  INTEGER NOT NULL,
+        PRIMARY KEY (source, stream)
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS history (
         id      INTEGER PRIMARY KEY,
@@ -82,6 +81,16 @@ const TABLES: &str = "
         line   BLOB NOT NULL,
         PRIMARY KEY (event, number)
     ) WITHOUT ROWID;
+";
+
+/// Up to format 4, only files were read.
+const POSITIONS: &str = "
+    INSERT INTO readings
+        SELECT CAST(path AS TEXT), path,
+            printf('file %lld %lld %lld', from_device, from_inode, from_offset),
+            printf('file %lld %lld %lld', device, inode, offset), 0
+        FROM positions;
+    DROP TABLE positions;
 ";
 
 /// Opens the database and reads what is short; one that SQLite cannot read is set aside first. To be settled when all of it
@@ -171,6 +180,9 @@ fn prepare(database: &Connection, found: i64) -> rusqlite::Result<()> {
     }
     if (1..3).contains(&found) {
         database.execute_batch("ALTER TABLE bans ADD COLUMN renew INTEGER")?;
+    }
+    if (1..5).contains(&found) {
+        database.execute_batch(POSITIONS)?;
     }
     database.pragma_update(None, "user_version", FORMAT)?;
     change.commit()?;

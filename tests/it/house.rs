@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("source", &[]),
     ("filter", &[]),
-    ("config", &["filter"]),
+    ("config", &["filter", "source"]),
     ("feed", &["config"]),
     ("jail", &["config", "filter"]),
     ("firewall", &[]),

@@ -103,7 +103,7 @@ impl Settings {
             renew_on_contact: false,
             name: self.jail.as_deref().unwrap_or("test").into(),
             filter: Some(Arc::clone(filter)),
-            logpath: Vec::new(),
+            sources: Vec::new(),
             maxretry: self.maxretry,
             findtime: self.findtime,
             bantime: self.bantime,

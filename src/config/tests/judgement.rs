@@ -31,7 +31,7 @@ fn a_jails_own_table_replaces_the_default_whole() {
 fn recidive_is_there_and_needs_no_log() {
     let plan = plan("[jail.recidive]\nenabled = true\nmaxretry = 4\n");
     let [jail] = &plan.jails[..] else { panic!("{:?}", plan.jails) };
-    assert!(jail.filter.is_none() && jail.logpath.is_empty() && jail.maxretry == 4);
+    assert!(jail.filter.is_none() && jail.sources.is_empty() && jail.maxretry == 4);
     assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
 }
 

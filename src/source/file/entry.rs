@@ -1,13 +1,14 @@
 //! One log file within the task: what it has to do next, and how it is doing.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::FileError;
 use super::rotation::{Follower, GRACE, Turn};
 use super::watch::{self, Watcher};
-use crate::source::status::Reporter;
-use crate::source::{Block, Reading, SourceId, SourceStatus, State};
+use crate::source::status::{Board, Reporter};
+use crate::source::{Block, Position, Reading, Readings, SourceId, SourceStatus, Span, State, Stream};
 
 /// How often a file is looked at that cannot be watched.
 const POLL: Duration = Duration::from_secs(2);
@@ -25,6 +26,7 @@ pub(super) type Watching = Result<Watcher, FileError>;
 #[derive(Debug)]
 pub(in crate::source) struct Entry {
     id: SourceId,
+    stream: Stream,
     follower: Follower,
     reporter: Reporter,
     /// Its path has to be looked at.
@@ -39,14 +41,12 @@ pub(in crate::source) struct Entry {
 
 impl Entry {
     /// A file that is looked at as soon as the task runs.
-    pub(in crate::source) fn new(
-        id: SourceId,
-        path: PathBuf,
-        resume: Option<Reading>,
-        reporter: Reporter,
-    ) -> Self {
+    pub(in crate::source) fn new(id: SourceId, path: PathBuf, resume: &Readings, board: &Board) -> Self {
+        let stream: Stream = path.as_os_str().into();
+        let reporter = board.report(id, Arc::clone(&stream));
+        let resume = resume.get(&stream).and_then(Reading::of_file);
         let follower = Follower::new(path, resume, GRACE);
-        Self { id, follower, reporter, look: true, ready: false, retry: None, watched: None }
+        Self { id, stream, follower, reporter, look: true, ready: false, retry: None, watched: None }
     }
 
     /// When something is due without an event.
@@ -110,9 +110,15 @@ impl Entry {
                     status.bytes += lines.bytes.len() as u64;
                     status.lines_cut += lines.cut;
                 });
-                let begin = begin.unwrap_or(position);
-                block =
-                    Some(Block { source: self.id, bytes: lines.bytes, begin, position, again: lines.again });
+                let span =
+                    Span { begin: Position::File(begin.unwrap_or(position)), end: Position::File(position) };
+                block = Some(Block {
+                    source: self.id,
+                    stream: Arc::clone(&self.stream),
+                    bytes: lines.bytes,
+                    span: Some(span),
+                    again: lines.again,
+                });
             }
             Ok(Turn::Unfinished) => {}
             Ok(Turn::Idle) => self.ready = false,
@@ -147,7 +153,9 @@ impl Entry {
             status.state = state;
             status.error = error;
             // Files are opened by looking, so this comes before the first of their lines.
-            status.began = status.began.or(self.follower.position());
+            if status.began.is_none() {
+                status.began = self.follower.position().map(Position::File);
+            }
             self.follow_up(status);
         });
     }
@@ -155,6 +163,8 @@ impl Entry {
     fn follow_up(&self, status: &mut SourceStatus) {
         status.lag = Some(self.follower.lag());
         status.restarts = self.follower.restarts();
-        status.position = self.follower.position().or(status.position);
+        if let Some(position) = self.follower.position() {
+            status.position = Some(Position::File(position));
+        }
     }
 }

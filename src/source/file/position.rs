@@ -26,7 +26,7 @@ use super::error::FileError;
 use super::open::{self, Identity, Opened};
 use super::siblings::{self, Generation, Sibling};
 use super::tail::Tail;
-use crate::source::{Position, Reading};
+use crate::source::{FilePosition, Reading};
 
 /// How often a file is looked for that is renamed meanwhile.
 const ATTEMPTS: usize = 4;
@@ -62,11 +62,15 @@ pub(super) fn at_end(path: &Path, noted: &mut Option<(Identity, u64)>) -> Result
 ///
 /// # Errors
 /// The file at the path cannot be opened.
-pub(super) fn resume(path: &Path, reading: Reading, listed: &[Sibling]) -> Result<Beginning, FileError> {
+pub(super) fn resume(
+    path: &Path,
+    reading: Reading<FilePosition>,
+    listed: &[Sibling],
+) -> Result<Beginning, FileError> {
     let mut beginning = open_from(path, reading.from, listed)?;
     if !beginning.holds(reading.until) {
         // Old generations are compressed or deleted before newer ones.
-        let newer = open_from(path, Position { offset: 0, ..reading.until }, listed)?;
+        let newer = open_from(path, FilePosition { offset: 0, ..reading.until }, listed)?;
         if newer.holds(reading.until) {
             beginning = newer;
         }
@@ -76,12 +80,12 @@ pub(super) fn resume(path: &Path, reading: Reading, listed: &[Sibling]) -> Resul
 }
 
 impl Beginning {
-    fn holds(&self, position: Position) -> bool {
+    fn holds(&self, position: FilePosition) -> bool {
         self.tails.iter().any(|tail| is_at(&tail.identity(), position))
     }
 
     /// Tells each tail how much of it was acted upon already.
-    fn divide(&mut self, Reading { from, until }: Reading) {
+    fn divide(&mut self, Reading { from, until }: Reading<FilePosition>) {
         let last = self.tails.len().saturating_sub(1);
         let by_inode = !self.holds(until);
         let left_off = self.tails.iter().enumerate().position(|(index, tail)| {
@@ -107,7 +111,7 @@ impl Beginning {
 }
 
 /// Begins at `position`, and goes on with the generations after it.
-fn open_from(path: &Path, position: Position, listed: &[Sibling]) -> Result<Beginning, FileError> {
+fn open_from(path: &Path, position: FilePosition, listed: &[Sibling]) -> Result<Beginning, FileError> {
     let current = open::open(path)?;
     let current = match current {
         Some(opened) if same_file(&opened, position) => {
@@ -148,7 +152,7 @@ pub(super) fn reopen(sibling: &Sibling) -> Option<Opened> {
 
 /// Looks for the file at a position under the names of its generations, then under any name, and again if it was
 /// renamed meanwhile.
-fn find(path: &Path, position: Position, listed: &[Sibling]) -> Option<(Opened, Generation)> {
+fn find(path: &Path, position: FilePosition, listed: &[Sibling]) -> Option<(Opened, Generation)> {
     let known =
         listed.iter().find(|sibling| is_at(&sibling.identity, position)).map(|sibling| sibling.path.clone());
     let mut names = known.into_iter().chain(iter::from_fn(|| siblings::find(path, position.inode)));
@@ -169,10 +173,10 @@ fn is_after(sibling: &Sibling, born: Option<SystemTime>, generation: &Generation
     Some(sibling_born) >= born && (!comparable || sibling_generation > generation)
 }
 
-fn same_file(opened: &Opened, position: Position) -> bool {
+fn same_file(opened: &Opened, position: FilePosition) -> bool {
     is_at(&opened.identity(), position)
 }
 
-fn is_at(identity: &Identity, position: Position) -> bool {
+fn is_at(identity: &Identity, position: FilePosition) -> bool {
     (identity.device, identity.inode) == (position.device, position.inode)
 }

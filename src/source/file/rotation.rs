@@ -22,7 +22,7 @@ use super::open::{self, Identity, Opened};
 use super::position::{self, reopen};
 use super::siblings::{self, Generation, Seen, Sibling};
 use super::tail::{Portion, Step, Tail};
-use crate::source::{Position, Reading};
+use crate::source::{FilePosition, Reading};
 
 /// How long a file that left the path is followed after the last write to it.
 pub(super) const GRACE: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ pub(super) struct Look {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Whole lines, and where reading goes on after them.
-    Lines(Portion, Position),
+    Lines(Portion, FilePosition),
     /// Nothing yet; another turn may give something.
     Unfinished,
     /// Everything is read.
@@ -82,14 +82,14 @@ pub(super) struct Follower {
 /// Before the first look that could tell what is at the path.
 #[derive(Debug)]
 struct First {
-    resume: Option<Reading>,
+    resume: Option<Reading<FilePosition>>,
     /// The file that was there but could not be opened, and its size when it was first met.
     noted: Option<(Identity, u64)>,
 }
 
 impl Follower {
     /// Opens nothing yet; the first [`check`](Self::check) does.
-    pub(super) fn new(path: PathBuf, resume: Option<Reading>, grace: Duration) -> Self {
+    pub(super) fn new(path: PathBuf, resume: Option<Reading<FilePosition>>, grace: Duration) -> Self {
         let first = Some(First { resume, noted: None });
         let (chain, seen) = (VecDeque::new(), Seen::default());
         Self { path, chain, seen, since: None, first, grace, restarts: 0, revision: 0 }
@@ -159,7 +159,7 @@ impl Follower {
     }
 
     /// Where reading would go on after a restart; None while nothing is open.
-    pub(super) fn position(&self) -> Option<Position> {
+    pub(super) fn position(&self) -> Option<FilePosition> {
         self.position_from(0)
     }
 
@@ -333,7 +333,7 @@ impl Follower {
 
     /// Where reading goes on after a block from the file at `index`. Once a newer file was read from, it is there, even
     /// for a late block from an older file: starting in the older one again would double the newer one's lines.
-    fn position_from(&self, index: usize) -> Option<Position> {
+    fn position_from(&self, index: usize) -> Option<FilePosition> {
         let newest_begun = self.chain.iter().skip(index).rev().find(|link| link.begun);
         newest_begun.or(self.chain.get(index)).map(|link| link.tail.position())
     }

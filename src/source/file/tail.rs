@@ -11,7 +11,7 @@ use memchr::memrchr;
 
 use super::open::{Identity, Opened};
 use crate::source::lines::{LONGEST_LINE, Lines};
-use crate::source::{BLOCK_BYTES, Position};
+use crate::source::{BLOCK_BYTES, FilePosition};
 
 /// How far back the start of a line is looked for when reading begins at the end of a file, in bytes.
 const LOOK_BACK: u64 = 1024 * 1024;
@@ -148,8 +148,8 @@ impl Tail {
     }
 
     /// After the last line handed over.
-    pub(super) fn position(&self) -> Position {
-        Position {
+    pub(super) fn position(&self) -> FilePosition {
+        FilePosition {
             device: self.identity.device,
             inode: self.identity.inode,
             offset: self.read - self.lines.pending(),

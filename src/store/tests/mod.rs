@@ -4,7 +4,8 @@ mod history;
 
 use super::*;
 use crate::jail::Ending;
-use crate::source::Position;
+use crate::source::{FilePosition, Position};
+use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Nobody waits.
@@ -33,6 +34,11 @@ fn ban(prefix: &str, until: Option<i64>) -> Ban {
     }
 }
 
+fn auth_log() -> StreamKey {
+    let path = "/var/log/auth.log";
+    StreamKey { source: path.into(), stream: OsStr::new(path).into() }
+}
+
 #[test]
 fn what_was_committed_is_there_after_reopening() {
     let directory = tempfile::tempdir().unwrap();
@@ -44,9 +50,9 @@ fn what_was_committed_is_there_after_reopening() {
     note(&mut store, kept.clone().map(Verdict::Ban));
     store.commit();
     note(&mut store, [Verdict::Unban(ban("192.0.2.9/32", None), Ending::Expired)]);
-    let from = Position { device: u64::MAX, inode: 2, offset: 77 };
-    let reading = Reading { from, until: Position { offset: 99, ..from } };
-    store.note_reading(Path::new("/var/log/auth.log"), reading);
+    let place = |offset| Position::File(FilePosition { device: u64::MAX, inode: 2, offset });
+    let reading = Reading { from: place(77), until: place(99) };
+    store.note_reading(auth_log(), reading.clone());
     let [ban, other] = kept.clone();
     let allowed = Allowance { prefix: ban.prefix, since: ban.since, until: ban.until, reason: "x".into() };
     let gone = Allowance { prefix: other.prefix, until: None, ..allowed.clone() };
@@ -60,7 +66,7 @@ fn what_was_committed_is_there_after_reopening() {
     store.close();
     assert_eq!(memory.bans, kept);
     assert_eq!(memory.allowed, [allowed]);
-    assert_eq!(memory.readings.into_iter().collect::<Vec<_>>(), [("/var/log/auth.log".into(), reading)]);
+    assert_eq!(memory.readings.into_iter().collect::<Vec<_>>(), [(auth_log(), reading)]);
 }
 
 /// A trigger stands for a full disk: the statement fails, and works again when the trigger is gone.
@@ -81,14 +87,14 @@ fn a_failed_write_is_said_kept_and_made_good() {
     store.commit();
     until(|| !store.is_durable());
     // What comes meanwhile is kept as well, and the newer row replaces the older.
-    let position = Position { device: 1, inode: 2, offset: 99 };
-    store.note_reading(Path::new("/var/log/auth.log"), Reading { from: position, until: position });
+    let position = Position::File(FilePosition { device: 1, inode: 2, offset: 99 });
+    store.note_reading(auth_log(), Reading { from: position.clone(), until: position });
     note(&mut store, [Verdict::Ban(ban("192.0.2.2/32", None))]);
     store.commit();
     let rows = |table: &str| -> i64 {
         beside.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
     };
-    assert_eq!((rows("bans"), rows("positions")), (0, 0), "a position never moves on without its bans");
+    assert_eq!((rows("bans"), rows("readings")), (0, 0), "a position never moves on without its bans");
 
     beside.execute_batch("DROP TRIGGER full").unwrap();
     until(|| store.is_durable());
@@ -173,7 +179,7 @@ fn a_row_that_makes_no_sense_is_skipped() {
             "INSERT INTO bans VALUES ('192.0.2.300', 'sshd', 1, NULL, 1, '', '', NULL, NULL);
              INSERT INTO bans VALUES ('192.0.2.3', 'sshd', 'today', NULL, 1, '', '', NULL, NULL);
              INSERT INTO bans VALUES ('192.0.2.4', 'sshd', 1, NULL, -1, '', '', NULL, NULL);
-             INSERT INTO positions VALUES ('/var/log/x', 'here', 1, 1, 1, 1, 1);",
+             INSERT INTO readings VALUES ('/var/log/x', X'78', 'here', 'file 1 1 1', 1);",
         )
         .unwrap();
     drop(database);

@@ -9,7 +9,7 @@ use super::super::error::FileError;
 use crate::namespace::{after_setup, without_privilege};
 use crate::source::lines::LONGEST_LINE;
 use crate::source::{
-    self, Block, Input, Position, Reading, SourceConfig, SourceId, SourceStatus, Sources, State,
+    self, Block, FilePosition, Input, Position, Reading, SourceConfig, SourceId, SourceStatus, Sources, State,
 };
 use tokio::sync::mpsc;
 
@@ -29,10 +29,11 @@ impl Run {
             .enumerate()
             .map(|(index, (path, resume))| SourceConfig {
                 id: SourceId(index),
-                input: Input::File {
-                    path: path.to_path_buf(),
-                    resume: resume.map(|at| Reading { from: at, until: at }),
-                },
+                input: Input::File(path.to_path_buf()),
+                resume: resume
+                    .iter()
+                    .map(|at| (path.as_os_str().into(), Reading { from: at.clone(), until: at.clone() }))
+                    .collect(),
             })
             .collect();
         Self { sources: source::spawn(config, sender), blocks }
@@ -46,7 +47,11 @@ impl Run {
     }
 
     fn status(&self) -> SourceStatus {
-        self.sources.status(SourceId(0)).unwrap()
+        self.status_of(0)
+    }
+
+    fn status_of(&self, source: usize) -> SourceStatus {
+        self.sources.statuses().into_iter().find(|status| status.id.0 == source).unwrap()
     }
 
     async fn until(&self, wanted: impl Fn(&SourceStatus) -> bool) {
@@ -80,8 +85,12 @@ fn add(path: &Path, text: impl AsRef<[u8]>) {
 }
 
 fn at_start(path: &Path) -> Option<Position> {
+    Some(place(path, 0))
+}
+
+fn place(path: &Path, offset: u64) -> Position {
     let metadata = fs::metadata(path).unwrap();
-    Some(Position { device: metadata.dev(), inode: metadata.ino(), offset: 0 })
+    Position::File(FilePosition { device: metadata.dev(), inode: metadata.ino(), offset })
 }
 
 fn rotate(log: &Path, generations: u32) {
@@ -240,7 +249,7 @@ async fn a_line_without_end_is_cut_and_counted_and_the_next_is_whole() {
     assert_eq!(block.bytes.len(), LONGEST_LINE + "\nafter\n".len());
     assert!(block.bytes.ends_with(b"A\nafter\n"));
     assert_eq!(run.status().lines_cut, 1);
-    assert_eq!(block.position.offset, fs::metadata(&log).unwrap().len());
+    assert_eq!(block.span.unwrap().end, place(&log, fs::metadata(&log).unwrap().len()));
 }
 
 #[tokio::test]
@@ -339,12 +348,12 @@ async fn stopping_and_starting_again_neither_loses_nor_doubles() {
         if n % 3 == 0 {
             rotate(&log, 30);
         }
-        let mut run = Run::start(&[(&log, resume)], 1);
+        let mut run = Run::start(&[(&log, resume.clone())], 1);
         let block = run.block().await;
-        resume = Some(block.position);
+        resume = block.span.map(|span| span.end);
         got.extend(block.bytes);
     }
-    let mut run = Run::start(&[(&log, resume)], 1);
+    let mut run = Run::start(&[(&log, resume.clone())], 1);
     while got.len() < expected.len() {
         got.extend(run.block().await.bytes);
     }
@@ -359,17 +368,18 @@ async fn where_reading_began_is_known_however_far_it_is() {
     add(&log, "old\n");
     let mut run = Run::start(&[(&log, None), (&later, None)], 4);
     run.until(|status| status.state == State::Following).await;
-    assert_eq!(run.status().began, Some(Position { offset: 4, ..at_start(&log).unwrap() }));
-    assert_eq!(run.sources.status(SourceId(1)).unwrap().began, None);
+    assert_eq!(run.status().began, Some(place(&log, 4)));
+    assert_eq!(run.status_of(1).began, None);
     // Read, and not taken out of the channel yet.
     add(&log, "new\n");
     add(&later, "first\n");
     run.until(|status| status.lines == 1).await;
-    assert_eq!(run.status().began.map(|place| place.offset), Some(4));
+    assert_eq!(run.status().began, Some(place(&log, 4)));
     let blocks = [run.block().await, run.block().await];
     for block in blocks {
-        assert_eq!(run.sources.status(block.source).unwrap().began, Some(block.begin));
-        assert!(!block.again && block.begin.offset < block.position.offset);
+        let span = block.span.unwrap();
+        assert_eq!(run.status_of(block.source.0).began.as_ref(), Some(&span.begin));
+        assert!(!block.again && span.end != span.begin && !span.end.rewinds(&span.begin));
     }
 }
 

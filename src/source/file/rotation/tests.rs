@@ -16,7 +16,7 @@ struct Bench {
     got: Vec<u8>,
     /// What was handed over as known.
     again: Vec<u8>,
-    last: Option<Position>,
+    last: Option<FilePosition>,
 }
 
 impl Bench {
@@ -35,11 +35,11 @@ impl Bench {
     }
 
     /// A new process: what is stored is all that is left.
-    fn restart(&mut self, resume: Option<Position>) {
+    fn restart(&mut self, resume: Option<FilePosition>) {
         self.restart_with(resume.map(|at| Reading { from: at, until: at }));
     }
 
-    fn restart_with(&mut self, resume: Option<Reading>) {
+    fn restart_with(&mut self, resume: Option<Reading<FilePosition>>) {
         self.follower = Follower::new(self.path("log"), resume, GRACE);
         self.got.clear();
         self.again.clear();
@@ -52,9 +52,9 @@ impl Bench {
         (String::from_utf8(std::mem::take(&mut self.again)).unwrap(), new)
     }
 
-    fn end_of(&self, name: &str) -> Position {
+    fn end_of(&self, name: &str) -> FilePosition {
         let metadata = fs::metadata(self.path(name)).unwrap();
-        Position { device: metadata.dev(), inode: metadata.ino(), offset: metadata.len() }
+        FilePosition { device: metadata.dev(), inode: metadata.ino(), offset: metadata.len() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -416,7 +416,7 @@ fn a_restart_with_another_device_number_finds_the_file_by_inode() {
     bench.add("log", "1\n");
     bench.settle();
     bench.add("log", "2\n");
-    let stored = bench.last.map(|position| Position { device: position.device + 1, ..position });
+    let stored = bench.last.map(|position| FilePosition { device: position.device + 1, ..position });
     bench.restart(stored);
     assert_eq!(bench.settle(), "2\n");
 }

@@ -49,7 +49,7 @@ struct World {
     current: usize,
     counter: usize,
     late: bool,
-    stored: Option<Position>,
+    stored: Option<FilePosition>,
     got: String,
 }
 
