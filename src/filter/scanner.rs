@@ -62,10 +62,13 @@ pub struct Scanner {
     counters: Counters,
 }
 
+/// A failure of a host of which only a name is known: which filter found it, and the beginning of its line.
+type Kept = (usize, Named, Box<[u8]>);
+
 /// Failures of hosts of which only a name is known, if somebody wants them.
 #[derive(Default)]
 struct Names {
-    kept: Option<Vec<(usize, Named, Box<[u8]>)>>,
+    kept: Option<Vec<Kept>>,
 }
 
 impl Names {
@@ -168,7 +171,7 @@ impl Scanner {
                         match automata.hear(line, head, clock, &mut self.dates, &mut self.counters) {
                             Some(Heard::Told(told)) => tell(index, told, line),
                             Some(Heard::Named(named)) => {
-                                self.names.note(index, named, line, &mut self.counters)
+                                self.names.note(index, named, line, &mut self.counters);
                             }
                             None => {}
                         }
@@ -232,7 +235,7 @@ impl Scanner {
 
     /// The failures of hosts of which only a name is known since this was last asked, with the index of the filter and the
     /// first 1,024 bytes of the line; a thousand at most.
-    pub fn take_named(&mut self) -> Vec<(usize, Named, Box<[u8]>)> {
+    pub fn take_named(&mut self) -> Vec<Kept> {
         self.names.kept.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
