@@ -10,11 +10,12 @@ use serde::Deserialize;
 use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour, Ownership, StoreMode, UseDns};
 use super::duration::{BanTime, Period};
 use super::feed::{ListPath, ListUrl, Words};
+use super::journalmatch::JournalMatches;
 use super::judgement::{Counts, Escalate, Mode, Subnet, Switch, Trust};
 use super::network::{Entries, Networks};
 use super::ports::{Ports, Protocols};
 use super::size::StoreSize;
-use super::source::{Endpoints, PipePath, Senders};
+use super::source::{Endpoints, JournalDirectory, Namespace, PipePath, Senders};
 use super::value::{
     At, Count, FeedName, FilterName, GroupName, Ipv6Prefix, JailName, LogPaths, SourceName, SourceNames,
     Table,
@@ -111,6 +112,8 @@ pub struct Jail {
     pub logpath: Option<At<LogPaths>>,
     /// What else it reads: the NAMEs of `[source.NAME]`.
     pub source: Option<At<SourceNames>>,
+    /// Which entries of the journal it reads; left out, the filter's own, if it reads the journal.
+    pub journalmatch: Option<At<JournalMatches>>,
     /// As in `[defaults]`.
     pub bantime: Option<At<BanTime>>,
     /// As in `[defaults]`.
@@ -165,6 +168,10 @@ pub struct Source {
     pub pipe: Option<At<PipePath>>,
     /// Lines are what this program writes: its name or path, and each argument.
     pub command: Option<At<Words>>,
+    /// The journals in this directory, received from other machines.
+    pub journal_directory: Option<At<JournalDirectory>>,
+    /// The journal of this namespace.
+    pub journal_namespace: Option<At<Namespace>>,
 }
 
 /// `[feed.NAME]`.

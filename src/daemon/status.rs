@@ -1,5 +1,7 @@
 //! `banctl status`: what the daemon says of itself, the warnings first.
 
+use jiff::Timestamp;
+
 use super::pipeline::Pipeline;
 use super::renewal;
 use super::run::Daemon;
@@ -14,7 +16,8 @@ use crate::source::SourceStatus;
 
 /// How everything is at this moment.
 pub(super) fn status(daemon: &mut Daemon) -> Status {
-    let pipeline = &mut daemon.pipeline;
+    let (pipeline, today) = (&mut daemon.pipeline, &mut daemon.today);
+    today.turn(&pipeline.engine, Timestamp::now());
     let dropped = pipeline.effect.firewall.dropped();
     let trouble = pipeline.effect.trouble().or_else(|| dropped.as_ref().err().map(ToString::to_string));
     let sources: Vec<SourceRow> =
@@ -37,6 +40,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         asked: AskedStatus { times: jail.asked.times, spared: jail.asked.spared, failed: jail.asked.failed },
         tracked: jail.tracked(),
         waiting: jail.waiting(),
+        today: today.of(&jail.name, &jail.tally),
     });
     let mut warnings: Vec<String> = trouble.iter().cloned().collect();
     warnings.extend(sources.iter().filter_map(|source| source.error.clone()));
@@ -45,6 +49,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         let SourceRow { path, named, .. } = source;
         format!("{path}: {named} failures name hosts without addresses and ban nobody: have the service log addresses, or set usedns")
     }));
+    warnings.extend(sources.iter().flat_map(journal_warnings));
     warnings.extend(jail_warnings(&pipeline.engine));
     if pipeline.beside.unasked() > 0 {
         warnings.push(format!(
@@ -78,6 +83,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
             error: trouble,
         },
         durable: pipeline.store.is_durable(),
+        today_since: Some(today.since),
         feeds: feeds.iter().map(|(feed, tally)| feed_row(feed, tally, pipeline)).collect(),
         sources,
     }
@@ -131,6 +137,26 @@ fn reception_warnings(source: &SourceRow) -> Vec<String> {
         .collect()
 }
 
+/// What a journal held and nobody has counted.
+fn journal_warnings(source: &SourceRow) -> Vec<String> {
+    let SourceRow { path, untrusted, gaps, .. } = source;
+    let mut told = Vec::new();
+    if *untrusted > 0 {
+        told.push(format!(
+            "{path}: {untrusted} entries match that the service cannot be seen to have written, and ban nobody: does a local \
+             user forge them? If the service runs as a person's user, name it: \
+             journalmatch = \"_SYSTEMD_UNIT=NAME.service _UID=NUMBER\""
+        ));
+    }
+    if *gaps > 0 {
+        told.push(format!(
+            "{path}: {gaps} times the journal was vacuumed before it was read on: raise SystemMaxUse or MaxRetentionSec \
+             in journald.conf"
+        ));
+    }
+    told
+}
+
 fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
     let (input, reception) = (pipeline.input(source.id), source.reception);
     SourceRow {
@@ -147,6 +173,9 @@ fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
         refused: reception.refused,
         broken: reception.broken,
         closed: reception.closed,
+        untrusted: source.untrusted,
+        gaps: source.gaps,
+        behind_ms: source.behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX)),
         named: pipeline.named(source.id),
     }
 }

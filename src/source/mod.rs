@@ -12,12 +12,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 mod command;
 pub mod file;
 mod flow;
+pub mod journal;
 pub mod lines;
 mod pipe;
 mod position;
@@ -100,6 +102,13 @@ pub enum Input {
         /// The pipe. It need not be there yet.
         path: PathBuf,
     },
+    /// Entries of the journal.
+    Journal {
+        /// Which journal.
+        place: journal::Place,
+        /// Which entries of it.
+        matches: journal::Matches,
+    },
     /// Messages that are sent to kband.
     Syslog(Syslog),
     /// What a program writes to its standard output for as long as it runs.
@@ -116,6 +125,7 @@ impl Input {
     pub fn shown(&self, stream: &OsStr) -> String {
         match self {
             Self::File(_) => stream.to_string_lossy().into_owned(),
+            Self::Journal { .. } => self.to_string(),
             _ => format!("{self} {}", stream.display()),
         }
     }
@@ -125,7 +135,7 @@ impl Input {
         match self {
             Self::File(_) => stream.to_string_lossy().into_owned(),
             Self::Syslog(_) => format!("{self} from {}", stream.display()),
-            Self::Pipe { .. } | Self::Command { .. } => self.to_string(),
+            Self::Journal { .. } | Self::Pipe { .. } | Self::Command { .. } => self.to_string(),
         }
     }
 }
@@ -137,6 +147,7 @@ impl fmt::Display for Input {
             Self::File(path) => path.display().fmt(f),
             Self::Syslog(Syslog { name, .. }) => write!(f, "syslog {name}"),
             Self::Pipe { name, .. } => write!(f, "pipe {name}"),
+            Self::Journal { place, matches } => write!(f, "{place} {matches}"),
             Self::Command { name, .. } => write!(f, "command {name}"),
         }
     }
@@ -149,8 +160,8 @@ pub struct Sources {
     board: Board,
     blocks: mpsc::Sender<Block>,
     tasks: JoinSet<()>,
-    /// Reads the files; they go on anywhere.
-    files: Option<AbortHandle>,
+    /// Read files and journals; these go on anywhere.
+    anywhere: Vec<AbortHandle>,
     /// What is read once, and so is never interrupted.
     streams: BTreeMap<SourceId, AbortHandle>,
 }
@@ -159,34 +170,46 @@ impl Sources {
     /// Nothing is read yet; everything will go into the same channel.
     pub fn new(blocks: mpsc::Sender<Block>) -> Self {
         let (board, tasks) = (Board::default(), JoinSet::new());
-        Self { board, blocks, tasks, files: None, streams: BTreeMap::new() }
+        Self { board, blocks, tasks, anywhere: Vec::new(), streams: BTreeMap::new() }
     }
 
-    /// Reads this from now on, and nothing else. Files are opened anew, where their readings say; every other source
+    /// Reads this from now on, and nothing else. Files and journals are opened anew, where their readings say; every other source
     /// that is read already, under the same id, stays as it is. Must be called within a tokio runtime.
     pub fn configure(&mut self, config: Vec<SourceConfig>) {
         let mut before = std::mem::take(&mut self.streams);
         let mut files = Vec::new();
+        let mut journals: BTreeMap<journal::Place, Vec<journal::Subscriber>> = BTreeMap::new();
         for SourceConfig { id, input, resume } in config {
             let Some(running) = before.remove(&id) else {
                 match input {
                     Input::File(path) => files.push(file::Entry::new(id, path, &resume, &self.board)),
+                    Input::Journal { ref place, ref matches } => {
+                        let stream = Stream::from(OsStr::new(&input.to_string()));
+                        let subscriber = (id, stream, matches.clone());
+                        let subscriber =
+                            journal::Subscriber::new(subscriber, &resume, &self.board, Timestamp::now());
+                        journals.entry(place.clone()).or_default().push(subscriber);
+                    }
                     other => self.start(id, other),
                 }
                 continue;
             };
             self.streams.insert(id, running);
         }
-        self.files.take().into_iter().chain(before.into_values()).for_each(|gone| gone.abort());
+        self.anywhere.drain(..).chain(before.into_values()).for_each(|gone| gone.abort());
         if !files.is_empty() {
-            self.files = Some(self.tasks.spawn(file::follow(files, self.blocks.clone())));
+            self.anywhere.push(self.tasks.spawn(file::follow(files, self.blocks.clone())));
+        }
+        for (place, subscribers) in journals {
+            let following = journal::follow(place, subscribers, self.blocks.clone());
+            self.anywhere.push(self.tasks.spawn(following));
         }
     }
 
     fn start(&mut self, id: SourceId, input: Input) {
         let flow = |stream: &OsStr| Flow::new(id, stream.into(), &self.board, self.blocks.clone());
         let running = match input {
-            Input::File(_) => return,
+            Input::File(_) | Input::Journal { .. } => return,
             Input::Syslog(syslog) => {
                 let following = syslog::follow(syslog, id, &self.board, &self.blocks);
                 self.tasks.spawn(following)

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -58,8 +59,14 @@ pub struct SourceStatus {
     pub lines_cut: u64,
     /// Bytes that are in the log and were not read when it was last looked at; None before the first look.
     pub lag: Option<u64>,
-    /// How often reading began anew: another file at the path, or the same one truncated.
+    /// How often reading began anew: another file at the path, or the same one truncated; journalctl started again.
     pub restarts: u64,
+    /// Entries of the journal that matched, and that anybody could have written: they count for nothing.
+    pub untrusted: u64,
+    /// How often entries of the journal were gone before they were read.
+    pub gaps: u64,
+    /// How old the last entry of the journal was when it was handed over.
+    pub behind: Option<Duration>,
     /// Where reading began, before the first block: nothing before it is ever handed over. None until a file was open.
     pub began: Option<Position>,
     /// Where reading would go on: after the last block handed over, or where it started. None while nothing is open.
@@ -113,6 +120,9 @@ impl Board {
             lines_cut: 0,
             lag: None,
             restarts: 0,
+            untrusted: 0,
+            gaps: 0,
+            behind: None,
             began: None,
             position: None,
             reception: Reception::default(),

@@ -10,9 +10,7 @@ use super::root::Root;
 use crate::config::Plan;
 use crate::control::protocol::SourceRow;
 use crate::source::Input;
-
-/// Where journald keeps its files.
-const JOURNALS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
+use crate::source::journal::PLACES;
 
 /// What is read, by its name, and the jails that read it.
 type Logs<'p> = BTreeMap<String, (Option<&'p Input>, Vec<String>)>;
@@ -30,7 +28,7 @@ pub(super) fn checks(root: &Root, plan: Option<&Plan>, sources: Option<&[SourceR
     for source in sources.unwrap_or_default() {
         logs.entry(source.source.clone()).or_default();
     }
-    let journal = JOURNALS.iter().any(|directory| !root.names(directory).is_empty());
+    let journal = PLACES.iter().any(|directory| !root.names(directory).is_empty());
     let mut found = Vec::new();
     for (name, (input, jails)) in &logs {
         let with_jails = |log: &str| match jails.as_slice() {
@@ -121,8 +119,8 @@ fn missing(log: &str, journal: bool) -> Check {
     let found = format!("{log} is not there: nobody is banned by it until it appears");
     let remedy = match journal {
         true => {
-            "name another with logpath; if the messages are only in the journal, install rsyslog, since this version \
-             of kband reads files only"
+            "name another with logpath; if the messages are only in the journal, name the unit that writes them: \
+             journalmatch = \"_SYSTEMD_UNIT=NAME.service\""
         }
         false => "name another with logpath, or have the service write it",
     };
@@ -175,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_machine_with_only_a_journal_is_told_what_to_do() {
-        assert!(missing("x", true).remedy.unwrap().contains("install rsyslog"));
-        assert!(!missing("x", false).remedy.unwrap().contains("rsyslog"));
+        assert!(missing("x", true).remedy.unwrap().contains("journalmatch"));
+        assert!(!missing("x", false).remedy.unwrap().contains("journalmatch"));
     }
 }

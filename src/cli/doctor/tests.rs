@@ -10,6 +10,7 @@ use crate::namespace::{in_namespace, without_privilege};
 /// A kband that is well.
 pub(super) fn status() -> Status {
     Status {
+        today_since: None,
         version: env!("CARGO_PKG_VERSION").into(),
         started: "2026-11-21T04:30:00Z".parse().unwrap(),
         warnings: Vec::new(),
@@ -31,6 +32,9 @@ pub(super) fn status() -> Status {
             broken: 0,
             closed: 0,
             named: 0,
+            untrusted: 0,
+            gaps: 0,
+            behind_ms: None,
         }],
         firewall: FirewallStatus {
             packets: Some(3),

@@ -99,7 +99,7 @@ colour = "red"
         13 | colour = "red"
            | ^^^^^^
            |
-           = help: known here: `enabled`, `filter`, `logpath`, `source`, `bantime`, `findtime`, `maxretry`, `ignoreip`, `proxies`, `ignorecommand`, `ignorecommand_timeout`, `ipv6_prefix`, `max_tracked`, `port`, `protocol`, `usedns`, `escalate`, `subnet`, `trust`, `mode`, `max_bans_per_minute`, `counts`, `renew_on_contact`
+           = help: known here: `enabled`, `filter`, `logpath`, `source`, `journalmatch`, `bantime`, `findtime`, `maxretry`, `ignoreip`, `proxies`, `ignorecommand`, `ignorecommand_timeout`, `ipv6_prefix`, `max_tracked`, `port`, `protocol`, `usedns`, `escalate`, `subnet`, `trust`, `mode`, `max_bans_per_minute`, `counts`, `renew_on_contact`
 
         5 errors
         "#);

@@ -2,6 +2,7 @@
 
 mod allowed;
 mod feeds;
+mod journal;
 mod judgement;
 mod mistakes;
 mod sources;
@@ -49,6 +50,7 @@ impl Etc {
             main_required: false,
             drop_ins: Some(self.path("kban.d")),
             filter_dirs: vec![self.path("filter.d")],
+            root: self.path("machine"),
         }
     }
 
@@ -89,7 +91,9 @@ fn library(reference: &str, _: &[PathBuf]) -> Result<LoadedFilter, FilterProblem
             });
         }
     };
-    Ok(LoadedFilter { filter: Arc::new(Filter::load("sshd", &[]).expect("the catalogue has it")), logpath })
+    // Its service has no unit.
+    let name = if reference == "logless" { "apache-auth" } else { "sshd" };
+    Ok(LoadedFilter { filter: Arc::new(Filter::load(name, &[]).expect("the catalogue has it")), logpath })
 }
 
 /// What one kban.toml is told.
