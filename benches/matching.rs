@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use kban::filter::{Clock, Filter, FilterError, Scanner, catalogue};
+use kban::filter::{Clock, Filter, FilterError, Scanner, catalogue, dialect_cache_bytes};
 
 mod peers;
 
@@ -164,7 +164,7 @@ fn report(what: &str, mode: &str, log: &[u8], clock: &Clock) -> std::io::Result<
         "{what:<14} {mode:<10} {megabytes:>6.1} MB  {failures:>7} failures  {:>7.1} ms  {:>7.0} MB/s  (lazy DFA {} KiB)",
         median * 1e3,
         megabytes / median,
-        scanner.cache_bytes() / 1024
+        (scanner.cache_bytes() + dialect_cache_bytes()) / 1024
     )?;
     Ok(median)
 }

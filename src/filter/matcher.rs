@@ -34,13 +34,14 @@ pub(super) enum Kind {
 pub(super) struct Dialect {
     rules: Rules,
     literals: Option<Vec<Vec<u8>>>,
+    later: Vec<Vec<u8>>,
 }
 
 impl Dialect {
     /// A compiled filter of fail2ban's.
     pub(super) fn new(rules: Rules) -> Self {
-        let literals = rules.literals();
-        Self { rules, literals }
+        let (literals, later) = rules.literals();
+        Self { rules, literals, later }
     }
 
     pub(super) fn rules(&self) -> &Rules {
@@ -321,7 +322,7 @@ impl Filter {
     pub(super) fn later(&self) -> &[Vec<u8>] {
         match &self.kind {
             Kind::Own(own) => own.later(),
-            Kind::Dialect(_) => &[],
+            Kind::Dialect(dialect) => &dialect.later,
         }
     }
 }

@@ -27,6 +27,11 @@ impl<V> Recent<V> {
         self.known.is_empty()
     }
 
+    /// What there are values of, over or not, in any order.
+    pub(in crate::filter) fn ids(&self) -> impl Iterator<Item = &[u8]> {
+        self.known.keys().map(|id| &**id)
+    }
+
     /// Whether there is a value, over or not.
     pub(in crate::filter) fn contains(&self, id: &[u8]) -> bool {
         self.known.contains_key(id)

@@ -32,9 +32,9 @@ const MOST_NAMED: usize = 1000;
 /// How many bytes of their lines are kept.
 const LONGEST_KEPT: usize = 1024;
 /// What the lazy DFAs of all scanners of a program may take together, in bytes: their size is up to whoever writes the logs.
-pub(super) const CACHE_BUDGET: usize = (16 << 20) - GUIDES_BUDGET;
-/// What those that guide fail2ban's patterns may take together, in bytes.
-pub(super) const GUIDES_BUDGET: usize = 4 << 20;
+pub(super) const CACHE_BUDGET: usize = (16 << 20) - DIALECT_BUDGET;
+/// What those of fail2ban's patterns may take together, in bytes.
+pub(super) const DIALECT_BUDGET: usize = 4 << 20;
 
 /// What a scanner has seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub struct Counters {
 pub struct Scanner {
     filters: Vec<Armed>,
     prefilter: Prefilter,
-    /// The filters that keep lines for later; the prefilter names them behind all filters.
+    /// The filters with lines that matter only for what is known of connections; the prefilter names them behind all filters.
     late: Vec<usize>,
     dates: Dates,
     names: Names,
@@ -72,6 +72,20 @@ struct Names {
 }
 
 impl Names {
+    /// What a filter in fail2ban's dialect said of a line, beside the failures of addresses.
+    fn note_all(
+        &mut self,
+        filter: usize,
+        said: Result<Vec<Named>, Ignored>,
+        line: &[u8],
+        counters: &mut Counters,
+    ) {
+        match said {
+            Ok(named) => named.into_iter().for_each(|one| self.note(filter, one, line, counters)),
+            Err(Ignored) => counters.ignored += 1,
+        }
+    }
+
     fn note(&mut self, filter: usize, named: Named, line: &[u8], counters: &mut Counters) {
         counters.named += u64::from(named.attempts);
         let room = self.kept.as_mut().filter(|kept| kept.len() < MOST_NAMED);
@@ -178,28 +192,30 @@ impl Scanner {
                     }
                     Some(Armed::Dialect(dialect, memory)) => {
                         let mut on_failure = |failure| tell(index, Told::Failure(failure), line);
-                        match dialect.failures(memory, line, clock, &mut on_failure) {
-                            Ok(named) => named
-                                .into_iter()
-                                .for_each(|one| self.names.note(index, one, line, &mut self.counters)),
-                            Err(Ignored) => self.counters.ignored += 1,
-                        }
+                        let named = dialect.failures(memory, line, clock, &mut on_failure);
+                        self.names.note_all(index, named, line, &mut self.counters);
                     }
                     None => {
                         let keeps = self.late.get(index - self.filters.len());
-                        let keeps = keeps.filter(|filter| !concerned.contains(filter));
-                        if let Some(filter) = keeps
-                            && let Some(Armed::Own(automata)) = self.filters.get_mut(*filter)
-                        {
-                            if !self.successes {
-                                automata.keep(line);
-                                continue;
+                        let Some(&filter) = keeps.filter(|filter| !concerned.contains(filter)) else {
+                            continue;
+                        };
+                        match self.filters.get_mut(filter) {
+                            Some(Armed::Own(automata)) if self.successes => {
+                                let head = parsed.get_or_insert_with(|| prefix::parse(line));
+                                let heard =
+                                    automata.hear(line, head, clock, &mut self.dates, &mut self.counters);
+                                if let Some(Heard::Told(told)) = heard {
+                                    tell(filter, told, line);
+                                }
                             }
-                            let head = parsed.get_or_insert_with(|| prefix::parse(line));
-                            let heard = automata.hear(line, head, clock, &mut self.dates, &mut self.counters);
-                            if let Some(Heard::Told(told)) = heard {
-                                tell(*filter, told, line);
+                            Some(Armed::Own(automata)) => automata.keep(line),
+                            Some(Armed::Dialect(dialect, memory)) if memory.may_matter(line) => {
+                                let mut on_failure = |failure| tell(filter, Told::Failure(failure), line);
+                                let named = dialect.failures(memory, line, clock, &mut on_failure);
+                                self.names.note_all(filter, named, line, &mut self.counters);
                             }
+                            _ => {}
                         }
                     }
                 }
@@ -250,7 +266,7 @@ impl Scanner {
         self.counters
     }
 
-    /// How many bytes the lazy DFAs take now.
+    /// How many bytes the lazy DFAs of its filters in TOML take now; see [`super::dialect_cache_bytes`] for the others.
     #[must_use]
     pub fn cache_bytes(&self) -> usize {
         self.filters

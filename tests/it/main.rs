@@ -12,6 +12,8 @@ mod bans;
 #[cfg(test)]
 mod beside;
 #[cfg(test)]
+mod budget;
+#[cfg(test)]
 mod catalogue;
 #[cfg(test)]
 mod cli;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::groups::{Catch, Groups, MLFFORGET, MLFGAINED, NOFAIL, USER};
+use super::numbers::Numbers;
 use crate::filter::recent::Recent;
 
 /// How many connections are remembered.
@@ -61,11 +62,14 @@ pub(super) struct Merge<'a> {
 
 /// The connections of one source.
 #[derive(Debug)]
-pub(super) struct Connections(Recent<Known>);
+pub(super) struct Connections {
+    recent: Recent<Box<Known>>,
+    numbers: Numbers,
+}
 
 impl Default for Connections {
     fn default() -> Self {
-        Self(Recent::new(MOST, LONGEST))
+        Self { recent: Recent::new(MOST, LONGEST), numbers: Numbers::default() }
     }
 }
 
@@ -86,8 +90,8 @@ impl Connections {
         }
         let forgotten = groups.remove(MLFFORGET);
         let id = id.as_bytes();
-        let mut new = Known::default();
-        let before = self.0.get(id, now);
+        let mut new = Box::new(Known::default());
+        let before = self.recent.get(id, now);
         let is_new = before.is_none();
         let known = match before {
             Some(known) => {
@@ -125,17 +129,33 @@ impl Connections {
             known.withheld += lines;
         }
         let known = match (forgotten, is_new) {
-            (true, true) => Cow::Owned(new),
-            (true, false) => Cow::Owned(self.0.remove(id, now).unwrap_or_default()),
-            (false, true) => Cow::Borrowed(self.0.insert(id, new, now)),
-            (false, false) => Cow::Borrowed(self.0.get(id, now)?),
+            (true, true) => Cow::Owned(*new),
+            (true, false) => Cow::Owned(self.recent.remove(id, now).map(|known| *known).unwrap_or_default()),
+            (false, true) => {
+                if self.numbers.are_old() {
+                    self.numbers = Numbers::of(self.recent.ids());
+                }
+                self.numbers.note(id);
+                Cow::Borrowed(&**self.recent.insert(id, new, now))
+            }
+            (false, false) => Cow::Borrowed(&**self.recent.get(id, now)?),
         };
         Some(Merge { known, forgotten, gained })
     }
 
+    /// Whether something may be known of the connection of a line, whichever part of the line names it.
+    pub(super) fn may_know(&self, line: &[u8]) -> bool {
+        self.numbers.may_be_in(line)
+    }
+
+    /// Whether something is known of a connection.
+    pub(super) fn knows(&mut self, id: &str, now: Timestamp) -> bool {
+        self.recent.get(id.as_bytes(), now).is_some()
+    }
+
     /// A failure of the connection waits for its address.
     pub(super) fn set_pending(&mut self, id: &str, now: Timestamp) {
-        if let Some(known) = self.0.get(id.as_bytes(), now) {
+        if let Some(known) = self.recent.get(id.as_bytes(), now) {
             known.pending = true;
         }
     }

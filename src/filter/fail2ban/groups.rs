@@ -8,7 +8,7 @@ use super::regex::{Found, Pattern};
 use super::tags;
 
 /// The number of a name in its filter.
-pub(super) type Name = usize;
+pub(super) type Name = u16;
 
 pub(super) const MLFID: Name = 0;
 pub(super) const CONTENT: Name = 1;
@@ -42,18 +42,20 @@ pub(super) struct Layout {
 }
 
 /// What a named group caught.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Caught {
     /// From where to where in the buffer.
-    Text(usize, usize),
-    /// Parts joined by `<F-TUPLE_...>` tags.
-    Tuple(Vec<Option<String>>),
+    Text(u32, u32),
+    /// Which of the tuples.
+    Tuple(u32),
 }
 
 /// What groups caught; those that caught nothing are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Groups {
     buffer: String,
+    /// Parts joined by `<F-TUPLE_...>` tags.
+    tuples: Vec<Vec<Option<String>>>,
     caught: SmallVec<[(Name, Caught); 8]>,
 }
 
@@ -70,14 +72,16 @@ impl Names {
     }
 
     pub(super) fn of(&self, name: Name) -> &str {
-        self.0.get(name).map_or("", String::as_str)
+        self.0.get(usize::from(name)).map_or("", String::as_str)
     }
 
     fn number(&mut self, name: &str) -> Name {
-        self.0.iter().position(|known| known == name).unwrap_or_else(|| {
+        let place = self.0.iter().position(|known| known == name).unwrap_or_else(|| {
             self.0.push(name.to_owned());
             self.0.len() - 1
-        })
+        });
+        // A pattern with so many groups is too big to be compiled.
+        Name::try_from(place).unwrap_or(Name::MAX)
     }
 
     /// The layout of a pattern's groups; its names get numbers.
@@ -119,6 +123,17 @@ impl Layout {
         self.named.iter().find(|(_, own)| *own == name).map(|(group, _)| *group)
     }
 
+    /// The group of this name, if no other group may add to what it catches.
+    pub(super) fn plain(&self, name: Name) -> Option<usize> {
+        let derived = self.alternates.iter().chain(&self.tuples).any(|(_, target)| *target == name);
+        if derived { None } else { self.group(name) }
+    }
+
+    /// Whether it catches nothing under this name.
+    pub(super) fn lacks(&self, name: Name) -> bool {
+        !self.holds(name) && self.alternates.iter().chain(&self.tuples).all(|(_, target)| *target != name)
+    }
+
     fn holds(&self, name: Name) -> bool {
         self.named.iter().any(|(_, own)| *own == name)
     }
@@ -129,9 +144,9 @@ impl Groups {
     pub(super) fn of(layout: &Layout, text: &str, found: &Found) -> Self {
         let mut groups = Self { buffer: String::with_capacity(text.len()), ..Self::default() };
         for (index, name) in &layout.named {
-            match found.group(*index).and_then(|span| text.get(span)) {
-                Some(caught) => groups.set_text(*name, caught),
-                None => drop(groups.take(*name)),
+            groups.take(*name);
+            if let Some(caught) = found.group(*index).and_then(|span| text.get(span)) {
+                groups.add_text(*name, caught);
             }
         }
         for (name, target) in &layout.alternates {
@@ -142,25 +157,36 @@ impl Groups {
         for (name, target) in &layout.tuples {
             let part = groups.text(*name).map(str::to_owned);
             let before = groups.text(*target).map(str::to_owned);
-            let parts = match groups.take(*target) {
-                Some(Caught::Tuple(mut parts)) => {
-                    parts.push(part);
-                    parts
-                }
+            let parts = match groups.get(*target) {
+                Some(Catch::Tuple(parts)) => parts.iter().cloned().chain([part]).collect(),
                 _ => vec![before, part],
             };
-            groups.caught.push((*target, Caught::Tuple(parts)));
+            groups.set_tuple(*target, parts);
         }
         groups
     }
 
-    /// Adds what `others` caught under names that the pattern of `layout` does not have.
-    pub(super) fn complete(&mut self, others: &Self, layout: &Layout) {
+    /// Adds what the prefix caught, but for the rest of the line, under names that the pattern of `layout` does not have.
+    pub(super) fn complete(&mut self, layout: &Layout, (prefix, text, found): (&Layout, &str, &Found)) {
+        if prefix.alternates.is_empty() && prefix.tuples.is_empty() {
+            for (index, name) in &prefix.named {
+                let caught = found.group(*index).and_then(|span| text.get(span));
+                if let Some(caught) = caught.filter(|_| self.misses(*name, layout)) {
+                    self.add_text(*name, caught);
+                }
+            }
+            return;
+        }
+        let others = Self::of(prefix, text, found);
         for (name, catch) in others.iter() {
-            if !layout.holds(name) && self.get(name).is_none() {
+            if self.misses(name, layout) {
                 self.set(name, catch);
             }
         }
+    }
+
+    fn misses(&self, name: Name, layout: &Layout) -> bool {
+        name != CONTENT && !layout.holds(name) && self.get(name).is_none()
     }
 
     /// What is caught anew replaces what was.
@@ -169,7 +195,7 @@ impl Groups {
             self.set(name, catch);
         }
         let live: usize = self.iter().map(|(_, catch)| catch.text().map_or(0, str::len)).sum();
-        if self.buffer.len() > 2 * live + 256 {
+        if self.buffer.len() > 2 * live + 256 || self.tuples.len() > 2 * self.caught.len() {
             let mut fresh = Self::default();
             for (name, catch) in self.iter() {
                 fresh.set(name, catch);
@@ -179,11 +205,11 @@ impl Groups {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Name, Catch<'_>)> {
-        self.caught.iter().map(|(name, caught)| (*name, self.shown(caught)))
+        self.caught.iter().map(|(name, caught)| (*name, self.shown(*caught)))
     }
 
     pub(super) fn get(&self, name: Name) -> Option<Catch<'_>> {
-        self.caught.iter().find(|(own, _)| *own == name).map(|(_, caught)| self.shown(caught))
+        self.caught.iter().find(|(own, _)| *own == name).map(|(_, caught)| self.shown(*caught))
     }
 
     /// The text; a tuple has none.
@@ -212,39 +238,54 @@ impl Groups {
 
     /// Puts what `from` caught under `to`, too.
     pub(super) fn copy(&mut self, from: Name, to: Name) {
-        let caught = self.caught.iter().find(|(own, _)| *own == from).map(|(_, caught)| caught.clone());
+        let caught = self.caught.iter().find(|(own, _)| *own == from).map(|(_, caught)| *caught);
         self.take(to);
         self.caught.extend(caught.map(|caught| (to, caught)));
     }
 
-    fn shown<'a>(&'a self, caught: &'a Caught) -> Catch<'a> {
+    fn shown(&self, caught: Caught) -> Catch<'_> {
         match caught {
-            Caught::Text(start, end) => Catch::Text(self.buffer.get(*start..*end).unwrap_or_default()),
-            Caught::Tuple(parts) => Catch::Tuple(parts),
-        }
-    }
-
-    fn take(&mut self, name: Name) -> Option<Caught> {
-        let place = self.caught.iter().position(|(own, _)| *own == name)?;
-        Some(self.caught.swap_remove(place).1)
-    }
-
-    fn set(&mut self, name: Name, catch: Catch<'_>) {
-        match catch {
-            Catch::Text(text) => self.set_text(name, text),
-            Catch::Tuple(parts) => {
-                self.take(name);
-                self.caught.push((name, Caught::Tuple(parts.to_vec())));
+            Caught::Text(start, end) => {
+                Catch::Text(self.buffer.get(start as usize..end as usize).unwrap_or_default())
+            }
+            Caught::Tuple(place) => {
+                Catch::Tuple(self.tuples.get(place as usize).map(Vec::as_slice).unwrap_or_default())
             }
         }
     }
 
-    fn set_text(&mut self, name: Name, text: &str) {
-        self.take(name);
-        let start = self.buffer.len();
-        self.buffer.push_str(text);
-        self.caught.push((name, Caught::Text(start, self.buffer.len())));
+    fn take(&mut self, name: Name) {
+        if let Some(place) = self.caught.iter().position(|(own, _)| *own == name) {
+            self.caught.swap_remove(place);
+        }
     }
+
+    fn set(&mut self, name: Name, catch: Catch<'_>) {
+        match catch {
+            Catch::Text(text) => {
+                self.take(name);
+                self.add_text(name, text);
+            }
+            Catch::Tuple(parts) => self.set_tuple(name, parts.to_vec()),
+        }
+    }
+
+    fn set_tuple(&mut self, name: Name, parts: Vec<Option<String>>) {
+        self.take(name);
+        self.caught.push((name, Caught::Tuple(number(self.tuples.len()))));
+        self.tuples.push(parts);
+    }
+
+    fn add_text(&mut self, name: Name, text: &str) {
+        let start = number(self.buffer.len());
+        self.buffer.push_str(text);
+        self.caught.push((name, Caught::Text(start, number(self.buffer.len()))));
+    }
+}
+
+/// A place in texts that are bounded to far less.
+fn number(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 impl<'a> Catch<'a> {

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use smallvec::SmallVec;
 
 use super::connection::{Connections, Known, shown};
-use super::date::Detector;
+use super::date::{Detector, Minute};
 use super::groups::{CONTENT, Groups, Layout, MLFID, NOFAIL};
 use super::host::{self, Host};
 use super::lines::{Buffer, Line, Split, text_of};
-use super::regex::{Chosen, Found, Pattern};
+use super::regex::{Found, Pattern};
 use super::rules::Rules;
 use crate::filter::date;
 use crate::filter::matcher::{Field, LineMatch, LineVerdict};
@@ -31,6 +31,7 @@ pub(in crate::filter) struct Memory {
     last_date: Option<Timestamp>,
     /// Of the last date that was found, if it can be, and the clock it was read with.
     moment: Option<(Option<Timestamp>, Clock)>,
+    minute: Minute,
     buffer: Buffer,
     connections: Connections,
     /// Room for the text that is searched.
@@ -96,6 +97,7 @@ impl Memory {
             detector: Detector::new(&rules.formats),
             last_date: None,
             moment: None,
+            minute: Minute::default(),
             buffer: Buffer::new(rules.max_lines),
             connections: Connections::default(),
             text: String::new(),
@@ -106,6 +108,11 @@ impl Memory {
     /// The formats of the dates that were found, and how often.
     pub(in crate::filter) fn date_formats(&self) -> Vec<(String, u64)> {
         self.detector.hits()
+    }
+
+    /// Whether a line may tell something that holds only literals of [`Rules::literals`]' second kind.
+    pub(in crate::filter) fn may_matter(&self, line: &[u8]) -> bool {
+        self.connections.may_know(line)
     }
 
     /// The verdict on one line, without its `\n`.
@@ -198,7 +205,7 @@ impl Memory {
         let moment = match &self.moment {
             Some((moment, clock_then)) if dated.repeated && same(clock_then) => *moment,
             _ => {
-                let moment = dated.moment(text, clock);
+                let moment = dated.moment(text, clock, &mut self.minute);
                 self.moment = Some((moment, clock.clone()));
                 moment
             }
@@ -238,14 +245,19 @@ impl Memory {
             }
             prefix = Some((layout, found));
         }
-        let chosen = rules.choice.as_ref().and_then(|choice| choice.choose(searched));
-        if chosen.as_ref().is_some_and(Chosen::is_empty) {
-            return results;
-        }
-        for (index, (pattern, layout)) in rules.fail.iter().enumerate() {
-            if chosen.as_ref().is_some_and(|chosen| !chosen.contains(index)) {
-                continue;
+        let chosen = match &rules.choice {
+            Some(choice) => choice.choose(searched),
+            None => (0..rules.fail.len()).collect(),
+        };
+        let prefix = prefix.as_ref().map(|(layout, found): &(&Layout, Found)| (*layout, text, found));
+        let may_skip = !asked.groups && chosen.last().is_some_and(|index| rules.says_nothing(*index));
+        let unknown = may_skip && prefix.is_some_and(|prefix| self.knows_nothing(prefix, asked.now));
+        for (tried, index) in chosen.iter().enumerate() {
+            let left = chosen.get(tried..).unwrap_or_default();
+            if unknown && left.iter().all(|index| rules.says_nothing(*index)) {
+                break;
             }
+            let Some((pattern, layout)) = rules.fail.get(*index) else { continue };
             let Some(found) = pattern.find(searched) else { continue };
             if ignores(rules, searched) {
                 results.ignored = true;
@@ -255,14 +267,20 @@ impl Memory {
                 continue;
             }
             let mut groups = Groups::of(layout, searched, &found);
-            if let Some((prefix, found)) = &prefix {
-                groups.complete(&common(prefix, text, found), layout);
+            if let Some(prefix) = prefix {
+                groups.complete(layout, prefix);
             }
-            if self.conclude(asked, Fit { pattern: index, groups, lines: 1 }, &mut results) && !asked.all {
+            if self.conclude(asked, Fit { pattern: *index, groups, lines: 1 }, &mut results) && !asked.all {
                 break;
             }
         }
         results
+    }
+
+    /// Whether nothing is known of the connection that the prefix names, so that lines tell nothing that only end it.
+    fn knows_nothing(&mut self, (layout, text, found): (&Layout, &str, &Found), now: Timestamp) -> bool {
+        let id = layout.plain(MLFID).and_then(|group| text.get(found.group(group)?));
+        id.is_some_and(|id| !self.connections.knows(id, now))
     }
 
     /// For filters that look at the last lines together.
@@ -274,22 +292,25 @@ impl Memory {
             results.ignored = true;
             return results;
         }
-        let mut before = Groups::default();
+        let mut before = None;
         if let Some((prefix, layout)) = &rules.prefix {
             let Some(found) = prefix.find(&text) else { return results };
-            before = common(layout, &text, &found);
-            let content = layout.group(CONTENT).and_then(|group| text.get(found.group(group)?));
+            let whole = text.clone();
+            let content = layout.group(CONTENT).and_then(|group| whole.get(found.group(group)?));
             if let Some(content) = content.filter(|text| !text.is_empty()) {
                 self.buffer.replace(Line::new(content));
                 text = self.buffer.text();
             }
+            before = Some((layout, whole, found));
         }
         for (index, (pattern, layout)) in rules.fail.iter().enumerate() {
             let Some(found) = pattern.find(&text) else { continue };
             let Split { matched, unmatched } = original.split(&text, &found, pattern);
             let ignored = !rules.ignore.is_empty() && ignores(rules, &text_of(&matched));
             let mut groups = Groups::of(layout, &text, &found);
-            groups.complete(&before, layout);
+            if let Some((prefix, whole, found)) = &before {
+                groups.complete(layout, (prefix, whole, found));
+            }
             self.buffer.set(unmatched);
             text = self.buffer.text();
             let done = match ignored {
@@ -342,13 +363,6 @@ impl Results {
         let known = asked.groups.then(|| Box::new(known.into_owned()));
         self.matches.push(Match { pattern, attempts, host, known });
     }
-}
-
-/// What the prefix caught, but for the rest of the line.
-fn common(layout: &Layout, text: &str, found: &Found) -> Groups {
-    let mut groups = Groups::of(layout, text, found);
-    groups.remove(CONTENT);
-    groups
 }
 
 fn ignores(rules: &Rules, text: &str) -> bool {

@@ -13,11 +13,15 @@ mod groups;
 mod host;
 mod judge;
 mod lines;
+mod numbers;
 mod regex;
 mod rules;
 mod tags;
+#[cfg(test)]
+mod tests;
 
 pub use conf::{JailConf, Place};
 pub(super) use explain::{Seen, Seer, Tree};
 pub(super) use judge::{Ignored, Memory};
+pub(super) use regex::taken;
 pub(super) use rules::Rules;

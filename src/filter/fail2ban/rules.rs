@@ -6,7 +6,7 @@ use regex_syntax::hir::Hir;
 
 use super::conf::{self, Options};
 use super::date::Formats;
-use super::groups::{Layout, Names};
+use super::groups::{Layout, MLFFORGET, MLFGAINED, MLFID, NOFAIL, Name, Names};
 use super::regex::{Choice, Pattern, Prefix, SyntaxError};
 use super::tags;
 use crate::filter::error::FilterError;
@@ -31,6 +31,8 @@ pub(in crate::filter) struct Rules {
     /// Which of them may match; none where all are to be tried.
     pub(super) choice: Option<Choice>,
     pub(super) ignore: Vec<Pattern>,
+    /// For each pattern, whether its lines tell nothing unless something is known of their connection.
+    quiet: Vec<bool>,
     /// The patterns as they were before tags were expanded.
     written: Vec<String>,
     pub(super) formats: Formats,
@@ -83,12 +85,7 @@ impl Rules {
             None => None,
         };
         let written = options.lines("failregex");
-        let compile_fail = |text: &String| match several {
-            true => compile("failregex", text, true),
-            false => Pattern::compile_for_chosen(&tags::expand(text, names))
-                .map_err(|error| refused("failregex", text, &error)),
-        };
-        let fail = written.iter().map(compile_fail);
+        let fail = written.iter().map(|text| compile("failregex", text, several));
         let fail = fail.collect::<Result<Vec<_>, _>>()?;
         let ignore = options.lines("ignoreregex");
         let ignore = ignore.iter().map(|text| compile("ignoreregex", text, false));
@@ -112,19 +109,25 @@ impl Rules {
             .map_err(|error| refused("datepattern", &dates.join("\n  "), &error))?;
         let choice = if several { None } else { Choice::of(&fail) };
         let mut numbers = Names::new();
+        let fail: Vec<(Pattern, Layout)> = fail
+            .into_iter()
+            .map(|pattern| {
+                let layout = numbers.layout(&pattern);
+                (pattern, layout)
+            })
+            .collect();
+        let prefix = prefix.map(|prefix| {
+            let layout = numbers.layout(&prefix.pattern);
+            (prefix, layout)
+        });
+        // What is ignored is told, too.
+        let may_be_quiet = !several && ignore.is_empty();
+        let quiet = |(pattern, layout): &(Pattern, Layout)| may_be_quiet && only_ends(pattern, layout);
         Ok(Self {
             choice,
-            fail: fail
-                .into_iter()
-                .map(|pattern| {
-                    let layout = numbers.layout(&pattern);
-                    (pattern, layout)
-                })
-                .collect(),
-            prefix: prefix.map(|prefix| {
-                let layout = numbers.layout(&prefix.pattern);
-                (prefix, layout)
-            }),
+            quiet: fail.iter().map(quiet).collect(),
+            fail,
+            prefix,
             names: numbers,
             ignore,
             written,
@@ -133,6 +136,11 @@ impl Rules {
             journal,
             journal_matches: options.lines("journalmatch"),
         })
+    }
+
+    /// Whether a line of this pattern tells nothing where nothing is known of its connection.
+    pub(super) fn says_nothing(&self, index: usize) -> bool {
+        self.quiet.get(index) == Some(&true)
     }
 
     /// The patterns as they were written.
@@ -150,19 +158,36 @@ impl Rules {
         self.fail.iter().enumerate().filter(|(_, (pattern, _))| pattern.backtracks()).map(|(index, _)| index)
     }
 
-    /// Literals of which every line that may matter holds one; none: any line may.
-    pub(in crate::filter) fn literals(&self) -> Option<Vec<Vec<u8>>> {
+    /// Literals of which every line that may matter holds one; none: any line may. Then those of lines that matter only where
+    /// something is known of their connection.
+    pub(in crate::filter) fn literals(&self) -> (Option<Vec<Vec<u8>>>, Vec<Vec<u8>>) {
         if self.max_lines > 1 || (!self.journal && self.formats.unbound()) {
-            return None;
+            return (None, Vec::new());
         }
         let required = |pattern: &Pattern| {
             pattern.superset().as_ref().and_then(|hir: &Hir| prefilter::required_literals(hir))
         };
         let all: Option<Vec<_>> = self.fail.iter().map(|(pattern, _)| required(pattern)).collect();
-        let all = match all {
-            Some(sets) => sets.into_iter().flatten().collect(),
-            None => self.prefix.as_ref().and_then(|(prefix, _)| required(&prefix.pattern))?,
+        let Some(all) = all else {
+            let prefix = self.prefix.as_ref().and_then(|(prefix, _)| required(&prefix.pattern));
+            return (prefix.map(prefilter::join), Vec::new());
         };
-        Some(prefilter::join(all))
+        let (mut deciding, mut later) = (Vec::new(), Vec::new());
+        for (index, literals) in all.into_iter().enumerate() {
+            if self.says_nothing(index) { later.extend(literals) } else { deciding.extend(literals) }
+        }
+        (Some(prefilter::join(deciding)), prefilter::join(later))
     }
+}
+
+/// Whether a match of the pattern is always of a line that ends its connection without a failure. Which connection that is the
+/// prefix says.
+fn only_ends(pattern: &Pattern, layout: &Layout) -> bool {
+    let catches = |name| always_catches(pattern, layout, name);
+    layout.lacks(MLFID) && catches(MLFFORGET) && (catches(NOFAIL) || catches(MLFGAINED))
+}
+
+/// Whether each match of the pattern has this group, and something in it.
+fn always_catches(pattern: &Pattern, layout: &Layout, name: Name) -> bool {
+    layout.plain(name).is_some_and(|group| pattern.always_catches(group))
 }

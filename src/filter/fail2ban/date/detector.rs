@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use jiff::{Span, Timestamp};
-use regex_automata::hybrid::dfa::Cache;
 
 use super::defaults;
+use super::minute::Minute;
 use super::template::{Place, Template, unbound};
 use crate::filter::Clock;
 use crate::filter::fail2ban::regex::SyntaxError;
@@ -116,8 +116,13 @@ impl Dated {
     }
 
     /// None for a date that cannot be.
-    pub(in crate::filter::fail2ban) fn moment(&self, line: &str, clock: &Clock) -> Option<Timestamp> {
-        self.template.moment(line, &self.place, clock)
+    pub(in crate::filter::fail2ban) fn moment(
+        &self,
+        line: &str,
+        clock: &Clock,
+        minute: &mut Minute,
+    ) -> Option<Timestamp> {
+        self.template.moment(line, &self.place, clock, minute)
     }
 }
 
@@ -141,7 +146,6 @@ struct Slot {
     used: Timestamp,
     /// Where its last date began.
     distance: usize,
-    reach: Option<Cache>,
 }
 
 impl Slot {
@@ -215,7 +219,6 @@ impl Detector {
             matched: 0,
             used: Timestamp::MIN,
             distance: usize::MAX,
-            reach: None,
         };
         let slots = formats.templates.iter().map(slot).collect();
         Self { slots, last: None, repeated: None, first_unused: 0 }
@@ -289,7 +292,7 @@ impl Detector {
         // format of the line's start knows how far it looked.
         let decisive = match nearby {
             true => (same && last.after.is_some()).then_some(last.end + 1),
-            false => slot.template.decided_by(line, &mut slot.reach),
+            false => slot.template.decided(&place),
         };
         if line.is_ascii()
             && let Some(text) = decisive.and_then(|end| line.get(..end))
@@ -396,7 +399,7 @@ mod tests {
                 slow.repeated = None;
                 let seen = |detector: &mut Detector| {
                     let dated = detector.find(&line, clock.now)?;
-                    Some((dated.span(), dated.moment(&line, &clock)))
+                    Some((dated.span(), dated.moment(&line, &clock, &mut Minute::default())))
                 };
                 prop_assert_eq!(seen(&mut quick), seen(&mut slow), "{}", line);
                 let state = |detector: &Detector| -> Vec<_> {

@@ -1,12 +1,13 @@
 //! One way to write a date: where it stands in a line, and how it is read.
 
 use jiff::Timestamp;
-use regex_automata::hybrid::dfa::Cache;
+use smallvec::SmallVec;
 
 use super::fields;
+use super::minute::Minute;
 use super::moment::{self, Field};
 use crate::filter::Clock;
-use crate::filter::fail2ban::regex::{Found, Group, Node, Pattern, Reach, SyntaxError, parse};
+use crate::filter::fail2ban::regex::{Found, Group, Node, Pattern, SyntaxError, parse};
 
 /// A compiled template.
 #[derive(Debug)]
@@ -14,8 +15,6 @@ pub(super) struct Template {
     /// As `datepattern` or the defaults have it.
     pub(super) written: String,
     pub(super) pattern: Pattern,
-    /// Of templates of a line's start.
-    reach: Option<Reach>,
     kind: Kind,
     /// It stands at the line's start or end only.
     pub(super) anchored: bool,
@@ -143,14 +142,12 @@ impl Template {
         parsed.node = Node::Concat(vec![edge(edges.0), parsed.node, edge(edges.1)]);
         let pattern = Pattern::of(text.to_owned(), parsed.node, parsed.names, false)?;
         let written = text.to_owned();
-        let reach = if at_start { pattern.reach() } else { None };
-        Ok(Self { written, pattern, reach, kind, anchored: at_start, at_start, unbound: false, weight: 1.0 })
+        Ok(Self { written, pattern, kind, anchored: at_start, at_start, unbound: false, weight: 1.0 })
     }
 
-    /// How many first bytes of `line` decide what [`Template::find`] finds in all of it; none if that is not known.
-    pub(super) fn decided_by(&self, line: &str, cache: &mut Option<Cache>) -> Option<usize> {
-        let reach = self.reach.as_ref()?;
-        reach.of(line.as_bytes(), cache.get_or_insert_with(|| reach.cache()))
+    /// How many first bytes of the line decided what [`Template::find`] found in all of it; none if that is not known.
+    pub(super) fn decided(&self, place: &Place) -> Option<usize> {
+        if self.at_start && self.pattern.is_of_start() { place.found.decided() } else { None }
     }
 
     /// Where the template first fits in `line` between `start` and `end`.
@@ -160,16 +157,22 @@ impl Template {
     }
 
     /// The moment; none for a date that cannot be.
-    pub(super) fn moment(&self, line: &str, place: &Place, clock: &Clock) -> Option<Timestamp> {
+    pub(super) fn moment(
+        &self,
+        line: &str,
+        place: &Place,
+        clock: &Clock,
+        minute: &mut Minute,
+    ) -> Option<Timestamp> {
         let text = |group| place.found.group(group).and_then(|span| line.get(span));
         match self.kind {
             Kind::Epoch(group, long) => moment::of_epoch(text(group)?, long),
             Kind::Tai => moment::of_tai(text(1)?),
             Kind::Fields => {
                 let names = self.pattern.names.iter().enumerate();
-                let fields: Vec<Field<'_>> =
+                let fields: SmallVec<[Field<'_>; 8]> =
                     names.filter_map(|(group, name)| Some((name.as_deref()?, text(group)?))).collect();
-                moment::of_fields(&fields, clock)
+                minute.read(&fields, clock)
             }
         }
     }

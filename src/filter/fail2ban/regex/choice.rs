@@ -4,24 +4,22 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::OnceLock;
 
-use regex_automata::meta::Regex;
 use regex_automata::nfa::thompson::WhichCaptures;
-use regex_automata::{Input, MatchKind, PatternID, PatternSet};
+use regex_automata::{PatternID, PatternSet};
 use regex_syntax::hir::Look;
 use regex_syntax::hir::literal::Extractor;
+use smallvec::SmallVec;
 
-use super::linear::linear_with;
+use super::linear;
 use super::pattern::Pattern;
+use super::trace::Tracer;
 use super::translate::Alphabet;
-
-/// What the lazy DFA of one choice may take, in bytes.
-const CACHE: usize = 2 << 20;
 
 /// All patterns of a filter in one automaton.
 pub(in crate::filter::fail2ban) struct Choice {
-    ascii: Regex,
+    ascii: Tracer,
     /// For lines with other characters; made when the first comes.
-    unicode: OnceLock<Option<Regex>>,
+    unicode: OnceLock<Option<Tracer>>,
     supersets: Vec<String>,
     beginnings: Beginnings,
 }
@@ -51,7 +49,7 @@ impl Beginnings {
         all
     }
 
-    /// The patterns whose lines may begin as this one does, each once or more.
+    /// The patterns whose lines may begin as this one does, in any order, each once or more.
     fn of_line<'a>(&'a self, line: &'a [u8]) -> impl Iterator<Item = PatternID> + 'a {
         let known = line.first().and_then(|first| self.known.get(first)).into_iter().flatten();
         let known = known.filter(|(text, _)| line.starts_with(text)).map(|(_, index)| *index);
@@ -62,12 +60,11 @@ impl Beginnings {
 /// A pattern has no more of them.
 const MOST_BEGINNINGS: usize = 16;
 
-/// The patterns that may match.
-#[derive(Debug)]
-pub(in crate::filter::fail2ban) enum Chosen {
-    AtMost(Option<PatternID>),
-    Of(PatternSet),
-}
+/// So many patterns are tried one by one: mostly they part soon.
+const FEW: usize = 3;
+
+/// The patterns that may match, in order.
+pub(in crate::filter::fail2ban) type Chosen = SmallVec<[usize; 8]>;
 
 impl fmt::Debug for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,38 +81,25 @@ impl Choice {
         Some(Self { ascii, unicode: OnceLock::new(), supersets: texts(Alphabet::Unicode), beginnings })
     }
 
-    /// None: any.
-    pub(in crate::filter::fail2ban) fn choose(&self, text: &str) -> Option<Chosen> {
-        let mut begun = self.beginnings.of_line(text.as_bytes());
-        let first = begun.next();
-        if begun.all(|other| Some(other) == first) {
-            return Some(Chosen::AtMost(first));
+    /// Those that may match.
+    pub(in crate::filter::fail2ban) fn choose(&self, text: &str) -> Chosen {
+        let begun = self.beginnings.of_line(text.as_bytes());
+        let mut chosen: Chosen = begun.map(|pattern| pattern.as_usize()).collect();
+        chosen.sort_unstable();
+        chosen.dedup();
+        if chosen.len() <= FEW {
+            return chosen;
         }
-        let regex = if text.is_ascii() {
-            &self.ascii
-        } else {
-            self.unicode.get_or_init(|| automaton(&self.supersets, Alphabet::Unicode)).as_ref()?
+        let tracer = match text.is_ascii() {
+            true => Some(&self.ascii),
+            false => self.unicode.get_or_init(|| automaton(&self.supersets, Alphabet::Unicode)).as_ref(),
         };
-        let mut chosen = PatternSet::new(regex.pattern_len());
-        regex.which_overlapping_matches(&Input::new(text), &mut chosen);
-        Some(Chosen::Of(chosen))
-    }
-}
-
-impl Chosen {
-    pub(in crate::filter::fail2ban) fn contains(&self, index: usize) -> bool {
-        let Ok(index) = PatternID::new(index) else { return false };
-        match self {
-            Self::AtMost(one) => *one == Some(index),
-            Self::Of(set) => set.contains(index),
+        if let Some(tracer) = tracer {
+            let mut found = PatternSet::new(self.supersets.len());
+            tracer.find_all(text.as_bytes(), &mut found);
+            chosen.retain(|index| PatternID::new(*index).is_ok_and(|index| found.contains(index)));
         }
-    }
-
-    pub(in crate::filter::fail2ban) fn is_empty(&self) -> bool {
-        match self {
-            Self::AtMost(one) => one.is_none(),
-            Self::Of(set) => set.is_empty(),
-        }
+        chosen
     }
 }
 
@@ -130,12 +114,8 @@ fn beginnings(pattern: &Pattern) -> Option<Vec<Vec<u8>>> {
     texts.iter().all(|text| !text.is_empty()).then_some(texts)
 }
 
-fn automaton(texts: &[String], alphabet: Alphabet) -> Option<Regex> {
-    let config = Regex::config()
-        .match_kind(MatchKind::All)
-        .which_captures(WhichCaptures::None)
-        .hybrid_cache_capacity(CACHE);
-    linear_with(config, texts, alphabet).ok()
+fn automaton(texts: &[String], alphabet: Alphabet) -> Option<Tracer> {
+    linear::automaton(texts, alphabet, WhichCaptures::None).ok().map(Tracer::of_all)
 }
 
 #[cfg(test)]
@@ -153,7 +133,7 @@ mod tests {
 
     #[test]
     fn whatever_matches_is_chosen() {
-        let compile = |text: &&str| Pattern::compile_for_chosen(text).unwrap();
+        let compile = |text: &&str| Pattern::compile(text, false, false).unwrap();
         let patterns: Vec<Pattern> = PATTERNS.iter().map(compile).collect();
         for some in [&patterns[..], &patterns[..4], &patterns[..1]] {
             let choice = Choice::of(some).unwrap();
@@ -171,11 +151,12 @@ mod tests {
                 "",
             ] {
                 let text = format!("{line}\n");
-                let chosen = choice.choose(&text).unwrap();
+                let chosen = choice.choose(&text);
                 for (index, pattern) in some.iter().enumerate() {
-                    assert!(chosen.contains(index) || pattern.find(&text).is_none(), "{index} {line}");
+                    assert!(chosen.contains(&index) || pattern.find(&text).is_none(), "{index} {line}");
                 }
                 assert!(line != "no" || some.len() > 4 || chosen.is_empty());
+                assert!(chosen.is_sorted());
             }
         }
     }

@@ -8,11 +8,7 @@
 
 use std::ops::Range;
 
-use regex_automata::meta::Regex;
-use regex_automata::{Anchored, Input};
-use smallvec::smallvec;
-
-use super::linear::{Linear, Searched, Spans, strict};
+use super::linear::{Linear, Spans};
 use super::syntax::{Greed, Group, Look, Node};
 use super::translate::{Alphabet, Style, Target, is_regular, write};
 
@@ -22,8 +18,8 @@ const MOST_CONDITIONS: usize = 3;
 /// A pattern without its look-aheads, and what they ask.
 pub(super) struct Eased {
     regex: Linear,
-    /// For each group of `regex` the one of the original; marks have none.
-    origins: Vec<Option<usize>>,
+    /// Groups of `regex`, and those of the original that they are; marks are none.
+    origins: Vec<(usize, usize)>,
     checks: Vec<Check>,
     groups: usize,
 }
@@ -34,7 +30,7 @@ struct Check {
     /// The group is around a loop that a negated look-ahead guards; else it is empty.
     of_loop: bool,
     negated: bool,
-    inner: Regex,
+    inner: Linear,
 }
 
 /// A look-ahead that a mark replaces, and whether it guards a loop.
@@ -51,20 +47,22 @@ impl Eased {
         if !is_regular(&eased, false) {
             return None;
         }
-        let mut origins = vec![Some(0)];
+        let mut origins = vec![(0, 0)];
         let mut places = vec![None; marks.len()];
+        let mut count = 0;
         eased.walk(&mut |node| {
             if let Node::Group(group) = node {
-                if let Some(place) = group.index.checked_sub(groups).and_then(|mark| places.get_mut(mark)) {
-                    *place = Some(origins.len());
+                count += 1;
+                match group.index.checked_sub(groups) {
+                    Some(mark) => places.iter_mut().skip(mark).take(1).for_each(|place| *place = Some(count)),
+                    None => origins.push((count, group.index)),
                 }
-                origins.push(Some(group.index).filter(|index| *index < groups));
             }
         });
         let style = Style { target: Target::Linear, alphabet, lines: false };
-        let regex = Linear::new(&[write(&eased, style)], alphabet, Searched::Chosen).ok()?;
+        let regex = Linear::new(&[write(&eased, style)], alphabet).ok()?;
         let check = |((look, of_loop), place): (Marked, Option<usize>)| {
-            let inner = strict(&[write(&look.inner, style)], alphabet, Searched::Chosen).ok()?;
+            let inner = Linear::without_groups(&[write(&look.inner, style)], alphabet).ok()?;
             Some(Check { group: place?, of_loop, negated: look.negated, inner })
         };
         let checks = marks.into_iter().zip(places).map(check).collect::<Option<Vec<_>>>()?;
@@ -72,19 +70,17 @@ impl Eased {
     }
 
     pub(super) fn find(&self, text: &str, start: usize) -> Result<Option<Spans>, Unknown> {
-        let Some(found) = self.regex.spans(text, start) else { return Ok(None) };
+        let Some((found, _)) = self.regex.spans(text, start) else { return Ok(None) };
         for check in &self.checks {
-            let Some(Some(place)) = found.get(check.group) else { continue };
-            if !check.holds(text, place) {
+            let Some(place) = found.get(check.group) else { continue };
+            if !check.holds(text, &place) {
                 return Err(Unknown);
             }
         }
-        let mut spans: Spans = smallvec![None; self.groups];
-        for (span, origin) in found.into_iter().zip(&self.origins) {
-            if let Some(place) = origin.and_then(|origin| spans.get_mut(origin))
-                && span.is_some()
-            {
-                *place = span;
+        let mut spans = Spans::unset(self.groups);
+        for (group, origin) in &self.origins {
+            if let Some(span) = found.get(*group) {
+                spans.set(*origin, &span);
             }
         }
         Ok(Some(spans))
@@ -95,11 +91,13 @@ impl Check {
     /// Whether the look-ahead holds at the mark; for a loop, before each of its rounds.
     fn holds(&self, text: &str, place: &Range<usize>) -> bool {
         if self.of_loop {
-            let found = self.inner.find(Input::new(text).range(place.start..));
-            return found.is_none_or(|found| found.start() >= place.end);
+            if place.is_empty() {
+                return true;
+            }
+            let found = self.inner.spans(text, place.start).and_then(|(found, _)| found.get(0));
+            return found.is_none_or(|found| found.start >= place.end);
         }
-        let here = Input::new(text).range(place.start..).anchored(Anchored::Yes);
-        self.inner.is_match(here) != self.negated
+        self.inner.is_match(text, place.start, true) != self.negated
     }
 }
 
@@ -258,7 +256,7 @@ fn holds_look(node: &Node) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::pattern::Pattern;
+    use super::super::pattern::{Found, Pattern};
 
     const PATTERNS: [&str; 8] = [
         r"^F (?:(?P<n>pk)|\S+) for (?P<inv>iu )?(?P<user>(?P<cu>\S+)|(?(inv)(?:(?! from ).)*?|[^:]+)) from (?P<h>\d+)(?: p)?(?(cu): |(?:(?:(?! from ).)*)$)",
@@ -284,7 +282,8 @@ mod tests {
         ) {
             let pattern = Pattern::compile(PATTERNS[at], false, false).unwrap();
             let text = format!("{}\n", words.concat());
-            prop_assert_eq!(pattern.find(&text), pattern.find_by_backtracking(&text));
+            let spans = |found: Option<Found>| found.map(|found| found.spans);
+            prop_assert_eq!(spans(pattern.find(&text)), spans(pattern.find_by_backtracking(&text)));
         }
     }
 

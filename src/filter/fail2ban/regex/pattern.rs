@@ -7,20 +7,15 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use regex_automata::Input;
-use regex_automata::meta;
 use regex_syntax::hir::Hir;
 
+use super::backtrack::Backtracker;
 use super::eased::{Eased, Unknown};
-use super::linear::{CACHE, Linear, SIZE_LIMIT, Searched, Spans, refused, strict};
+use super::linear::{Linear, Spans};
 use super::parse::{SyntaxError, parse};
 use super::prefix;
-use super::reach::Reach;
 use super::syntax::{Class, Item, Node};
 use super::translate::{Alphabet, Style, Target, is_regular, write};
-
-/// How many steps back a pattern may make on one line.
-const BACKTRACK_LIMIT: usize = 200_000;
 
 /// A compiled pattern.
 pub(in crate::filter::fail2ban) struct Pattern {
@@ -30,7 +25,6 @@ pub(in crate::filter::fail2ban) struct Pattern {
     pub(in crate::filter::fail2ban) names: Vec<Option<String>>,
     node: Node,
     lines: bool,
-    searched: Searched,
     ascii: Engine,
     /// For lines with other characters; made when the first comes.
     unicode: OnceLock<Option<Engine>>,
@@ -42,29 +36,33 @@ enum Engine {
 }
 
 struct Backtracking {
-    regex: fancy_regex::Regex,
-    superset: meta::Regex,
+    machine: Backtracker,
+    superset: Linear,
     eased: Option<Eased>,
 }
 
 /// Where a pattern and its groups matched, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::filter::fail2ban) struct Found {
-    spans: Spans,
+    pub(super) spans: Spans,
+    /// See [`Found::decided`].
+    decided: Option<usize>,
 }
 
 impl Found {
     pub(in crate::filter::fail2ban) fn group(&self, index: usize) -> Option<Range<usize>> {
-        self.spans.get(index).cloned().flatten()
+        self.spans.get(index)
     }
 
-    pub(super) fn set(&mut self, index: usize, span: Range<usize>) {
-        if self.spans.len() <= index {
-            self.spans.resize(index + 1, None);
-        }
-        if let Some(place) = self.spans.get_mut(index) {
-            *place = Some(span);
-        }
+    pub(super) fn set(&mut self, index: usize, span: &Range<usize>) {
+        self.spans.set(index, span);
+        self.decided = None;
+    }
+
+    /// How many first bytes of the text decided it: texts that begin with these match alike, groups and all, whatever
+    /// follows. None if it may depend on all of the text.
+    pub(in crate::filter::fail2ban) fn decided(&self) -> Option<usize> {
+        self.decided
     }
 
     /// The whole match.
@@ -91,14 +89,6 @@ impl Pattern {
         Self::of(text.to_owned(), parsed.node, parsed.names, lines)
     }
 
-    /// Compiles a pattern for single lines that are chosen for it; see [`super::Choice`].
-    pub(in crate::filter::fail2ban) fn compile_for_chosen(text: &str) -> Result<Self, SyntaxError> {
-        let parsed = parse(text, false)?;
-        // To find where a match begins elsewhere takes a pass of its own.
-        let searched = if at_start(&parsed.node) { Searched::Chosen } else { Searched::All };
-        Self::for_texts(text.to_owned(), parsed.node, parsed.names, false, searched)
-    }
-
     /// Compiles a tree.
     pub(in crate::filter::fail2ban) fn of(
         written: String,
@@ -106,18 +96,8 @@ impl Pattern {
         names: Vec<Option<String>>,
         lines: bool,
     ) -> Result<Self, SyntaxError> {
-        Self::for_texts(written, node, names, lines, Searched::All)
-    }
-
-    fn for_texts(
-        written: String,
-        node: Node,
-        names: Vec<Option<String>>,
-        lines: bool,
-        searched: Searched,
-    ) -> Result<Self, SyntaxError> {
-        let ascii = Engine::new(&node, Alphabet::Ascii, lines, names.len(), searched)?;
-        Ok(Self { written, names, node, lines, searched, ascii, unicode: OnceLock::new() })
+        let ascii = Engine::new(&node, Alphabet::Ascii, lines, names.len())?;
+        Ok(Self { written, names, node, lines, ascii, unicode: OnceLock::new() })
     }
 
     /// Whether it needs the backtracking engine.
@@ -133,7 +113,7 @@ impl Pattern {
     #[cfg(test)]
     pub(super) fn find_by_backtracking(&self, text: &str) -> Option<Found> {
         let alphabet = if text.is_ascii() { Alphabet::Ascii } else { Alphabet::Unicode };
-        match Engine::new(&self.node, alphabet, self.lines, self.names.len(), self.searched).unwrap() {
+        match Engine::new(&self.node, alphabet, self.lines, self.names.len()).unwrap() {
             Engine::Linear(_) => panic!("{} needs no backtracking", self.written),
             Engine::Backtracking(engine) => engine.backtrack(text, 0),
         }
@@ -149,8 +129,7 @@ impl Pattern {
         if text.is_ascii() {
             return self.ascii.find(text, start);
         }
-        let made =
-            || Engine::new(&self.node, Alphabet::Unicode, self.lines, self.names.len(), self.searched).ok();
+        let made = || Engine::new(&self.node, Alphabet::Unicode, self.lines, self.names.len()).ok();
         self.unicode.get_or_init(made).as_ref().and_then(|engine| engine.find(text, start))
     }
 
@@ -159,11 +138,14 @@ impl Pattern {
         if self.lines { None } else { prefix::head(&self.node) }
     }
 
-    /// How far it looks, if it matches at a text's start only and needs no backtracking.
-    pub(in crate::filter::fail2ban) fn reach(&self) -> Option<Reach> {
-        let style = Style { target: Target::Linear, alphabet: Alphabet::Ascii, lines: self.lines };
-        let texts: Vec<String> = unfolded(&self.node).iter().map(|variant| write(variant, style)).collect();
-        if self.backtracks() { None } else { Reach::new(&texts) }
+    /// Whether it matches at a text's start only, and needs no backtracking.
+    pub(in crate::filter::fail2ban) fn is_of_start(&self) -> bool {
+        matches!(&self.ascii, Engine::Linear(linear) if linear.is_of_start())
+    }
+
+    /// Whether each match has this group, and something in it.
+    pub(in crate::filter::fail2ban) fn always_catches(&self, group: usize) -> bool {
+        self.node.always_catches(group)
     }
 
     /// A linear pattern that matches wherever this one does.
@@ -188,39 +170,27 @@ impl Pattern {
 }
 
 impl Engine {
-    fn new(
-        node: &Node,
-        alphabet: Alphabet,
-        lines: bool,
-        groups: usize,
-        searched: Searched,
-    ) -> Result<Self, SyntaxError> {
+    fn new(node: &Node, alphabet: Alphabet, lines: bool, groups: usize) -> Result<Self, SyntaxError> {
         let variants = unfolded(node);
         let regular = variants.iter().all(|variant| is_regular(variant, lines));
         let text = |node: &Node, target| write(node, Style { target, alphabet, lines });
         if regular {
             let texts: Vec<String> = variants.iter().map(|variant| text(variant, Target::Linear)).collect();
-            return Linear::new(&texts, alphabet, searched).map(|linear| Self::Linear(Box::new(linear)));
+            return Linear::new(&texts, alphabet).map(|linear| Self::Linear(Box::new(linear)));
         }
-        let superset = strict(&[text(node, Target::Superset(false))], alphabet, Searched::All)?;
-        let regex = fancy_regex::RegexBuilder::new(&text(node, Target::Backtracking))
-            .backtrack_limit(BACKTRACK_LIMIT)
-            .delegate_size_limit(SIZE_LIMIT)
-            // Of DFAs that are built whole; its lazy ones have their engine's default, 2 MiB each way.
-            .delegate_dfa_size_limit(CACHE)
-            .build()
-            .map_err(|error| refused(&error))?;
+        let superset = Linear::without_groups(&[text(node, Target::Superset(false))], alphabet)?;
+        let machine = Backtracker::new(node, alphabet, lines, groups)?;
         let eased = if lines { None } else { Eased::of(node, alphabet, groups) };
-        Ok(Self::Backtracking(Box::new(Backtracking { regex, superset, eased })))
+        Ok(Self::Backtracking(Box::new(Backtracking { machine, superset, eased })))
     }
 
     fn find(&self, text: &str, start: usize) -> Option<Found> {
         match self {
-            Self::Linear(regex) => regex.spans(text, start).map(|spans| Found { spans }),
+            Self::Linear(regex) => regex.spans(text, start).map(|(spans, decided)| Found { spans, decided }),
             Self::Backtracking(engine) => {
                 let eased = engine.eased.as_ref().ok_or(Unknown).and_then(|eased| eased.find(text, start));
                 match eased {
-                    Ok(spans) => spans.map(|spans| Found { spans }),
+                    Ok(spans) => spans.map(|spans| Found { spans, decided: None }),
                     Err(Unknown) => engine.backtrack(text, start),
                 }
             }
@@ -230,22 +200,10 @@ impl Engine {
 
 impl Backtracking {
     fn backtrack(&self, text: &str, start: usize) -> Option<Found> {
-        if !self.superset.is_match(Input::new(text).range(start.min(text.len())..)) {
+        if !self.superset.is_match(text, start, false) {
             return None;
         }
-        let captures = self.regex.captures_from_pos(text, start).ok().flatten()?;
-        let spans = captures.iter().map(|group| group.map(|group| group.range()));
-        Some(Found { spans: spans.collect() })
-    }
-}
-
-/// Whether it matches at a text's start only.
-fn at_start(node: &Node) -> bool {
-    match node {
-        Node::Start(false) | Node::TextStart => true,
-        Node::Case(_, inner) => at_start(inner),
-        Node::Concat(parts) => parts.first().is_some_and(at_start),
-        _ => false,
+        self.machine.find(text, start).map(|spans| Found { spans, decided: None })
     }
 }
 

@@ -106,6 +106,30 @@ impl Node {
         }
     }
 
+    /// Whether each match has this group, and something in it.
+    pub(in crate::filter::fail2ban) fn always_catches(&self, index: usize) -> bool {
+        match self {
+            Self::Group(group) if group.index == index => group.inner.always_reads(),
+            Self::Group(group) => group.inner.always_catches(index),
+            Self::Case(_, inner) => inner.always_catches(index),
+            Self::Concat(parts) => parts.iter().any(|part| part.always_catches(index)),
+            _ => false,
+        }
+    }
+
+    /// Whether each match reads something.
+    fn always_reads(&self) -> bool {
+        match self {
+            Self::Literal(_) | Self::Any(_) | Self::Class(_) => true,
+            Self::Group(group) => group.inner.always_reads(),
+            Self::Case(_, inner) => inner.always_reads(),
+            Self::Concat(parts) => parts.iter().any(Self::always_reads),
+            Self::Alternation(parts) => parts.iter().all(Self::always_reads),
+            Self::Repeat(repeat) => repeat.min > 0 && repeat.inner.always_reads(),
+            _ => false,
+        }
+    }
+
     /// The same tree with every node replaced for which `replace` has something else.
     pub(in crate::filter::fail2ban) fn map(&self, replace: &dyn Fn(&Node) -> Option<Node>) -> Node {
         if let Some(other) = replace(self) {

@@ -4,16 +4,14 @@
 //! no marks. Lines of ASCII alone are searched with ASCII classes, which is ten times as fast and gives the same.
 //! Groups lose their names; their order is the same on both sides.
 
-use super::syntax::{Class, Greed, Item, Look, Node};
+use super::syntax::{Class, Greed, Item, Node};
 
 /// Whom the text is written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
-    /// The linear engine.
+    /// The pattern itself, which must be regular.
     Linear,
-    /// The backtracking one.
-    Backtracking,
-    /// The linear one: a pattern that matches wherever the original does, and elsewhere. With `true`, no
+    /// A pattern that matches wherever the original does, and elsewhere. With `true`, no
     /// literal reaches over a place at which a date may be cut out.
     Superset(bool),
 }
@@ -74,14 +72,12 @@ impl Writer {
             Node::Start(true) => out.push_str("(?m:^)"),
             Node::Start(false) | Node::TextStart => out.push_str(r"\A"),
             // A single line has its line feed at its end only, where both mean the same.
-            Node::End(false) if self.style.lines && superset => {}
-            Node::End(false) if self.style.lines => out.push_str(r"(?=\n?\z)"),
+            Node::End(false) if self.style.lines => {}
             Node::End(_) => out.push_str("(?m:$)"),
             Node::TextEnd => out.push_str(r"\z"),
             Node::Boundary(_) if superset => {}
             Node::Boundary(negated) => out.push_str(if *negated { r"\B" } else { r"\b" }),
             Node::Edge if superset => {}
-            Node::Edge if self.style.target == Target::Backtracking => out.push_str(r"(?:(?<!\w)|(?!\w))"),
             Node::Edge => out.push_str(r"(?:\b{start-half}|\b{end-half})"),
             Node::Group(group) if superset => self.wrapped("(?:", &group.inner, out),
             Node::Group(group) => self.wrapped("(", &group.inner, out),
@@ -96,8 +92,6 @@ impl Writer {
                 out.push(')');
             }
             Node::Repeat(repeat) => {
-                let possessive = repeat.greed == Greed::Possessive && !superset;
-                out.push_str(if possessive { "(?>" } else { "" });
                 self.wrapped("(?:", &repeat.inner, out);
                 let count = match (repeat.min, repeat.max) {
                     (0, None) => "*".to_owned(),
@@ -108,14 +102,11 @@ impl Writer {
                 };
                 out.push_str(&count);
                 out.push_str(if repeat.greed == Greed::Lazy { "?" } else { "" });
-                out.push_str(if possessive { ")" } else { "" });
             }
-            Node::Look(_) if superset => {}
-            Node::Look(look) => self.look(look, out),
-            Node::Backreference(_) if superset => out.push_str(ANYTHING),
-            Node::Backreference(group) => out.push_str(&format!(r"(?:\{group})")),
-            Node::Conditional(group, yes, no) => {
-                out.push_str(&if superset { "(?:".to_owned() } else { format!("(?({group})") });
+            Node::Look(_) => {}
+            Node::Backreference(_) => out.push_str(ANYTHING),
+            Node::Conditional(_, yes, no) => {
+                out.push_str("(?:");
                 self.node(yes, out);
                 out.push('|');
                 self.node(no, out);
@@ -128,16 +119,6 @@ impl Writer {
         out.push_str(open);
         self.node(inner, out);
         out.push(')');
-    }
-
-    fn look(&self, look: &Look, out: &mut String) {
-        let open = match (look.ahead, look.negated) {
-            (true, false) => "(?=",
-            (true, true) => "(?!",
-            (false, false) => "(?<=",
-            (false, true) => "(?<!",
-        };
-        self.wrapped(open, &look.inner, out);
     }
 
     /// A date's ends are beside characters that are of no word, or at the line's ends. So a literal may stand
