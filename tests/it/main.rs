@@ -39,6 +39,7 @@ mod house;
 mod import;
 #[cfg(test)]
 mod journal;
+#[cfg(test)]
 mod judgement;
 #[cfg(test)]
 mod manual;
