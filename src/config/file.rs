@@ -166,12 +166,12 @@ pub struct Source {
     pub group: Option<At<GroupName>>,
     /// Lines are what is written into this named pipe.
     pub pipe: Option<At<PipePath>>,
+    /// Lines are what this program writes: its name or path, and each argument.
+    pub command: Option<At<Words>>,
     /// The journals in this directory, received from other machines.
     pub journal_directory: Option<At<JournalDirectory>>,
     /// The journal of this namespace.
     pub journal_namespace: Option<At<Namespace>>,
-    /// Lines are what this program writes: its name or path, and each argument.
-    pub command: Option<At<Words>>,
 }
 
 /// `[feed.NAME]`.

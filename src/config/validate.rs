@@ -81,7 +81,7 @@ pub(super) fn validate(
     machine: &Machine<'_>,
     library: &dyn FilterLibrary,
 ) -> Result<Plan, Report> {
-    let Merged { file, layers } = merged;
+    let Merged { file, layers, settings } = merged;
     let flawless = problems.is_empty();
     let mut problems = problems;
     let sources = PlannedSources::new(&file.source, layers, &mut problems);
@@ -121,6 +121,7 @@ pub(super) fn validate(
                 ignoreip: ignored(file.defaults.ignoreip.as_ref()),
                 proxies,
                 warnings: report.problems,
+                settings: settings.clone(),
             })
         }
         _ => Err(report),

@@ -181,6 +181,14 @@ impl Text for JailName {
     }
 }
 
+impl std::str::FromStr for JailName {
+    type Err = String;
+
+    fn from_str(typed: &str) -> Result<Self, String> {
+        Self::read(typed).map_err(|(what, help)| format!("{what}: {help}"))
+    }
+}
+
 /// One log file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogPath(pub PathBuf);

@@ -24,6 +24,9 @@ pub struct Status {
     pub firewall: FirewallStatus,
     /// Whether bans and positions survive a restart.
     pub durable: bool,
+    /// Since when `today` of the jails counts: midnight, or the daemon's start if that was later.
+    #[serde(default)]
+    pub today_since: Option<Timestamp>,
 }
 
 impl Status {
@@ -61,6 +64,18 @@ pub struct JailStatus {
     pub tracked: usize,
     /// Offenders that wait for their ban, because too many were made in a minute.
     pub waiting: usize,
+    /// Of these, since [`Status::today_since`].
+    #[serde(default)]
+    pub today: TodayStatus,
+}
+
+/// What a jail has counted today.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TodayStatus {
+    /// Failures found.
+    pub failures: u64,
+    /// Bans made.
+    pub bans: u64,
 }
 
 /// What came of asking a jail's `ignorecommand`, since the daemon's start.
@@ -125,15 +140,6 @@ pub struct SourceRow {
     pub lines_cut: u64,
     /// Lines that matched but whose date could not be read.
     pub undated: u64,
-    /// Entries of the journal that matched, and that anybody could have written.
-    #[serde(default)]
-    pub untrusted: u64,
-    /// How often entries of the journal were gone before they were read.
-    #[serde(default)]
-    pub gaps: u64,
-    /// How old the last entry of the journal was when it was read, in milliseconds.
-    #[serde(default)]
-    pub behind_ms: Option<u64>,
     /// How often reading began anew.
     #[serde(default)]
     pub restarts: u64,
@@ -149,6 +155,15 @@ pub struct SourceRow {
     /// Connections that kband ended.
     #[serde(default)]
     pub closed: u64,
+    /// Entries of the journal that matched, and that anybody could have written.
+    #[serde(default)]
+    pub untrusted: u64,
+    /// How often entries of the journal were gone before they were read.
+    #[serde(default)]
+    pub gaps: u64,
+    /// How old the last entry of the journal was when it was read, in milliseconds.
+    #[serde(default)]
+    pub behind_ms: Option<u64>,
     /// Failures whose hosts are names that no jail asks for.
     #[serde(default)]
     pub named: u64,

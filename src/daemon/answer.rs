@@ -68,6 +68,9 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
         }
         Request::Load { bans } => Ok(load(daemon, &bans, &who, now)),
         Request::Reload => reload(daemon),
+        Request::Config => {
+            Ok(Answer::Config { read_from: daemon.layout.named(), settings: daemon.plan.settings.clone() })
+        }
         // The server does that by itself.
         Request::Watch => Ok(Answer::Watching),
         Request::Flush => return lift(daemon, Lift::by_hand(None, None), Client { who, reply }, now),

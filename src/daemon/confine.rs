@@ -3,26 +3,45 @@
 //! By Landlock (landlock(7)), which needs no privilege and holds for every thread and program that is started from now on.
 //! Reading is not restricted: a reload may bring logs from anywhere.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetError, RulesetStatus,
 };
 
+use crate::config::Plan;
+use crate::source::Input;
+use crate::source::syslog::Endpoint;
+
 /// Where everybody may write: programs that kband runs (`ignorecommand`, feeds) expect it.
 const SHARED: [&str; 4] = ["/tmp", "/var/tmp", "/dev/null", "/dev/shm"];
+
+/// Where the plan has kband write: unix sockets are made there. Those of a later reload may be elsewhere, and are refused with
+/// an error that says so.
+pub(super) fn places(plan: &Plan) -> Vec<PathBuf> {
+    let inputs = plan.jails.iter().flat_map(|jail| &jail.sources);
+    let endpoints = inputs.flat_map(|input| match input {
+        Input::Syslog(syslog) => &*syslog.listen,
+        _ => &[],
+    });
+    let sockets = endpoints.filter_map(|endpoint| match endpoint {
+        Endpoint::Unix(path) => path.parent(),
+        Endpoint::Udp(_) | Endpoint::Tcp(_) => None,
+    });
+    sockets.map(Path::to_path_buf).collect()
+}
 
 /// Restricts this thread and those that it starts. What the kernel does not know is left out (below 5.13: everything).
 ///
 /// # Errors
 /// The kernel knows Landlock and refuses.
-pub(super) fn to(own: &[&Path]) -> Result<bool, RulesetError> {
+pub(super) fn to(own: &[PathBuf]) -> Result<bool, RulesetError> {
     let write = AccessFs::from_write(ABI::V5);
     let mut ruleset =
         Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(write)?.create()?;
     let shared = SHARED.iter().map(Path::new);
-    for path in own.iter().copied().chain(shared) {
+    for path in own.iter().map(|own| &**own).chain(shared) {
         // What is not there needs no rule.
         let Ok(place) = PathFd::new(path) else { continue };
         let allowed = if path.is_dir() { write } else { write & AccessFs::from_file(ABI::V5) };
@@ -45,7 +64,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 assert!(
-                    to(&[own.path()]).unwrap(),
+                    to(&[own.path().to_owned()]).unwrap(),
                     "this kernel has no Landlock: run the tests on 5.13 or later"
                 );
                 std::fs::write(own.path().join("new"), "x").unwrap();

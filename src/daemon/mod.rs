@@ -5,7 +5,8 @@
 //! `answer` is what happens to one request of `banctl`, `feeds` what happens to a list,
 //! `lifts` what happens to many bans that end together, `allowing` changes who is never banned, `asking` asks programs
 //! about it, and `lookups` finds out who that is where only a name or a file says so; `evidence` are the lines that a
-//! ban is made of, `recall` has questions about the past answered, `why` those about one address.
+//! ban is made of, `recall` has questions about the past answered, `why` those about one address; `today`
+//! is what the jails have counted since midnight.
 
 mod adoption;
 mod allowing;
@@ -37,6 +38,7 @@ mod run;
 mod start;
 mod status;
 mod sweep;
+mod today;
 mod trail;
 mod trails;
 mod turns;

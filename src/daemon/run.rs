@@ -20,8 +20,9 @@ use super::ownership;
 use super::pipeline::Pipeline;
 use super::recall::Recall;
 use super::start::WIDTH;
+use super::today::Today;
 use crate::config::plan::{FeedPlan, FirewallPlan, LogPlan, Plan, StorePlan};
-use crate::config::{self, Layout, Problem, Report};
+use crate::config::{self, Layout, Problem, Report, Setting, setting};
 use crate::control::events::What;
 use crate::control::server::Call;
 use crate::feed::{Feeds, News};
@@ -55,6 +56,7 @@ pub(super) struct Daemon {
     pub(super) lifts: Lifts,
     pub(super) lookups: Lookups,
     pub(super) recall: Recall,
+    pub(super) today: Today,
     lists: mpsc::Receiver<News>,
     /// Signs of life that the service manager waits for.
     pulse: Option<Interval>,
@@ -91,6 +93,7 @@ impl Daemon {
             lifts,
             lookups,
             recall,
+            today: Today::new(started),
             lists,
             pulse: manager::pulse().map(tokio::time::interval),
         }
@@ -183,16 +186,20 @@ impl Daemon {
             let warning = Problem::warning(format!("the kernel's table stays as it was: {error}"));
             plan.warnings.push(warning.help("reload again"));
             plan.firewall = self.plan.firewall.clone();
+            plan.settings = setting::keep(plan.settings, &self.plan.settings, |one| one.table == "firewall");
         }
         if plan.control != self.plan.control {
             let warning =
                 Problem::warning("another [control] group takes effect when kband is started again");
             plan.warnings.push(warning);
+            plan.settings = setting::keep(plan.settings, &self.plan.settings, |one| one.table == "control");
         }
         if plan.store.in_memory != self.plan.store.in_memory {
             let warning = Problem::warning("another [store] mode takes effect when kband is started again");
             plan.warnings.push(warning);
             plan.store.in_memory = self.plan.store.in_memory;
+            let is_mode = |one: &Setting| one.table == "store" && one.key == "mode";
+            plan.settings = setting::keep(plan.settings, &self.plan.settings, is_mode);
         }
         self.pipeline.store.set_limits(limits(&plan.store));
         self.pipeline.set_memory(&plan.store);
@@ -227,6 +234,7 @@ impl Daemon {
         self.note_beginnings();
         self.pipeline.engine.sweep(Timestamp::now(), SWEPT);
         let now = Timestamp::now();
+        self.today.turn(&self.pipeline.engine, now);
         let neighbours = own::neighbours(&self.plan.firewall.protect);
         if let Some(lift) = self.pipeline.engine.set_own_addresses(own::addresses(), neighbours) {
             self.lifts.begin(lift, None, &mut self.pipeline, now);

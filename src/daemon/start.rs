@@ -27,7 +27,7 @@ use crate::control::events::Events;
 use crate::control::server::{Place, Server, ServerError};
 use crate::feed::Kept;
 use crate::firewall::FirewallError;
-use crate::store::{Memory, Store};
+use crate::store::{self, Memory, Store};
 
 /// sysexits.h: the configuration is wrong.
 const EX_CONFIG: u8 = 78;
@@ -71,7 +71,7 @@ pub fn main() -> ExitCode {
     }
     log::init();
     if !options.unconfined {
-        confine(&options);
+        confine(&options, &plan);
     }
     let started = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -160,10 +160,12 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
 }
 
 /// Only its own directories can be written from here on, by whatever it runs as well.
-fn confine(options: &Options) {
-    let own = [&*options.state_dir, &*options.runtime_dir];
+fn confine(options: &Options, plan: &Plan) {
+    let mut own = vec![options.state_dir.clone(), options.runtime_dir.clone()];
     // Whoever cannot make them is told so when they are needed.
-    let _ = own.map(std::fs::create_dir_all);
+    let _ = store::make_directory(&options.state_dir);
+    let _ = std::fs::create_dir_all(&options.runtime_dir);
+    own.extend(confine::places(plan));
     match confine::to(&own) {
         Ok(true) => {}
         Ok(false) => {

@@ -1,5 +1,7 @@
 //! `banctl status`: what the daemon says of itself, the warnings first.
 
+use jiff::Timestamp;
+
 use super::pipeline::Pipeline;
 use super::renewal;
 use super::run::Daemon;
@@ -14,7 +16,8 @@ use crate::source::SourceStatus;
 
 /// How everything is at this moment.
 pub(super) fn status(daemon: &mut Daemon) -> Status {
-    let pipeline = &mut daemon.pipeline;
+    let (pipeline, today) = (&mut daemon.pipeline, &mut daemon.today);
+    today.turn(&pipeline.engine, Timestamp::now());
     let dropped = pipeline.effect.firewall.dropped();
     let trouble = pipeline.effect.trouble().or_else(|| dropped.as_ref().err().map(ToString::to_string));
     let sources: Vec<SourceRow> =
@@ -37,6 +40,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         asked: AskedStatus { times: jail.asked.times, spared: jail.asked.spared, failed: jail.asked.failed },
         tracked: jail.tracked(),
         waiting: jail.waiting(),
+        today: today.of(&jail.name, &jail.tally),
     });
     let mut warnings: Vec<String> = trouble.iter().cloned().collect();
     warnings.extend(sources.iter().filter_map(|source| source.error.clone()));
@@ -79,6 +83,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
             error: trouble,
         },
         durable: pipeline.store.is_durable(),
+        today_since: Some(today.since),
         feeds: feeds.iter().map(|(feed, tally)| feed_row(feed, tally, pipeline)).collect(),
         sources,
     }
@@ -118,6 +123,21 @@ fn jail_warnings(engine: &Engine) -> Vec<String> {
     told
 }
 
+/// What a socket received and nobody has read as it was.
+fn reception_warnings(source: &SourceRow) -> Vec<String> {
+    let SourceRow { path, lost, refused, closed, .. } = source;
+    let told = [
+        (*lost, "datagrams were lost, more came than could be read: let senders use tcp"),
+        (*refused, "datagrams or connections came from senders that `allow` does not name, and were refused"),
+        (*closed, "connections were ended: too many were open, or a message did not end; see kband's log"),
+    ];
+    told.iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{path}: {count} {what}"))
+        .collect()
+}
+
+/// What a journal held and nobody has counted.
 fn journal_warnings(source: &SourceRow) -> Vec<String> {
     let SourceRow { path, untrusted, gaps, .. } = source;
     let mut told = Vec::new();
@@ -137,20 +157,6 @@ fn journal_warnings(source: &SourceRow) -> Vec<String> {
     told
 }
 
-/// What a socket received and nobody has read as it was.
-fn reception_warnings(source: &SourceRow) -> Vec<String> {
-    let SourceRow { path, lost, refused, closed, .. } = source;
-    let told = [
-        (*lost, "datagrams were lost, more came than could be read: let senders use tcp"),
-        (*refused, "datagrams or connections came from senders that `allow` does not name, and were refused"),
-        (*closed, "connections were ended: too many were open, or a message did not end; see kband's log"),
-    ];
-    told.iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{path}: {count} {what}"))
-        .collect()
-}
-
 fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
     let (input, reception) = (pipeline.input(source.id), source.reception);
     SourceRow {
@@ -162,14 +168,14 @@ fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
         bytes: source.bytes,
         lines_cut: source.lines_cut,
         undated: pipeline.undated(source.id),
-        untrusted: source.untrusted,
-        gaps: source.gaps,
-        behind_ms: source.behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX)),
         restarts: source.restarts,
         lost: reception.lost,
         refused: reception.refused,
         broken: reception.broken,
         closed: reception.closed,
+        untrusted: source.untrusted,
+        gaps: source.gaps,
+        behind_ms: source.behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX)),
         named: pipeline.named(source.id),
     }
 }

@@ -74,8 +74,8 @@ async fn once(words: &[String], flow: &mut Flow, before: Option<String>) -> Resu
         let mut well = pin!(tokio::time::sleep(WELL));
         let mut listening = pin!(listen(stderr, &mut said));
         let mut written = pin!(async {
-            let Some(stdout) = stdout else { return Ok(Ok(None)) };
-            match flow.run(stdout).await {
+            let Some(mut stdout) = stdout else { return Ok(Ok(None)) };
+            match flow.run(&mut stdout).await {
                 Ended::Reader => Err(()),
                 Ended::Writer(Err(error)) => Ok(Err(error)),
                 Ended::Writer(Ok(())) => Ok(Ok(running.end().await)),

@@ -29,37 +29,44 @@ pub(super) struct Flow {
     lines: Lines,
     pub(super) teller: Teller,
     blocks: mpsc::Sender<Block>,
+    /// What has been read and not yet been taken.
+    waiting: Option<Block>,
 }
 
 impl Flow {
     /// Nothing has come yet.
     pub(super) fn new(id: SourceId, stream: Stream, board: &Board, blocks: mpsc::Sender<Block>) -> Self {
         let teller = Teller(Arc::new(board.report(id, Arc::clone(&stream))));
-        Self { id, stream, lines: Lines::new(), teller, blocks }
+        Self { id, stream, lines: Lines::new(), teller, blocks, waiting: None }
     }
 
-    /// Hands over every line until there are no more. What was written last is a line, ended or not.
-    pub(super) async fn run(&mut self, mut reader: impl AsyncRead + Unpin) -> Ended {
+    /// Hands over every line until there are no more. What was written last is a line, ended or not. When this is dropped
+    /// before, the next call goes on with what was read.
+    pub(super) async fn run(&mut self, reader: &mut (impl AsyncRead + Unpin)) -> Ended {
         let mut chunk = vec![0; CHUNK];
         loop {
+            if !self.hand_over().await {
+                return Ended::Reader;
+            }
             let mut bytes = Vec::new();
             let read = reader.read(&mut chunk).await;
             match read {
                 Ok(count @ 1..) => self.lines.take(chunk.get(..count).unwrap_or_default(), &mut bytes),
                 Ok(0) | Err(_) => self.lines.end(&mut bytes),
             }
-            if !bytes.is_empty() && !self.hand_over(bytes).await {
-                return Ended::Reader;
+            if !bytes.is_empty() {
+                self.waiting = Some(self.block(bytes));
             }
-            match read {
-                Ok(0) => return Ended::Writer(Ok(())),
-                Ok(_) => {}
-                Err(error) => return Ended::Writer(Err(error)),
-            }
+            let ended = match read {
+                Ok(1..) => continue,
+                Ok(0) => Ok(()),
+                Err(error) => Err(error),
+            };
+            return if self.hand_over().await { Ended::Writer(ended) } else { Ended::Reader };
         }
     }
 
-    async fn hand_over(&mut self, bytes: Vec<u8>) -> bool {
+    fn block(&mut self, bytes: Vec<u8>) -> Block {
         let lines = memchr::memchr_iter(b'\n', &bytes).count() as u64;
         let cut = self.lines.take_cut();
         self.teller.0.update(|status| {
@@ -67,8 +74,19 @@ impl Flow {
             status.bytes += bytes.len() as u64;
             status.lines_cut += cut;
         });
-        let stream = Arc::clone(&self.stream);
-        self.blocks.send(Block { source: self.id, stream, bytes, span: None, again: false }).await.is_ok()
+        Block { source: self.id, stream: Arc::clone(&self.stream), bytes, span: None, again: false }
+    }
+
+    /// False: nobody takes the blocks any more.
+    async fn hand_over(&mut self) -> bool {
+        if self.waiting.is_none() {
+            return true;
+        }
+        let Ok(room) = self.blocks.reserve().await else { return false };
+        if let Some(block) = self.waiting.take() {
+            room.send(block);
+        }
+        true
     }
 
     /// Returns when nobody takes the blocks any more.

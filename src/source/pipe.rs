@@ -1,7 +1,7 @@
 //! A named pipe that others write into.
 //!
-//! It is opened for writing as well: so opening waits for nobody, and the end of one writer is not the end of what
-//! the next one writes. While nobody writes, nothing wakes.
+//! It is opened without waiting for a writer, and for reading only, which is all that kband may. When the last writer is
+//! gone it is opened once more, before it is closed: so nothing is lost in between, and while nobody writes, nothing wakes.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -23,7 +23,7 @@ const RETRY: Duration = Duration::from_secs(2);
 enum PipeError {
     #[error("{0:?} is no named pipe: make one with mkfifo, or read a log file with logpath")]
     NoPipe(PathBuf),
-    #[error("permission to read and write {0:?} is denied: let kband run as root, or give its user both")]
+    #[error("permission to read {0:?} is denied: let kband run as root, or in the group that may read it")]
     Denied(PathBuf),
     #[error("{path:?} cannot be read ({error}): check the path; kband tries again by itself")]
     Failed { path: PathBuf, error: io::Error },
@@ -31,30 +31,41 @@ enum PipeError {
 
 /// Hands over what is written into the pipe, until nobody takes it any more.
 pub(super) async fn follow(path: PathBuf, mut flow: Flow) {
-    let mut again = false;
+    let mut open: Option<Receiver>;
     loop {
-        match open(&path) {
-            Ok(Some(pipe)) => {
-                flow.teller.tell(State::Following, None);
-                if std::mem::replace(&mut again, true) {
+        // The one before is still open here: what is written meanwhile waits in the pipe.
+        match opened(&path) {
+            Ok(pipe) => {
+                let state = if pipe.is_some() { State::Following } else { State::Waiting };
+                flow.teller.tell(state, None);
+                open = pipe;
+            }
+            Err(error) => {
+                open = None;
+                flow.teller.tell(State::Failed, Some(error.to_string()));
+            }
+        }
+        if let Some(pipe) = &mut open {
+            let ended = tokio::select! {
+                biased;
+                ended = flow.run(pipe) => ended,
+                () = replaced(&path) => {
                     flow.teller.restarted();
+                    continue;
                 }
-                let ended = tokio::select! {
-                    biased;
-                    ended = flow.run(pipe) => ended,
-                    () = replaced(&path) => continue,
-                };
-                match ended {
-                    Ended::Reader => return,
-                    Ended::Writer(Ok(())) => {}
-                    Ended::Writer(Err(error)) => flow.teller.tell(
-                        State::Failed,
-                        Some(PipeError::Failed { path: path.clone(), error }.to_string()),
-                    ),
+            };
+            match ended {
+                Ended::Reader => return,
+                // The last writer is gone; the pipe is opened for the next one.
+                Ended::Writer(Ok(())) => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Ended::Writer(Err(error)) => {
+                    let error = PipeError::Failed { path: path.clone(), error };
+                    flow.teller.tell(State::Failed, Some(error.to_string()));
                 }
             }
-            Ok(None) => flow.teller.tell(State::Waiting, None),
-            Err(error) => flow.teller.tell(State::Failed, Some(error.to_string())),
         }
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
@@ -64,8 +75,8 @@ pub(super) async fn follow(path: PathBuf, mut flow: Flow) {
 }
 
 /// `None`: it is not there.
-fn open(path: &Path) -> Result<Option<Receiver>, PipeError> {
-    match OpenOptions::new().read_write(true).open_receiver(path) {
+fn opened(path: &Path) -> Result<Option<Receiver>, PipeError> {
+    match OpenOptions::new().open_receiver(path) {
         Ok(pipe) => Ok(Some(pipe)),
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound => Ok(None),
@@ -145,7 +156,7 @@ mod tests {
         make(&path);
         let (sources, mut blocks) = reading(&path);
         state(&sources, State::Following).await;
-        for (written, read) in [("one\ntw", "one\n"), ("o\n", "two\n")] {
+        for (written, read) in [("one\n", "one\n"), ("two", "two\n")] {
             write(&path, written).await;
             let block = blocks.recv().await.unwrap();
             assert_eq!((block.bytes, block.span), (read.as_bytes().to_vec(), None));

@@ -42,6 +42,8 @@ mod journal;
 #[cfg(test)]
 mod judgement;
 #[cfg(test)]
+mod listing;
+#[cfg(test)]
 mod manual;
 #[cfg(test)]
 mod many;
@@ -62,6 +64,14 @@ mod replayed;
 #[cfg(test)]
 mod rsyslog;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod sshd;
+#[cfg(test)]
+mod streams;
+#[cfg(test)]
+mod syslog;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod watch;

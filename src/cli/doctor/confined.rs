@@ -2,6 +2,7 @@
 //!
 //! By the unit's files (systemd.unit(5)), the last of a directive counting as systemd adds them up.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::check::Check;
@@ -10,6 +11,8 @@ use crate::config::Plan;
 use crate::config::choices::UseDns;
 use crate::config::network::Lookup;
 use crate::config::plan::FeedSource;
+use crate::source::Input;
+use crate::source::syslog::Endpoint;
 
 /// Where units and their drop-ins are.
 const PLACES: [&str; 4] =
@@ -17,23 +20,44 @@ const PLACES: [&str; 4] =
 
 /// Whether the service may do what the plan needs.
 pub(super) fn checks(root: &Root, unit: &str, plan: &Plan) -> Vec<Check> {
-    let name = "service.network";
-    let Some(what) = needs_network(plan) else { return Vec::new() };
     let text = directives(root, unit);
-    let families: Vec<&str> =
-        text.lines().filter_map(|line| line.trim().strip_prefix("RestrictAddressFamilies=")).collect();
-    let open = families.is_empty() || families.iter().any(|families| families.contains("AF_INET"));
-    vec![if open {
-        Check::ok(name, format!("{unit} may use the network, which {what} needs"))
-    } else {
-        Check::fail(
-            name,
-            format!("{unit} may not use the network, which {what} needs"),
-            format!(
-                "install -D -t /etc/systemd/system/{unit}.d /usr/share/kban/systemd/network.conf && systemctl daemon-reload && systemctl restart {unit}"
-            ),
-        )
-    }]
+    let check = |name: &'static str, may: &str, what: Option<String>, allowed: bool, drop_in: &str| {
+        let what = what?;
+        Some(if allowed {
+            Check::ok(name, format!("{unit} may {may}, which {what} needs"))
+        } else {
+            let remedy = format!(
+                "install -D -t /etc/systemd/system/{unit}.d /usr/share/kban/systemd/{drop_in} && systemctl daemon-reload && systemctl restart {unit}"
+            );
+            Check::fail(name, format!("{unit} may not {may}, which {what} needs"), remedy)
+        })
+    };
+    let names = |directive: &str, part: &str| {
+        let mut values = text.lines().filter_map(|line| line.trim().strip_prefix(directive)).peekable();
+        values.peek().is_none() || values.any(|value| value.contains(part))
+    };
+    let open = names("RestrictAddressFamilies=", "AF_INET");
+    let low = names("CapabilityBoundingSet=", "CAP_NET_BIND_SERVICE");
+    let network = check("service.network", "use the network", needs_network(plan), open, "network.conf");
+    let ports = check("service.ports", "listen below 1024", needs_low_port(plan), low, "low-ports.conf");
+    network.into_iter().chain(ports).collect()
+}
+
+/// What the plan listens on over the network.
+fn endpoints(plan: &Plan) -> impl Iterator<Item = (&Input, &SocketAddr)> {
+    let inputs = plan.jails.iter().flat_map(|jail| &jail.sources);
+    inputs.flat_map(|input| {
+        let listen: &[Endpoint] = if let Input::Syslog(syslog) = input { &syslog.listen } else { &[] };
+        listen.iter().filter_map(move |endpoint| match endpoint {
+            Endpoint::Udp(address) | Endpoint::Tcp(address) => Some((input, address)),
+            Endpoint::Unix(_) => None,
+        })
+    })
+}
+
+fn needs_low_port(plan: &Plan) -> Option<String> {
+    let (input, address) = endpoints(plan).find(|(_, address)| address.port() < 1024)?;
+    Some(format!("{input} on port {}", address.port()))
 }
 
 /// The first thing of the plan that talks to the network.
@@ -48,6 +72,7 @@ fn needs_network(plan: &Plan) -> Option<String> {
     feed.map(|feed| format!("[feed.{}] url", feed.name))
         .or_else(|| asks.map(|jail| format!("[jail.{}] usedns", jail.name)))
         .or_else(|| named.map(|name| format!("ignoreip = \"{name}\"")))
+        .or_else(|| endpoints(plan).next().map(|(input, _)| input.to_string()))
 }
 
 /// The unit's file and its drop-ins, one after the other.
@@ -66,6 +91,7 @@ mod tests {
     use super::super::root::tests::machine;
     use super::*;
     use crate::config::plan::JailPlan;
+    use crate::source::syslog::Syslog;
 
     const UNIT: (&str, &str) =
         ("/usr/lib/systemd/system/kban.service", include_str!("../../../systemd/kban.service"));
@@ -84,6 +110,16 @@ mod tests {
             machine(&[UNIT, ("/etc/systemd/system/kban.service.d/network.conf", NETWORK)]);
         let [found] = &checks(&root, "kban.service", &asking)[..] else { panic!() };
         assert_eq!((found.found.contains("may use"), &found.remedy), (true, &None), "{found:?}");
+        let edge = Syslog {
+            name: "edge".into(),
+            listen: vec!["udp://0.0.0.0:514".parse().unwrap()],
+            allow: Vec::new(),
+            group: None,
+        };
+        let jail = JailPlan { sources: vec![Input::Syslog(edge)], ..JailPlan::named("sshd") };
+        let [open, low] = &checks(&root, "kban.service", &Plan::of(vec![jail], &[]))[..] else { panic!() };
+        assert_eq!((open.found.contains("syslog edge"), &open.remedy), (true, &None), "{open:?}");
+        assert!(low.remedy.as_ref().is_some_and(|remedy| remedy.contains("low-ports.conf")), "{low:?}");
         let (_directory, root) = machine(&[]);
         let [found] = &checks(&root, "mine.service", &asking)[..] else { panic!() };
         assert_eq!(found.remedy, None, "a unit of somebody else's that restricts nothing");

@@ -127,6 +127,7 @@ impl Settings {
             ignoreip: self.everywhere.clone(),
             proxies: self.proxies.clone(),
             warnings: Vec::new(),
+            settings: Vec::new(),
         }
     }
 

@@ -29,7 +29,8 @@ pub(super) enum SocketError {
     #[error("somebody else listens there: end that program, or name another place")]
     InUse,
     #[error(
-        "kband may not listen there: a port below 1024 needs CAP_NET_BIND_SERVICE, a socket a directory to write into"
+        "kband may not listen there: for the network it needs the drop-in network.conf, for ports below 1024 low-ports.conf; \
+         its own directory for sockets is /run/kban"
     )]
     Denied,
     #[error("this machine does not have that address (yet): name one of its own, or 0.0.0.0 or [::] for all")]
@@ -40,6 +41,10 @@ pub(super) enum SocketError {
     NoDirectory(PathBuf),
     #[error("there is no group {0:?}: name one of this machine")]
     NoGroup(String),
+    #[error(
+        "kband may not give its socket to group {0:?}: it has to be one of its own (SupplementaryGroups=)"
+    )]
+    NotItsGroup(String),
     #[error("listening failed ({0}); it is tried again")]
     Failed(io::Error),
 }
@@ -102,22 +107,22 @@ fn internet(kind: SockType, address: SocketAddr, only6: bool) -> Result<OwnedFd,
 
 /// A socket of datagrams that root and, if there is one, `group` may write to: who writes there decides who is banned.
 pub(super) fn unix(path: &Path, group: Option<&str>) -> Result<UnixDatagram, SocketError> {
-    let group = group.map(|name| match Group::from_name(name) {
+    let gid = group.map(|name| match Group::from_name(name) {
         Ok(Some(group)) => Ok(group.gid),
         _ => Err(SocketError::NoGroup(name.to_owned())),
     });
-    let group = group.transpose()?;
+    let gid = gid.transpose()?;
     remove_stale(path)?;
     let socket = socket(AddressFamily::Unix, SockType::Datagram, FLAGS, None)?;
     // The path gets these when it is made: nobody else can write to it for a moment.
     let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-    fchmod(&socket, if group.is_some() { mode | Mode::S_IRGRP | Mode::S_IWGRP } else { mode })?;
+    fchmod(&socket, if gid.is_some() { mode | Mode::S_IRGRP | Mode::S_IWGRP } else { mode })?;
     bind(socket.as_raw_fd(), &UnixAddr::new(path)?).map_err(|errno| match errno {
         Errno::ENOENT | Errno::ENOTDIR => SocketError::NoDirectory(path.to_owned()),
         other => other.into(),
     })?;
-    if group.is_some() {
-        chown(path, None, group)?;
+    if let (Some(gid), Some(name)) = (gid, group) {
+        chown(path, None, Some(gid)).map_err(|_| SocketError::NotItsGroup(name.to_owned()))?;
     }
     Ok(UnixDatagram::from_std(socket.into())?)
 }
