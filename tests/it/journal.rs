@@ -47,10 +47,16 @@ fn follows(machine: &Machine) {
     eventually("it follows", || state() == "following");
 }
 
-fn journalctls(daemon: &Daemon<'_>) -> String {
-    let listed =
-        Command::new("pgrep").args(["-x", "journalctl", "-P", &daemon.pid().to_string()]).output().unwrap();
-    String::from_utf8(listed.stdout).unwrap().trim().to_owned()
+/// The process that follows the journal for it, once there is one.
+fn follower(daemon: &Daemon<'_>, other_than: i32) -> i32 {
+    let mut found = 0;
+    eventually("journalctl follows", || {
+        let daemon = daemon.pid().to_string();
+        let listed = Command::new("pgrep").args(["-P", &daemon, "-f", "--", "--follow"]).output().unwrap();
+        found = String::from_utf8(listed.stdout).unwrap().trim().parse().unwrap_or(other_than);
+        found != other_than
+    });
+    found
 }
 
 #[test]
@@ -85,17 +91,16 @@ fn what_was_logged_meanwhile_is_read_and_nothing_twice() {
     }
     let lines = || machine.banctl_json(&["status"])["sources"][0]["lines"].clone();
     eventually("read", || lines() == 4);
-    let child = journalctls(&daemon);
-    assert!(!child.is_empty());
+    let child = follower(&daemon, 0);
     daemon.kill();
     eventually("no journalctl is left behind", || !std::path::Path::new(&format!("/proc/{child}")).exists());
     log(&machine, "0", &failure(2));
     let daemon = machine.start(machine.kband());
     eventually("what came meanwhile counts with what came before", || machine.listed() == ["203.0.113.2"]);
 
-    let child: i32 = journalctls(&daemon).parse().unwrap();
+    let child = follower(&daemon, 0);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), nix::sys::signal::Signal::SIGKILL).unwrap();
-    eventually("it is started again", || journalctls(&daemon).parse().is_ok_and(|other: i32| other != child));
+    follower(&daemon, child);
     for _ in 0..3 {
         log(&machine, "0", &failure(4));
     }
