@@ -20,7 +20,7 @@ pub mod lines;
 mod position;
 mod status;
 
-pub use position::{FilePosition, NoPosition, Position, Reading};
+pub use position::{FilePosition, NoPosition, Position, Print, Reading};
 use status::Board;
 pub use status::{SourceStatus, State};
 

@@ -1,6 +1,6 @@
 //! Log files: one task reads them all, in turns, woken by one inotify instance.
 //!
-//! - `tail`: one open file, in whole lines
+//! - `tail`: one open file, in whole lines; `window`: how it is known again
 //! - `rotation`: one log through its rotations (which file when); `siblings` and `position` find what it missed
 //! - `watch`: inotify
 //! - `entry` and `follow`: one file within the task, and the task
@@ -16,6 +16,7 @@ mod rotation;
 mod siblings;
 mod tail;
 mod watch;
+mod window;
 
 pub(super) use entry::Entry;
 pub(super) use follow::follow;

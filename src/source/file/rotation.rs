@@ -7,19 +7,22 @@
 //!
 //! Several rotations between two looks lose nothing as long as the files in between still exist, uncompressed and in
 //! the same directory: they are found as [`siblings`] that were not there before. Out of reach are a file that was
-//! created and deleted between two looks, what is written to a file later than the grace allows, and what was in a
-//! file when it was truncated before it was read.
+//! created and deleted between two looks, and what is written to a file later than the grace allows.
+//!
+//! What was in a file when it was truncated before it was read is read in the copy that was made of it before, if
+//! there is one beside it: a sibling that was not there before, and holds the bytes that were read last.
 //!
 //! Nothing here waits or knows of inotify: whoever calls says when to look, and what time it is.
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::error::FileError;
 use super::open::{self, Identity, Opened};
-use super::position::{self, reopen};
+use super::position::{self, is_after, reopen};
 use super::siblings::{self, Generation, Seen, Sibling};
 use super::tail::{Portion, Step, Tail};
 use crate::source::{FilePosition, Reading};
@@ -100,7 +103,7 @@ impl Follower {
     /// # Errors
     /// What is at the path cannot be read. Files that are open already are still followed.
     pub(super) fn check(&mut self, now: Instant) -> Result<Look, FileError> {
-        let look = self.look();
+        let look = self.look(now);
         self.retire(look.as_ref().is_ok_and(|look| look.present), now);
         look
     }
@@ -122,16 +125,11 @@ impl Follower {
             if step != Step::End {
                 link.quiet_since = link.quiet_since.map(|_| now);
             }
-            link.begun |= matches!(step, Step::Lines(_) | Step::Truncated(_));
+            link.begun |= matches!(step, Step::Lines(_));
             match step {
                 Step::Lines(lines) => return Ok(self.turn(lines, index)),
                 Step::Unfinished => return Ok(Turn::Unfinished),
-                Step::Truncated(last) => {
-                    self.restarts += 1;
-                    // The copy that was made before truncating holds nothing new.
-                    self.seen.listed(siblings::list(&self.path).iter());
-                    return Ok(self.turn(last, index));
-                }
+                Step::Truncated => return Ok(self.truncated(index, now)),
                 Step::End if link.closing => {
                     let last = link.tail.finish();
                     let turn = self.turn(last, index);
@@ -188,11 +186,11 @@ impl Follower {
         &self.path
     }
 
-    fn look(&mut self) -> Result<Look, FileError> {
+    fn look(&mut self, now: Instant) -> Result<Look, FileError> {
         self.begin()?;
         for _ in 0..ROUNDS {
             let Some(metadata) = open::inspect(&self.path)? else {
-                let settled = self.chain.is_empty() || self.extend(None);
+                let settled = self.chain.is_empty() || self.extend(None, now);
                 return Ok(Look { present: false, settled });
             };
             let identity = Identity::of(&metadata);
@@ -207,7 +205,7 @@ impl Follower {
                 }
                 None => {
                     if let Some(opened) = open::open(&self.path)?
-                        && !self.extend(Some(opened))
+                        && !self.extend(Some(opened), now)
                     {
                         return Ok(Look { present: true, settled: false });
                     }
@@ -248,7 +246,8 @@ impl Follower {
 
     /// Adds the file at the path to the chain, and before it those that stood there since the last look. False: there
     /// are too many at once, and some of them have to be read and closed first.
-    fn extend(&mut self, current: Option<Opened>) -> bool {
+    fn extend(&mut self, current: Option<Opened>, now: Instant) -> bool {
+        self.begin_truncated_anew(now);
         let room = MOST_OPEN.saturating_sub(self.chain.len() + 1);
         if room == 0 {
             self.close_oldest();
@@ -259,7 +258,8 @@ impl Follower {
         let offset = current_identity.and_then(|identity| self.seen.offset(&identity)).unwrap_or(0);
         let listed =
             siblings::list(&self.path).into_iter().filter(|it| Some(it.identity) != current_identity);
-        let (missed, known): (Vec<Sibling>, Vec<Sibling>) = listed.partition(|it| self.is_new(it));
+        let (missed, known): (Vec<Sibling>, Vec<Sibling>) =
+            listed.partition(|it| self.is_new(it) && !self.is_copy(it));
         self.seen.listed(known.iter());
 
         let complete = missed.len() <= room;
@@ -279,6 +279,53 @@ impl Follower {
             self.push(Tail::new(opened, if is_current { offset } else { 0 }));
         }
         complete
+    }
+
+    /// Goes on in the copy that was made before truncating, if that holds more, and in those that were made since; then
+    /// begins anew.
+    fn truncated(&mut self, index: usize, now: Instant) -> Turn {
+        self.restarts += 1;
+        self.revision += 1;
+        let mut missed: Vec<Sibling> = siblings::list(&self.path);
+        missed.retain(|it| self.is_new(it));
+        missed.sort_by(|a, b| a.generation.cmp(&b.generation));
+        let Some(link) = self.chain.get_mut(index) else { return Turn::Unfinished };
+        let (reached, position) = (link.tail.reached(), link.tail.position());
+        let last = link.tail.begin_anew();
+        let copies = position::copy(&reached, missed.iter()).map(|(copy, generation)| {
+            let identity = copy.identity();
+            let later =
+                missed.iter().filter(|it| it.identity != identity && is_after(it, &copy, &generation));
+            let later: Vec<Tail> =
+                later.filter_map(|it| Some(Tail::new(reopen(it)?, 0))).take(MOST_OPEN / 2).collect();
+            iter::once(Tail::new(copy, position.offset)).chain(later).collect::<Vec<_>>()
+        });
+        // Whatever else is there holds nothing new.
+        self.seen.listed(missed.iter());
+        link.begun = copies.is_none();
+        let quiet_since = link.quiet_since.or(Some(now));
+        let Some(copies) = copies else { return self.turn(last, index) };
+        for tail in copies.into_iter().rev() {
+            let begun = tail.position().offset > 0;
+            self.chain.insert(index, Link { tail, begun, quiet_since, closing: false });
+        }
+        Turn::Unfinished
+    }
+
+    /// Takes care of truncated files before others are added, which may be copies of what they were.
+    fn begin_truncated_anew(&mut self, now: Instant) {
+        let truncated = |link: &Link| link.tail.is_truncated().unwrap_or(false);
+        while let Some(index) = self.chain.iter().position(truncated) {
+            self.truncated(index, now);
+        }
+    }
+
+    /// Whether what is in a file was or will be read in another.
+    fn is_copy(&self, sibling: &Sibling) -> bool {
+        let copies = |opened: Opened| {
+            self.chain.iter().any(|link| link.tail.is_copied_by(&opened.file, opened.metadata.len()))
+        };
+        reopen(sibling).is_some_and(copies)
     }
 
     fn is_new(&self, sibling: &Sibling) -> bool {

@@ -2,6 +2,10 @@
 //!
 //! The position is behind the last line that was handed over, never inside one, however long it is; so a restart in the
 //! middle of a line neither splits nor doubles it.
+//!
+//! A file is truncated if it is shorter than what was read of it, or if other bytes lie where the last ones were read:
+//! then it has grown again before it was looked at. What a writer without `O_APPEND` leaves behind after that, a hole
+//! as long as the old file, is passed over.
 
 use std::fs::File;
 use std::io;
@@ -10,6 +14,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use memchr::memrchr;
 
 use super::open::{Identity, Opened};
+use super::window::Window;
 use crate::source::lines::{LONGEST_LINE, Lines};
 use crate::source::{BLOCK_BYTES, FilePosition};
 
@@ -34,9 +39,8 @@ pub(super) enum Step {
     Lines(Portion),
     /// Bytes, and no newline among them.
     Unfinished,
-    /// The file is shorter than what was read of it, and is read from its start again. The line that had no newline
-    /// yet, if there was one, will not get it any more.
-    Truncated(Portion),
+    /// The file does not hold what was read of it any more. Nothing more comes until [`Tail::begin_anew`].
+    Truncated,
     /// Nothing new.
     End,
 }
@@ -49,6 +53,12 @@ pub(super) struct Tail {
     /// Bytes that were read, from its start.
     read: u64,
     lines: Lines,
+    /// What was read last.
+    near: Window,
+    /// What was handed over last.
+    behind: Window,
+    /// Nothing but NUL was read since the file was truncated.
+    hollow: bool,
     /// What lies before was acted upon before this process, in bytes from the start.
     known: u64,
     /// The file's size when it was last looked at.
@@ -60,12 +70,27 @@ impl Tail {
     pub(super) fn new(opened: Opened, offset: u64) -> Self {
         let (identity, size) = (opened.identity(), opened.metadata.len());
         let offset = if offset > size { 0 } else { offset };
-        Self { file: opened.file, identity, read: offset, lines: Lines::new(), known: 0, size }
+        // Without it, only a file that has become shorter is seen to be truncated.
+        let near = Window::before(&opened.file, offset).unwrap_or_default();
+        Self {
+            file: opened.file,
+            identity,
+            read: offset,
+            lines: Lines::new(),
+            behind: near.clone(),
+            near,
+            hollow: offset == 0,
+            known: 0,
+            size,
+        }
     }
 
-    /// Begins anew at the start of the file.
-    pub(super) fn rewound(self) -> Self {
-        Self { read: 0, ..self }
+    /// Begins anew at the start of the file. The line that had no newline yet will not get it any more: it is returned.
+    pub(super) fn begin_anew(&mut self) -> Portion {
+        let last = self.finish();
+        (self.read, self.known, self.hollow) = (0, 0, true);
+        (self.near, self.behind) = (Window::default(), Window::default());
+        last
     }
 
     /// What lies before `known` was acted upon before this process: no portion crosses it.
@@ -104,10 +129,7 @@ impl Tail {
         self.size = self.file.metadata()?.len();
         let at = self.read;
         if self.size < at {
-            let last = self.finish();
-            self.read = 0;
-            self.known = 0;
-            return Ok(Step::Truncated(last));
+            return Ok(Step::Truncated);
         }
         let end = if at < self.known { self.size.min(self.known) } else { self.size };
         let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(BLOCK_BYTES).min(scratch.len());
@@ -116,18 +138,60 @@ impl Tail {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Step::Unfinished),
             other => other?,
         };
+        // Asked last, so that what was read belongs to what was read before.
+        if !self.near.is_before(&self.file, at)? {
+            return Ok(Step::Truncated);
+        }
         if length == 0 {
             return Ok(Step::End);
         }
         let (fresh, _) = scratch.split_at(length);
-        let mut bytes = Vec::with_capacity(length);
-        self.lines.take(fresh, &mut bytes);
-        self.read += length as u64;
+        let bytes = self.take(fresh);
+        Ok(if bytes.is_empty() { Step::Unfinished } else { Step::Lines(self.portion(bytes)) })
+    }
+
+    /// Whole lines out of what was read next.
+    fn take(&mut self, fresh: &[u8]) -> Vec<u8> {
+        let hole = if self.hollow { fresh.iter().take_while(|byte| **byte == 0).count() } else { 0 };
+        self.hollow &= hole == fresh.len();
+        let (_, text) = fresh.split_at(hole);
+        let mut bytes = Vec::with_capacity(text.len());
+        self.lines.take(text, &mut bytes);
+        self.read += fresh.len() as u64;
         // A line that was given up unended, and has got its end meanwhile: it is not handed over in one piece now.
         if self.read == self.known && self.size > self.known {
             self.lines.end(&mut bytes);
         }
-        Ok(if bytes.is_empty() { Step::Unfinished } else { Step::Lines(self.portion(bytes)) })
+        if let Some(newline) = memrchr(b'\n', fresh) {
+            self.behind = self.near.clone();
+            self.behind.push(fresh.get(..=newline).unwrap_or_default());
+        }
+        self.near.push(fresh);
+        if !self.lines.is_holding() {
+            self.behind = self.near.clone();
+        }
+        bytes
+    }
+
+    /// Whether the file does not hold what was read of it any more.
+    ///
+    /// # Errors
+    /// pread(2) failed.
+    pub(super) fn is_truncated(&self) -> io::Result<bool> {
+        self.near.is_before(&self.file, self.read).map(|same| !same)
+    }
+
+    /// Whether another file is a copy of this one, complete or not, made now or before this one was truncated.
+    pub(super) fn is_copied_by(&self, other: &File, size: u64) -> bool {
+        let both = size.min(self.size);
+        let alike = || Window::before(other, both).and_then(|window| window.is_before(&self.file, both));
+        let reached = self.reached();
+        (both > 0 && alike().unwrap_or(false)) || (reached.offset > 0 && holds(other, size, &reached))
+    }
+
+    /// Whether what was before the position is here, whichever file that was.
+    pub(super) fn holds(&self, position: &FilePosition) -> bool {
+        holds(&self.file, self.size, position)
     }
 
     /// The line that never got its newline, when no more will come; nothing if there is none.
@@ -149,11 +213,17 @@ impl Tail {
 
     /// After the last line handed over.
     pub(super) fn position(&self) -> FilePosition {
-        FilePosition {
-            device: self.identity.device,
-            inode: self.identity.inode,
-            offset: self.read - self.lines.pending(),
-        }
+        self.at(self.read - self.lines.pending(), &self.behind)
+    }
+
+    /// After the last byte that was read.
+    pub(super) fn reached(&self) -> FilePosition {
+        self.at(self.read, &self.near)
+    }
+
+    fn at(&self, offset: u64, before: &Window) -> FilePosition {
+        let Identity { device, inode, .. } = self.identity;
+        FilePosition { device, inode, offset, print: before.print(offset) }
     }
 
     /// The file's size when it was last looked at.
@@ -175,6 +245,14 @@ impl Tail {
         let again = self.position().offset <= self.known;
         Portion { bytes, cut: self.lines.take_cut(), again }
     }
+}
+
+/// Whether a file of this size has, before a place, what was there when the position was noted; whichever file it was.
+pub(super) fn holds(file: &File, size: u64, position: &FilePosition) -> bool {
+    let same = |print| {
+        Window::before(file, position.offset).is_ok_and(|it| it.print(position.offset) == Some(print))
+    };
+    size >= position.offset && position.print.is_none_or(same)
 }
 
 #[cfg(test)]
@@ -213,11 +291,12 @@ mod tests {
         let mut scratch = vec![0; BLOCK_BYTES];
         loop {
             match tail.read(&mut scratch).unwrap() {
-                Step::Lines(lines) | Step::Truncated(lines) => {
+                Step::Lines(lines) => {
                     assert!(lines.bytes.len() <= BLOCK_BYTES + LONGEST_LINE + 1);
                     all.bytes.extend(lines.bytes);
                     all.cut += lines.cut;
                 }
+                Step::Truncated => all.bytes.extend(tail.begin_anew().bytes),
                 Step::Unfinished => {}
                 Step::End => return all,
             }
@@ -284,6 +363,37 @@ mod tests {
         fs::write(&log.path, "new\n").unwrap();
         assert_eq!(read_all(&mut tail).bytes, b"half\nnew\n");
         assert_eq!(tail.position().offset, 4);
+    }
+
+    #[test]
+    fn a_truncated_file_that_has_grown_past_what_was_read_starts_over() {
+        for before in ["1\n", "one\ntwo\nhalf", &format!("{}\n", "x".repeat(1000))] {
+            for more in [0, 1, 1000] {
+                let log = Log::new();
+                let mut tail = log.tail(0);
+                log.add(before.as_bytes());
+                read_all(&mut tail);
+                let new = format!("new {}\n", "y".repeat(before.len() + more));
+                fs::write(&log.path, &new).unwrap();
+                let unended = if before.ends_with("half") { "half\n" } else { "" };
+                assert_eq!(String::from_utf8(read_all(&mut tail).bytes).unwrap(), format!("{unended}{new}"));
+                assert_eq!(tail.position().offset, new.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn a_hole_left_by_a_writer_that_does_not_append_is_passed_over() {
+        let log = Log::new();
+        let mut writer = fs::OpenOptions::new().write(true).open(&log.path).unwrap();
+        let mut tail = log.tail(0);
+        let old = format!("{}\n", "old".repeat(200_000));
+        writer.write_all(old.as_bytes()).unwrap();
+        read_all(&mut tail);
+        writer.set_len(0).unwrap();
+        writer.write_all(b"1\n\0\n").unwrap();
+        assert_eq!(read_all(&mut tail).bytes, b"1\n\0\n", "a NUL in a line is the line's");
+        assert_eq!(tail.position().offset, old.len() as u64 + 4);
     }
 
     #[test]

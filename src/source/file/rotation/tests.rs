@@ -1,6 +1,5 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 
 use super::*;
 use crate::source::BLOCK_BYTES;
@@ -53,8 +52,11 @@ impl Bench {
     }
 
     fn end_of(&self, name: &str) -> FilePosition {
-        let metadata = fs::metadata(self.path(name)).unwrap();
-        FilePosition { device: metadata.dev(), inode: metadata.ino(), offset: metadata.len() }
+        self.place(name, fs::metadata(self.path(name)).unwrap().len())
+    }
+
+    fn place(&self, name: &str, offset: u64) -> FilePosition {
+        Tail::new(open::open(&self.path(name)).unwrap().unwrap(), offset).position()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -217,7 +219,7 @@ fn a_file_that_is_renamed_right_after_it_was_opened_is_read_from_its_beginning()
         let opened = open::open(&bench.path("log")).unwrap();
         bench.rotate();
         bench.add("log", "2\n");
-        assert_eq!(bench.follower.extend(opened), !crowded);
+        assert_eq!(bench.follower.extend(opened, bench.now), !crowded);
         assert_eq!(bench.settle(), "1\n2\n");
     }
 }
@@ -269,6 +271,38 @@ fn copytruncate_starts_over_and_does_not_read_the_copy() {
     bench.rotate();
     bench.add("log", "4\n");
     assert_eq!(bench.settle(), "4\n");
+}
+
+#[test]
+fn what_was_not_read_before_truncating_is_read_in_the_copy() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\nha");
+    assert_eq!(bench.settle(), "1\n");
+    for new in ["", "4\n", "more than there was before\n"] {
+        bench.add("log", "lf\n2\nunended");
+        fs::remove_file(bench.path("log.1")).ok();
+        fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+        fs::write(bench.path("log"), new).unwrap();
+        assert_eq!(bench.settle(), format!("half\n2\n{new}"));
+        bench.let_grace_pass();
+        assert_eq!(bench.settle(), "unended\n", "as of any file that leaves");
+        assert_eq!(bench.follower.files().count(), 1);
+        File::create(bench.path("log")).unwrap();
+        bench.add("log", "ha");
+        assert_eq!(bench.settle(), "");
+    }
+}
+
+#[test]
+fn a_copy_without_truncating_is_not_read_after_the_next_rotation_either() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n");
+    bench.settle();
+    fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+    bench.add("log", "2\n");
+    bench.rotate();
+    bench.add("log", "3\n");
+    assert_eq!(bench.settle(), "2\n3\n");
 }
 
 #[test]

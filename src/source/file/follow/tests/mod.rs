@@ -5,9 +5,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::super::open::open;
+use super::super::tail::Tail;
 use crate::source::lines::LONGEST_LINE;
 use crate::source::{
-    self, Block, FilePosition, Input, Position, Reading, SourceConfig, SourceId, SourceStatus, Sources, State,
+    self, Block, Input, Position, Reading, SourceConfig, SourceId, SourceStatus, Sources, State,
 };
 use tokio::sync::mpsc;
 
@@ -89,8 +91,7 @@ fn at_start(path: &Path) -> Option<Position> {
 }
 
 fn place(path: &Path, offset: u64) -> Position {
-    let metadata = fs::metadata(path).unwrap();
-    Position::File(FilePosition { device: metadata.dev(), inode: metadata.ino(), offset })
+    Position::File(Tail::new(open(path).unwrap().unwrap(), offset).position())
 }
 
 fn rotate(log: &Path, generations: u32) {
