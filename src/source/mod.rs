@@ -9,8 +9,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -71,7 +72,7 @@ pub struct StreamKey {
 pub type Readings = BTreeMap<Stream, Reading>;
 
 /// One source to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct SourceConfig {
     /// Comes back in each of its blocks.
     pub id: SourceId,
@@ -80,13 +81,55 @@ pub struct SourceConfig {
     /// How far it was dealt with. A stream that is not among them is seen for the first time: what it holds already is
     /// not read.
     pub resume: Readings,
+    /// How log files are read.
+    pub manner: Manner,
+}
+
+/// How log files are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// They are looked at every 2 s, whether or not the kernel tells of changes.
+    pub poll: bool,
+    /// What of the lines that were written while nobody read is left out; `None`: nothing.
+    pub catch_up: Option<CatchUp>,
+}
+
+/// How far back lines are read that were written while nobody read.
+#[derive(Debug, Clone, Copy)]
+pub struct CatchUp {
+    /// No further than this before now.
+    pub back: Duration,
+    /// The date of a line, if it has one that can be read.
+    pub date_of: fn(&[u8]) -> Option<SystemTime>,
 }
 
 /// What is read. However many jails want the same, it is read once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Input {
-    /// A log file, through its rotations: the path under which its writer opens it. Nothing needs to be there yet.
+    /// A log file, through its rotations: the path under which its writer opens it. Nothing needs to be there yet. With
+    /// wildcards ([`file::has_wildcards`]), every log file that it means: each is a stream of its own.
     File(PathBuf),
+    /// The same, of containers: what their runtime puts around each line is taken off.
+    Container(Runtime, PathBuf),
+}
+
+/// Who writes the log files of containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Runtime {
+    /// Docker, with its `json-file` driver.
+    Docker,
+    /// containerd or CRI-O, for Kubernetes.
+    Cri,
+}
+
+impl Input {
+    /// The log file or files, if it is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) | Self::Container(_, path) => Some(path),
+        }
+    }
 }
 
 impl fmt::Display for Input {
@@ -94,6 +137,8 @@ impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
+            Self::Container(Runtime::Docker, path) => write!(f, "docker {}", path.display()),
+            Self::Container(Runtime::Cri, path) => write!(f, "cri {}", path.display()),
         }
     }
 }
@@ -124,13 +169,14 @@ impl Sources {
 /// Starts to read every source, each into the same channel. Must be called within a tokio runtime.
 pub fn spawn(config: Vec<SourceConfig>, blocks: mpsc::Sender<Block>) -> Sources {
     let board = Board::default();
-    let mut files = Vec::new();
-    for SourceConfig { id, input, resume } in config {
+    let mut files = file::Files::default();
+    for SourceConfig { id, input, resume, manner } in config {
         match input {
-            Input::File(path) => files.push(file::Entry::new(id, path, &resume, &board)),
+            Input::File(path) => files.add(id, path, None, manner, resume, &board),
+            Input::Container(runtime, path) => files.add(id, path, Some(runtime), manner, resume, &board),
         }
     }
     let mut tasks = JoinSet::new();
-    tasks.spawn(file::follow(files, blocks));
+    tasks.spawn(files.follow(blocks));
     Sources { board, tasks }
 }

@@ -43,6 +43,8 @@ pub struct SourceStatus {
     pub bytes: u64,
     /// Lines longer than [`super::lines::LONGEST_LINE`], of which only the beginning was handed over.
     pub lines_cut: u64,
+    /// Lines of a container's log that are not in the form of its runtime, and were left out.
+    pub lines_broken: u64,
     /// Bytes that are in the log and were not read when it was last looked at; None before the first look.
     pub lag: Option<u64>,
     /// How often reading began anew: another file at the path, or the same one truncated.
@@ -80,6 +82,7 @@ impl Board {
             lines: 0,
             bytes: 0,
             lines_cut: 0,
+            lines_broken: 0,
             lag: None,
             restarts: 0,
             began: None,

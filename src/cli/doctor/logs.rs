@@ -9,7 +9,6 @@ use super::check::{Check, State};
 use super::root::Root;
 use crate::config::Plan;
 use crate::control::protocol::SourceRow;
-use crate::source::Input;
 
 /// Where journald keeps its files.
 const JOURNALS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
@@ -22,8 +21,8 @@ pub(super) fn checks(root: &Root, plan: Option<&Plan>, sources: Option<&[SourceR
     let mut logs = Logs::new();
     for jail in plan.iter().flat_map(|plan| &plan.jails) {
         for input in &jail.sources {
-            let Input::File(path) = input;
-            logs.entry(path.clone()).or_default().push(jail.name.to_string());
+            let Some(path) = input.path() else { continue };
+            logs.entry(path.to_owned()).or_default().push(jail.name.to_string());
         }
     }
     for source in sources.unwrap_or_default() {

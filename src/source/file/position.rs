@@ -197,6 +197,12 @@ pub(super) fn is_after(sibling: &Sibling, old: &Opened, generation: &Generation)
     Some(sibling.age().0) >= born
 }
 
+/// Whether the file at a path is the one that the position lies in.
+pub(super) fn is_in(path: &Path, position: &FilePosition) -> bool {
+    let here = |opened: &Opened| is_at(&opened.identity(), position) && holds(opened, position);
+    open::open(path).ok().flatten().is_some_and(|opened| here(&opened))
+}
+
 fn is_at(identity: &Identity, position: &FilePosition) -> bool {
     (identity.device, identity.inode) == (position.device, position.inode)
 }

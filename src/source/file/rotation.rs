@@ -16,16 +16,18 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::container;
 use super::error::FileError;
 use super::open::{self, Identity, Opened};
-use super::position::{self, is_after, reopen};
+use super::position::{self, reopen};
 use super::siblings::{self, Generation, Seen, Sibling};
 use super::tail::{Portion, Step, Tail};
-use crate::source::{FilePosition, Reading};
+use crate::source::{CatchUp, FilePosition, Manner, Reading, Runtime};
+
+mod copies;
 
 /// How long a file that left the path is followed after the last write to it.
 pub(super) const GRACE: Duration = Duration::from_secs(60);
@@ -60,7 +62,7 @@ pub(super) struct Look {
 /// What one turn of reading gave.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Whole lines, and where reading goes on after them.
+    /// Whole lines, and where reading goes on after them; none, if all of them are broken.
     Lines(Portion, FilePosition),
     /// Nothing yet; another turn may give something.
     Unfinished,
@@ -72,30 +74,53 @@ pub(super) enum Turn {
 #[derive(Debug)]
 pub(super) struct Follower {
     path: PathBuf,
+    style: Style,
     chain: VecDeque<Link>,
     seen: Seen,
     /// No file of interest was last written before this, by the clock of the file system.
     since: Option<SystemTime>,
+    /// Its path is not one of those that are to be read any more.
+    leaving: bool,
     first: Option<First>,
     grace: Duration,
     restarts: u64,
     revision: u64,
 }
 
+/// How a log is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Style {
+    /// Whose wrapping is taken off its lines.
+    pub(super) runtime: Option<Runtime>,
+    /// As it is configured.
+    pub(super) manner: Manner,
+}
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Start {
+    /// At the end of what is there when it is looked at first.
+    End,
+    /// At the beginning of what is there.
+    Beginning,
+    /// Where an earlier process, or another log of the same pattern, left off.
+    At(Reading<FilePosition>),
+}
+
 /// Before the first look that could tell what is at the path.
 #[derive(Debug)]
 struct First {
-    resume: Option<Reading<FilePosition>>,
+    start: Start,
     /// The file that was there but could not be opened, and its size when it was first met.
     noted: Option<(Identity, u64)>,
 }
 
 impl Follower {
     /// Opens nothing yet; the first [`check`](Self::check) does.
-    pub(super) fn new(path: PathBuf, resume: Option<Reading<FilePosition>>, grace: Duration) -> Self {
-        let first = Some(First { resume, noted: None });
+    pub(super) fn new(path: PathBuf, start: Start, style: Style, grace: Duration) -> Self {
+        let first = Some(First { start, noted: None });
         let (chain, seen) = (VecDeque::new(), Seen::default());
-        Self { path, chain, seen, since: None, first, grace, restarts: 0, revision: 0 }
+        Self { path, style, chain, seen, since: None, leaving: false, first, grace, restarts: 0, revision: 0 }
     }
 
     /// Looks at what is at the path now: opens what is new, and begins to take leave of what is no longer there.
@@ -181,6 +206,25 @@ impl Follower {
         self.revision
     }
 
+    /// From now on, files that are not at the path are not followed for longer than the grace, even if they have another
+    /// name; or else as long as they have one. Whether that is news.
+    pub(super) fn set_leaving(&mut self, leaving: bool) -> bool {
+        std::mem::replace(&mut self.leaving, leaving) != leaving
+    }
+
+    /// Whether it is leaving, and nothing is open any more.
+    pub(super) fn has_left(&self) -> bool {
+        self.leaving && self.chain.is_empty()
+    }
+
+    /// Lets go of a file that another log is to read on: where. None if it is not open.
+    pub(super) fn release(&mut self, file: &Identity) -> Option<FilePosition> {
+        let index = self.chain.iter().position(|link| link.tail.identity() == *file)?;
+        let position = self.chain.remove(index)?.tail.position();
+        self.revision += 1;
+        Some(position)
+    }
+
     /// The log's path.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -219,14 +263,17 @@ impl Follower {
     fn begin(&mut self) -> Result<(), FileError> {
         let Some(first) = &mut self.first else { return Ok(()) };
         let mut listed = siblings::list(&self.path);
-        let tails = match first.resume {
-            Some(reading) => {
+        let tails = match first.start {
+            Start::At(reading) => {
                 let beginning = position::resume(&self.path, reading, &listed)?;
                 self.restarts += u64::from(beginning.restarted);
                 listed.retain(|sibling| !beginning.unopened.contains(&sibling.identity));
                 beginning.tails
             }
-            None => match position::at_end(&self.path, &mut first.noted) {
+            Start::Beginning => {
+                open::open(&self.path)?.into_iter().map(|opened| Tail::new(opened, 0)).collect()
+            }
+            Start::End => match position::at_end(&self.path, &mut first.noted) {
                 // Whatever replaces it will be new.
                 Err(error @ FileError::NotRegular { .. }) => {
                     self.first = None;
@@ -238,7 +285,10 @@ impl Follower {
         self.first = None;
         self.seen.listed(listed.iter());
         self.since = tails.first().and_then(|tail| tail.file().metadata().ok()?.modified().ok());
-        for tail in tails {
+        for mut tail in tails {
+            if let Some(catch_up) = self.style.manner.catch_up {
+                self.skip(&mut tail, &catch_up);
+            }
             self.push(tail);
         }
         Ok(())
@@ -259,7 +309,7 @@ impl Follower {
         let listed =
             siblings::list(&self.path).into_iter().filter(|it| Some(it.identity) != current_identity);
         let (missed, known): (Vec<Sibling>, Vec<Sibling>) =
-            listed.partition(|it| self.is_new(it) && !self.is_copy(it));
+            listed.partition(|it| self.is_new(it) && !self.is_copy(it, current.as_ref()));
         self.seen.listed(known.iter());
 
         let complete = missed.len() <= room;
@@ -281,53 +331,6 @@ impl Follower {
         complete
     }
 
-    /// Goes on in the copy that was made before truncating, if that holds more, and in those that were made since; then
-    /// begins anew.
-    fn truncated(&mut self, index: usize, now: Instant) -> Turn {
-        self.restarts += 1;
-        self.revision += 1;
-        let mut missed: Vec<Sibling> = siblings::list(&self.path);
-        missed.retain(|it| self.is_new(it));
-        missed.sort_by(|a, b| a.generation.cmp(&b.generation));
-        let Some(link) = self.chain.get_mut(index) else { return Turn::Unfinished };
-        let (reached, position) = (link.tail.reached(), link.tail.position());
-        let last = link.tail.begin_anew();
-        let copies = position::copy(&reached, missed.iter()).map(|(copy, generation)| {
-            let identity = copy.identity();
-            let later =
-                missed.iter().filter(|it| it.identity != identity && is_after(it, &copy, &generation));
-            let later: Vec<Tail> =
-                later.filter_map(|it| Some(Tail::new(reopen(it)?, 0))).take(MOST_OPEN / 2).collect();
-            iter::once(Tail::new(copy, position.offset)).chain(later).collect::<Vec<_>>()
-        });
-        // Whatever else is there holds nothing new.
-        self.seen.listed(missed.iter());
-        link.begun = copies.is_none();
-        let quiet_since = link.quiet_since.or(Some(now));
-        let Some(copies) = copies else { return self.turn(last, index) };
-        for tail in copies.into_iter().rev() {
-            let begun = tail.position().offset > 0;
-            self.chain.insert(index, Link { tail, begun, quiet_since, closing: false });
-        }
-        Turn::Unfinished
-    }
-
-    /// Takes care of truncated files before others are added, which may be copies of what they were.
-    fn begin_truncated_anew(&mut self, now: Instant) {
-        let truncated = |link: &Link| link.tail.is_truncated().unwrap_or(false);
-        while let Some(index) = self.chain.iter().position(truncated) {
-            self.truncated(index, now);
-        }
-    }
-
-    /// Whether what is in a file was or will be read in another.
-    fn is_copy(&self, sibling: &Sibling) -> bool {
-        let copies = |opened: Opened| {
-            self.chain.iter().any(|link| link.tail.is_copied_by(&opened.file, opened.metadata.len()))
-        };
-        reopen(sibling).is_some_and(copies)
-    }
-
     fn is_new(&self, sibling: &Sibling) -> bool {
         !self.seen.contains(&sibling.identity)
             && self.since.is_none_or(|since| sibling.modified >= since)
@@ -337,7 +340,24 @@ impl Follower {
     fn push(&mut self, tail: Tail) {
         self.revision += 1;
         let begun = tail.position().offset > 0;
+        let tail = tail.unwrapping(self.style.runtime);
         self.chain.push_back(Link { tail, begun, quiet_since: None, closing: false });
+    }
+
+    /// Leaves out what was written longer ago than what is to be caught up with.
+    fn skip(&self, tail: &mut Tail, catch_up: &CatchUp) {
+        let Some(oldest) = SystemTime::now().checked_sub(catch_up.back) else { return };
+        let runtime = self.style.runtime;
+        let date_of = |line: &[u8]| {
+            (catch_up.date_of)(runtime.map_or(line, |runtime| container::from_date(runtime, line)))
+        };
+        let skipped = tail.skip_older(oldest, &date_of);
+        if skipped > 0 {
+            let path = &self.path;
+            tracing::info!(
+                "{path:?}: {skipped} bytes are not read, they were written before what catch_up says"
+            );
+        }
     }
 
     /// Starts the grace of every file that is not at the path any more. One that was moved away without a successor
@@ -345,7 +365,7 @@ impl Follower {
     fn retire(&mut self, present: bool, now: Instant) {
         let newest = self.chain.len().saturating_sub(1);
         for (index, link) in self.chain.iter_mut().enumerate() {
-            if index < newest || (!present && link.tail.is_unlinked()) {
+            if index < newest || (!present && (self.leaving || link.tail.is_unlinked())) {
                 link.quiet_since.get_or_insert(now);
             } else {
                 link.quiet_since = None;
@@ -373,7 +393,7 @@ impl Follower {
 
     fn turn(&self, lines: Portion, index: usize) -> Turn {
         match self.position_from(index) {
-            Some(position) if !lines.bytes.is_empty() => Turn::Lines(lines, position),
+            Some(position) if !lines.bytes.is_empty() || lines.broken > 0 => Turn::Lines(lines, position),
             _ => Turn::Unfinished,
         }
     }

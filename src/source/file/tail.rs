@@ -10,16 +10,16 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::SystemTime;
 
 use memchr::memrchr;
 
+use super::container::{self, Unwrapped};
 use super::open::{Identity, Opened};
+use super::since;
 use super::window::Window;
-use crate::source::lines::{LONGEST_LINE, Lines};
-use crate::source::{BLOCK_BYTES, FilePosition};
-
-/// How far back the start of a line is looked for when reading begins at the end of a file, in bytes.
-const LOOK_BACK: u64 = 1024 * 1024;
+use crate::source::lines::Lines;
+use crate::source::{BLOCK_BYTES, FilePosition, Runtime};
 
 /// Whole lines out of one file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) struct Portion {
     pub(super) bytes: Vec<u8>,
     /// How many of them were cut.
     pub(super) cut: u64,
+    /// How many lines of the file are left out because they are not what a container's runtime writes.
+    pub(super) broken: u64,
     /// They all lie in the part of the file that was acted upon before this process.
     pub(super) again: bool,
 }
@@ -53,6 +55,10 @@ pub(super) struct Tail {
     /// Bytes that were read, from its start.
     read: u64,
     lines: Lines,
+    /// Whose wrapping is taken off.
+    runtime: Option<Runtime>,
+    /// Lines cut and broken that were not told of yet.
+    marred: (u64, u64),
     /// What was read last.
     near: Window,
     /// What was handed over last.
@@ -77,6 +83,8 @@ impl Tail {
             identity,
             read: offset,
             lines: Lines::new(),
+            runtime: None,
+            marred: (0, 0),
             behind: near.clone(),
             near,
             hollow: offset == 0,
@@ -85,9 +93,15 @@ impl Tail {
         }
     }
 
+    /// Its lines are wrapped.
+    pub(super) fn unwrapping(self, runtime: Option<Runtime>) -> Self {
+        Self { runtime, ..self }
+    }
+
     /// Begins anew at the start of the file. The line that had no newline yet will not get it any more: it is returned.
     pub(super) fn begin_anew(&mut self) -> Portion {
-        let last = self.finish();
+        // Wrapped lines that are under way are not held, and their file is gone.
+        let last = if self.runtime.is_some() { Portion::default() } else { self.finish() };
         (self.read, self.known, self.hollow) = (0, 0, true);
         (self.near, self.behind) = (Window::default(), Window::default());
         last
@@ -100,25 +114,28 @@ impl Tail {
 
     /// Reads what is added behind the first `size` bytes, and the line that they end in as a whole.
     ///
-    /// A line that began more than 1 MiB before counts as ended there.
-    ///
     /// # Errors
     /// pread(2) failed.
     pub(super) fn after(opened: Opened, size: u64) -> io::Result<Self> {
-        let end = size.min(opened.metadata.len());
-        let mut chunk = vec![0; LONGEST_LINE];
-        let mut from = end;
-        while from > 0 && end - from < LOOK_BACK {
-            let length = chunk.len().min(usize::try_from(from).unwrap_or(usize::MAX));
-            let (chunk, _) = chunk.split_at_mut(length);
-            from -= length as u64;
-            opened.file.read_exact_at(chunk, from)?;
-            if let Some(newline) = memrchr(b'\n', chunk) {
-                return Ok(Self::new(opened, from + newline as u64 + 1));
-            }
-        }
-        let start = if from == 0 { 0 } else { end };
+        let start = since::line_start(&opened.file, size.min(opened.metadata.len()))?;
         Ok(Self::new(opened, start))
+    }
+
+    /// Passes over what was written before `oldest`, as far as that can be told without reading it: so many bytes.
+    pub(super) fn skip_older(
+        &mut self,
+        oldest: SystemTime,
+        date_of: &dyn Fn(&[u8]) -> Option<SystemTime>,
+    ) -> u64 {
+        let before = self.read;
+        if let Ok(first) = since::first(&self.file, before, self.size, oldest, date_of)
+            && first > before
+            && let Ok(near) = Window::before(&self.file, first)
+        {
+            (self.read, self.hollow) = (first, false);
+            (self.near, self.behind) = (near.clone(), near);
+        }
+        self.read - before
     }
 
     /// Reads at most 256 KiB. `scratch` is only a place to read into.
@@ -146,8 +163,20 @@ impl Tail {
             return Ok(Step::End);
         }
         let (fresh, _) = scratch.split_at(length);
-        let bytes = self.take(fresh);
-        Ok(if bytes.is_empty() { Step::Unfinished } else { Step::Lines(self.portion(bytes)) })
+        let bytes = match self.runtime {
+            // What is under way will not be longer than this, or ends where the known part does.
+            Some(runtime) => {
+                let last = length >= BLOCK_BYTES || at + length as u64 == self.known;
+                let bytes = self.unwrap(runtime, fresh, last);
+                if self.read == at {
+                    return Ok(Step::End);
+                }
+                bytes
+            }
+            None => self.take(fresh),
+        };
+        let nothing = bytes.is_empty() && self.marred == (0, 0);
+        Ok(if nothing { Step::Unfinished } else { Step::Lines(self.portion(bytes)) })
     }
 
     /// Whole lines out of what was read next.
@@ -182,11 +211,10 @@ impl Tail {
     }
 
     /// Whether another file is a copy of this one, complete or not, made now or before this one was truncated.
-    pub(super) fn is_copied_by(&self, other: &File, size: u64) -> bool {
-        let both = size.min(self.size);
-        let alike = || Window::before(other, both).and_then(|window| window.is_before(&self.file, both));
+    pub(super) fn is_copied_by(&self, other: &Opened) -> bool {
         let reached = self.reached();
-        (both > 0 && alike().unwrap_or(false)) || (reached.offset > 0 && holds(other, size, &reached))
+        begins_alike((&self.file, self.size), (&other.file, other.metadata.len()))
+            || (reached.offset > 0 && holds(&other.file, other.metadata.len(), &reached))
     }
 
     /// Whether what was before the position is here, whichever file that was.
@@ -197,8 +225,23 @@ impl Tail {
     /// The line that never got its newline, when no more will come; nothing if there is none.
     pub(super) fn finish(&mut self) -> Portion {
         let mut bytes = Vec::new();
+        if let Some(runtime) = self.runtime {
+            let mut rest = vec![0; BLOCK_BYTES];
+            let length = self.file.read_at(&mut rest, self.read).unwrap_or_default();
+            bytes = self.unwrap(runtime, rest.get(..length).unwrap_or_default(), true);
+        }
         self.lines.end(&mut bytes);
         self.portion(bytes)
+    }
+
+    /// Lines out of their wrapping. Those that are under way are not counted as read.
+    fn unwrap(&mut self, runtime: Runtime, fresh: &[u8], last: bool) -> Vec<u8> {
+        let Unwrapped { bytes, consumed, cut, broken } = container::unwrap(runtime, fresh, last);
+        self.read += consumed as u64;
+        self.near.push(fresh.get(..consumed).unwrap_or_default());
+        self.behind = self.near.clone();
+        self.marred = (self.marred.0 + cut, self.marred.1 + broken);
+        bytes
     }
 
     /// Which file it is.
@@ -243,7 +286,8 @@ impl Tail {
 
     fn portion(&mut self, bytes: Vec<u8>) -> Portion {
         let again = self.position().offset <= self.known;
-        Portion { bytes, cut: self.lines.take_cut(), again }
+        let (cut, broken) = std::mem::take(&mut self.marred);
+        Portion { bytes, cut: cut + self.lines.take_cut(), broken, again }
     }
 }
 
@@ -255,167 +299,12 @@ pub(super) fn holds(file: &File, size: u64, position: &FilePosition) -> bool {
     size >= position.offset && position.print.is_none_or(same)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::io::Write;
-    use std::path::{Path, PathBuf};
-
-    use super::super::open::open;
-    use super::*;
-
-    struct Log {
-        _dir: tempfile::TempDir,
-        path: PathBuf,
-    }
-
-    impl Log {
-        fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("log");
-            fs::write(&path, "").unwrap();
-            Self { _dir: dir, path }
-        }
-
-        fn add(&self, bytes: &[u8]) {
-            fs::OpenOptions::new().append(true).open(&self.path).unwrap().write_all(bytes).unwrap();
-        }
-
-        fn tail(&self, offset: u64) -> Tail {
-            Tail::new(open(Path::new(&self.path)).unwrap().unwrap(), offset)
-        }
-    }
-
-    fn read_all(tail: &mut Tail) -> Portion {
-        let mut all = Portion::default();
-        let mut scratch = vec![0; BLOCK_BYTES];
-        loop {
-            match tail.read(&mut scratch).unwrap() {
-                Step::Lines(lines) => {
-                    assert!(lines.bytes.len() <= BLOCK_BYTES + LONGEST_LINE + 1);
-                    all.bytes.extend(lines.bytes);
-                    all.cut += lines.cut;
-                }
-                Step::Truncated => all.bytes.extend(tail.begin_anew().bytes),
-                Step::Unfinished => {}
-                Step::End => return all,
-            }
-        }
-    }
-
-    #[test]
-    fn lines_come_once_whatever_the_size_of_the_writes() {
-        let text: Vec<u8> =
-            (0..3_000).flat_map(|n| format!("line {n} {}\n", "x".repeat(n % 97)).into_bytes()).collect();
-        for size in [1usize, 2, 7, 4096, 70_000, 300_000] {
-            let log = Log::new();
-            let mut tail = log.tail(0);
-            let mut got = Vec::new();
-            // One byte at a time for a stretch only: each write is a system call.
-            let (text, _) = text.split_at(text.len().min(size * 2_000));
-            for part in text.chunks(size) {
-                log.add(part);
-                let lines = read_all(&mut tail).bytes;
-                assert!(lines.is_empty() || lines.ends_with(b"\n"));
-                got.extend(lines);
-            }
-            got.extend(tail.finish().bytes);
-            let mut expected = text.to_vec();
-            if !expected.ends_with(b"\n") {
-                expected.push(b'\n');
-            }
-            assert!(got == expected, "chunks of {size}");
-        }
-    }
-
-    #[test]
-    fn bytes_pass_as_they_are() {
-        let log = Log::new();
-        log.add(b"\xff\xfe\x00\r\n\n\x80a\n");
-        assert_eq!(read_all(&mut log.tail(0)).bytes, b"\xff\xfe\x00\r\n\n\x80a\n");
-    }
-
-    #[test]
-    fn a_line_without_end_is_cut_and_costs_no_memory() {
-        let log = Log::new();
-        let mut tail = log.tail(0);
-        log.add(b"before\n");
-        let megabyte = vec![b'A'; 1024 * 1024];
-        for _ in 0..8 {
-            log.add(&megabyte);
-            assert!(read_all(&mut tail).bytes.len() <= 7);
-            assert_eq!(tail.position().offset, 7, "a restart must find the start of the line");
-        }
-        log.add(b"tail\nafter\n");
-        let lines = read_all(&mut tail);
-        let expected = [vec![b'A'; LONGEST_LINE], b"\nafter\n".to_vec()].concat();
-        assert!(lines.bytes == expected);
-        assert_eq!(lines.cut, 1);
-        assert_eq!(tail.position().offset, fs::metadata(&log.path).unwrap().len());
-    }
-
-    #[test]
-    fn truncation_starts_over() {
-        let log = Log::new();
-        let mut tail = log.tail(0);
-        log.add(b"one\ntwo\nhalf");
-        assert_eq!(read_all(&mut tail).bytes, b"one\ntwo\n");
-        fs::write(&log.path, "new\n").unwrap();
-        assert_eq!(read_all(&mut tail).bytes, b"half\nnew\n");
-        assert_eq!(tail.position().offset, 4);
-    }
-
-    #[test]
-    fn a_truncated_file_that_has_grown_past_what_was_read_starts_over() {
-        for before in ["1\n", "one\ntwo\nhalf", &format!("{}\n", "x".repeat(1000))] {
-            for more in [0, 1, 1000] {
-                let log = Log::new();
-                let mut tail = log.tail(0);
-                log.add(before.as_bytes());
-                read_all(&mut tail);
-                let new = format!("new {}\n", "y".repeat(before.len() + more));
-                fs::write(&log.path, &new).unwrap();
-                let unended = if before.ends_with("half") { "half\n" } else { "" };
-                assert_eq!(String::from_utf8(read_all(&mut tail).bytes).unwrap(), format!("{unended}{new}"));
-                assert_eq!(tail.position().offset, new.len() as u64);
-            }
-        }
-    }
-
-    #[test]
-    fn a_hole_left_by_a_writer_that_does_not_append_is_passed_over() {
-        let log = Log::new();
-        let mut writer = fs::OpenOptions::new().write(true).open(&log.path).unwrap();
-        let mut tail = log.tail(0);
-        let old = format!("{}\n", "old".repeat(200_000));
-        writer.write_all(old.as_bytes()).unwrap();
-        read_all(&mut tail);
-        writer.set_len(0).unwrap();
-        writer.write_all(b"1\n\0\n").unwrap();
-        assert_eq!(read_all(&mut tail).bytes, b"1\n\0\n", "a NUL in a line is the line's");
-        assert_eq!(tail.position().offset, old.len() as u64 + 4);
-    }
-
-    #[test]
-    fn starting_at_the_end_keeps_the_unfinished_line_whole() {
-        let log = Log::new();
-        log.add(b"old\nfirst ha");
-        let mut tail = Tail::after(open(&log.path).unwrap().unwrap(), 12).unwrap();
-        log.add(b"lf\nnext\n");
-        assert_eq!(read_all(&mut tail).bytes, b"first half\nnext\n");
-
-        let log = Log::new();
-        log.add(&vec![b'x'; 2 * 1024 * 1024]);
-        let mut tail = Tail::after(open(&log.path).unwrap().unwrap(), u64::MAX).unwrap();
-        log.add(b"rest\nnext\n");
-        assert_eq!(read_all(&mut tail).bytes, b"rest\nnext\n");
-    }
-
-    #[test]
-    fn an_offset_behind_the_end_is_a_file_that_was_truncated() {
-        let log = Log::new();
-        log.add(b"new\n");
-        assert_eq!(read_all(&mut log.tail(5)).bytes, b"new\n");
-        assert_eq!(read_all(&mut log.tail(4)).bytes, b"");
-    }
+/// Whether the shorter of two files, with their sizes, ends like the same part of the longer one: one is a copy of the other.
+pub(super) fn begins_alike((one, size): (&File, u64), (other, other_size): (&File, u64)) -> bool {
+    let both = size.min(other_size);
+    let alike = || Window::before(one, both).and_then(|window| window.is_before(other, both));
+    both > 0 && alike().unwrap_or(false)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,10 +9,12 @@ use super::super::open::open;
 use super::super::tail::Tail;
 use crate::source::lines::LONGEST_LINE;
 use crate::source::{
-    self, Block, Input, Position, Reading, SourceConfig, SourceId, SourceStatus, Sources, State,
+    self, Block, Input, Manner, Position, Reading, Readings, SourceConfig, SourceId, SourceStatus, Sources,
+    State,
 };
 use tokio::sync::mpsc;
 
+mod patterns;
 mod trouble;
 
 /// So long without an answer means that none will come. No test measures time.
@@ -36,6 +38,7 @@ impl Run {
                     .iter()
                     .map(|at| (path.as_os_str().into(), Reading { from: at.clone(), until: at.clone() }))
                     .collect(),
+                manner: Manner::default(),
             })
             .collect();
         Self { sources: source::spawn(config, sender), blocks }

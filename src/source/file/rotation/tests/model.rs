@@ -176,7 +176,8 @@ impl World {
                 self.stored = self.bench.follower.position().or(self.stored);
                 self.bench.follower = Follower::new(
                     self.bench.path("log"),
-                    self.stored.map(|at| Reading { from: at, until: at }),
+                    self.stored.map_or(Start::End, |at| Start::At(Reading { from: at, until: at })),
+                    Style::default(),
                     GRACE,
                 );
             }

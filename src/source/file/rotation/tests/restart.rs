@@ -82,25 +82,6 @@ fn a_known_line_that_has_got_its_end_meanwhile_is_not_new() {
 }
 
 #[test]
-fn a_restart_after_copytruncate_reads_the_rest_in_the_copies() {
-    for new in ["6\n", "longer than the old one was\n"] {
-        for from in [0, 2, 4] {
-            let mut bench = Bench::new();
-            bench.add("log", "1\n2\n");
-            let reading = Reading { from: bench.place("log", from), until: bench.end_of("log") };
-            bench.add("log", "3\n");
-            fs::copy(bench.path("log"), bench.path("log.2")).unwrap();
-            fs::write(bench.path("log"), "4\n5\n").unwrap();
-            fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
-            fs::write(bench.path("log"), new).unwrap();
-            bench.restart_with(Some(reading));
-            let again = "1\n2\n"[usize::try_from(from).unwrap()..].to_owned();
-            assert_eq!(bench.settle_divided(), (again, format!("3\n4\n5\n{new}")), "from {from}");
-        }
-    }
-}
-
-#[test]
 fn a_new_file_under_an_old_inode_number_is_a_new_file() {
     let mut bench = Bench::new();
     bench.add("log", "1\n2\n");

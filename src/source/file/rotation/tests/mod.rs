@@ -4,6 +4,7 @@ use std::io::Write;
 use super::*;
 use crate::source::BLOCK_BYTES;
 
+mod copies;
 mod model;
 mod restart;
 
@@ -29,7 +30,7 @@ impl Bench {
 
     fn missing() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let follower = Follower::new(dir.path().join("log"), None, GRACE);
+        let follower = Follower::new(dir.path().join("log"), Start::End, Style::default(), GRACE);
         Self { dir, follower, now: Instant::now(), got: Vec::new(), again: Vec::new(), last: None }
     }
 
@@ -39,7 +40,8 @@ impl Bench {
     }
 
     fn restart_with(&mut self, resume: Option<Reading<FilePosition>>) {
-        self.follower = Follower::new(self.path("log"), resume, GRACE);
+        self.follower =
+            Follower::new(self.path("log"), resume.map_or(Start::End, Start::At), Style::default(), GRACE);
         self.got.clear();
         self.again.clear();
         self.check();
@@ -256,53 +258,6 @@ fn generations_and_copies_that_were_there_before_are_not_read() {
     OpenOptions::new().append(true).open(bench.path("log.9")).unwrap().set_times(long_ago).unwrap();
     bench.rotate();
     assert_eq!(bench.settle(), "");
-}
-
-#[test]
-fn copytruncate_starts_over_and_does_not_read_the_copy() {
-    let mut bench = Bench::new();
-    bench.add("log", "1\n2\n");
-    assert_eq!(bench.settle(), "1\n2\n");
-    fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
-    File::create(bench.path("log")).unwrap();
-    assert_eq!(bench.settle(), "");
-    bench.add("log", "3\n");
-    assert_eq!(bench.settle(), "3\n");
-    bench.rotate();
-    bench.add("log", "4\n");
-    assert_eq!(bench.settle(), "4\n");
-}
-
-#[test]
-fn what_was_not_read_before_truncating_is_read_in_the_copy() {
-    let mut bench = Bench::new();
-    bench.add("log", "1\nha");
-    assert_eq!(bench.settle(), "1\n");
-    for new in ["", "4\n", "more than there was before\n"] {
-        bench.add("log", "lf\n2\nunended");
-        fs::remove_file(bench.path("log.1")).ok();
-        fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
-        fs::write(bench.path("log"), new).unwrap();
-        assert_eq!(bench.settle(), format!("half\n2\n{new}"));
-        bench.let_grace_pass();
-        assert_eq!(bench.settle(), "unended\n", "as of any file that leaves");
-        assert_eq!(bench.follower.files().count(), 1);
-        File::create(bench.path("log")).unwrap();
-        bench.add("log", "ha");
-        assert_eq!(bench.settle(), "");
-    }
-}
-
-#[test]
-fn a_copy_without_truncating_is_not_read_after_the_next_rotation_either() {
-    let mut bench = Bench::new();
-    bench.add("log", "1\n");
-    bench.settle();
-    fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
-    bench.add("log", "2\n");
-    bench.rotate();
-    bench.add("log", "3\n");
-    assert_eq!(bench.settle(), "2\n3\n");
 }
 
 #[test]
