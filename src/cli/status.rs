@@ -1,5 +1,7 @@
 //! `banctl status`: how the daemon is, warnings first.
 
+mod sources;
+
 use std::io::Write;
 use std::time::Duration;
 
@@ -76,19 +78,8 @@ fn print(status: &Status, now: Timestamp, out: &mut dyn Write) -> std::io::Resul
         output::print_table(out, &table)?;
     }
     if !status.sources.is_empty() {
-        let mut table = output::table(&["SOURCE", "STATE", "LINES", "BYTES", "CUT", "UNDATED"]);
-        for source in &status.sources {
-            table.add_row([
-                output::harmless(&source.path),
-                output::harmless(&source.state),
-                source.lines.to_string(),
-                source.bytes.to_string(),
-                source.lines_cut.to_string(),
-                source.undated.to_string(),
-            ]);
-        }
         writeln!(out)?;
-        output::print_table(out, &table)?;
+        output::print_table(out, &sources::table(&status.sources))?;
     }
     Ok(())
 }

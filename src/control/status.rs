@@ -110,6 +110,12 @@ pub struct FeedRow {
 pub struct SourceRow {
     /// What is read.
     pub path: String,
+    /// It stands for all files that a path with wildcards means, each of which has a row of its own.
+    #[serde(default)]
+    pub whole: bool,
+    /// The path with wildcards that means it.
+    #[serde(default)]
+    pub of: Option<String>,
     /// `following`, `waiting` or `failed`.
     pub state: String,
     /// What is wrong, if anything.
@@ -118,6 +124,24 @@ pub struct SourceRow {
     pub lines: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// Lines read a second: the mean since the status was last asked for, or since at most a minute ago.
+    #[serde(default)]
+    pub lines_per_second: u64,
+    /// Bytes read a second, likewise.
+    #[serde(default)]
+    pub bytes_per_second: u64,
+    /// Bytes that are there and not read; none before the first look.
+    #[serde(default)]
+    pub lag: Option<u64>,
+    /// Where reading goes on, as the store keeps it.
+    #[serde(default)]
+    pub position: Option<String>,
+    /// How often reading began anew: another file at the path, or the same one truncated.
+    #[serde(default)]
+    pub restarts: u64,
+    /// Lines that are not in the format that the jail says, and were left out.
+    #[serde(default)]
+    pub lines_broken: u64,
     /// Lines that were too long and were cut.
     pub lines_cut: u64,
     /// Lines that matched but whose date could not be read.

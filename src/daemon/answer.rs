@@ -9,12 +9,13 @@ use super::lifts::Asker;
 use super::pipeline::{NotBanned, Pipeline};
 use super::renewal;
 use super::run::Daemon;
+use super::sources;
 use super::why;
 use crate::config::network::folded;
 use crate::control::moved::Moved;
 use crate::control::protocol::{
     Answer, AskedStatus, BanRow, Cursor, FeedRow, FirewallStatus, ForeignChange, JailStatus, Kind,
-    LONGEST_REASON, PAGE, Refused, Request, SourceRow, Status, Unloaded,
+    LONGEST_REASON, PAGE, Refused, Request, Status, Unloaded,
 };
 use crate::control::recall::{self, Why};
 use crate::control::server::Call;
@@ -25,7 +26,6 @@ use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::feed::FeedTally;
 use crate::jail::lift::Lift;
 use crate::jail::{ADOPTED, Ban, FEED, MANUAL, shown};
-use crate::source::SourceStatus;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
@@ -237,8 +237,7 @@ fn status(daemon: &mut Daemon) -> Answer {
     let pipeline = &mut daemon.pipeline;
     let dropped = pipeline.effect.firewall.dropped();
     let trouble = pipeline.effect.trouble().or_else(|| dropped.as_ref().err().map(ToString::to_string));
-    let sources: Vec<SourceRow> =
-        daemon.sources.statuses().iter().map(|source| source_row(source, pipeline)).collect();
+    let sources = sources::rows(&daemon.sources.statuses(), pipeline);
     let statuses = daemon.feeds.statuses();
     let feeds: Vec<(&FeedStatus, FeedTally)> = statuses
         .iter()
@@ -259,11 +258,7 @@ fn status(daemon: &mut Daemon) -> Answer {
         waiting: jail.waiting(),
     });
     let mut warnings: Vec<String> = trouble.iter().cloned().collect();
-    warnings.extend(sources.iter().filter_map(|source| source.error.clone()));
-    warnings.extend(sources.iter().filter(|source| source.named > 0).map(|source| {
-        let SourceRow { path, named, .. } = source;
-        format!("{path}: {named} failures name hosts without addresses and ban nobody: have the service log addresses, or set usedns")
-    }));
+    warnings.extend(sources::warnings(&sources));
     for jail in pipeline.engine.jails().iter().filter(|jail| jail.tally.no_room > 0) {
         let (name, bans) = (&jail.name, jail.tally.no_room);
         warnings.push(format!(
@@ -328,19 +323,6 @@ fn status(daemon: &mut Daemon) -> Answer {
         feeds: feeds.iter().map(|(feed, tally)| feed_row(feed, tally, pipeline)).collect(),
         sources,
     }))
-}
-
-fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
-    SourceRow {
-        path: source.stream.to_string_lossy().into_owned(),
-        state: source.state.to_string(),
-        error: source.error.clone(),
-        lines: source.lines,
-        bytes: source.bytes,
-        lines_cut: source.lines_cut,
-        undated: pipeline.undated(source.id),
-        named: pipeline.named(source.id),
-    }
 }
 
 fn feed_row(feed: &FeedStatus, tally: &FeedTally, pipeline: &Pipeline) -> FeedRow {

@@ -31,6 +31,7 @@ mod renewal;
 mod resolver;
 mod restore;
 mod run;
+mod sources;
 mod start;
 mod sweep;
 mod trail;

@@ -169,11 +169,11 @@ impl Sources {
 /// Starts to read every source, each into the same channel. Must be called within a tokio runtime.
 pub fn spawn(config: Vec<SourceConfig>, blocks: mpsc::Sender<Block>) -> Sources {
     let board = Board::default();
-    let mut files = file::Files::default();
+    let mut files = file::Files::new(&board);
     for SourceConfig { id, input, resume, manner } in config {
         match input {
-            Input::File(path) => files.add(id, path, None, manner, resume, &board),
-            Input::Container(runtime, path) => files.add(id, path, Some(runtime), manner, resume, &board),
+            Input::File(path) => files.add(id, path, None, manner, resume),
+            Input::Container(runtime, path) => files.add(id, path, Some(runtime), manner, resume),
         }
     }
     let mut tasks = JoinSet::new();

@@ -40,6 +40,8 @@ mod import;
 #[cfg(test)]
 mod judgement;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod manual;
 #[cfg(test)]
 mod many;

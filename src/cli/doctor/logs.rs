@@ -9,9 +9,13 @@ use super::check::{Check, State};
 use super::root::Root;
 use crate::config::Plan;
 use crate::control::protocol::SourceRow;
+use crate::source::file;
 
 /// Where journald keeps its files.
 const JOURNALS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
+
+/// A source that is so many bytes behind is told of.
+const MUCH: u64 = 64 * 1024 * 1024;
 
 /// A log and the jails that follow it.
 type Logs = BTreeMap<PathBuf, Vec<String>>;
@@ -25,7 +29,9 @@ pub(super) fn checks(root: &Root, plan: Option<&Plan>, sources: Option<&[SourceR
             logs.entry(path.to_owned()).or_default().push(jail.name.to_string());
         }
     }
-    for source in sources.unwrap_or_default() {
+    // Of the files of one path, those in trouble have a line of their own.
+    let told = |source: &&SourceRow| source.of.is_none() || source.error.is_some();
+    for source in sources.unwrap_or_default().iter().filter(told) {
         logs.entry(PathBuf::from(&source.path)).or_default();
     }
     let journal = JOURNALS.iter().any(|directory| !root.names(directory).is_empty());
@@ -58,6 +64,19 @@ fn by_kband(log: &str, source: &SourceRow, journal: bool) -> Check {
             Check { found: format!("{log}: {}", said.found), ..said }
         }
         (None, "waiting") => missing(log, journal),
+        (None, _) if source.lag.is_some_and(|lag| lag > MUCH) => Check::warn(
+            name,
+            format!("{log} is read, but {} bytes behind its end", source.lag.unwrap_or_default()),
+            "look again: if it does not shrink, the log is written faster than it is judged, and bans come late",
+        ),
+        (None, _) if source.lines_broken > 0 => Check::warn(
+            name,
+            format!(
+                "{log} is read, but {} lines are not what the container runtime writes",
+                source.lines_broken
+            ),
+            "see that `format` in its jail is that of the runtime: docker or cri",
+        ),
         (None, _) if source.undated > 0 => Check::warn(
             name,
             format!(
@@ -72,6 +91,9 @@ fn by_kband(log: &str, source: &SourceRow, journal: bool) -> Check {
 
 fn by_ourselves(log: &str, path: &Path, runs: bool, journal: bool) -> Check {
     let name = "logs.file";
+    if file::has_wildcards(path) {
+        return by_pattern(log, path, runs, journal);
+    }
     // Asked before opening: opening a FIFO would wait for a writer.
     let opened = path
         .metadata()
@@ -97,6 +119,20 @@ fn by_ourselves(log: &str, path: &Path, runs: bool, journal: bool) -> Check {
             format!("{log} cannot be opened ({error})"),
             "check the path and its file system",
         ),
+    }
+}
+
+/// The worst of its files stands for all.
+fn by_pattern(log: &str, path: &Path, runs: bool, journal: bool) -> Check {
+    let files = file::matching(path);
+    let each =
+        files.iter().map(|file| by_ourselves(&format!("{log}: {}", file.display()), file, runs, journal));
+    match each.max_by_key(|check| check.state) {
+        None => missing(log, journal),
+        Some(check) if check.state == State::Ok => {
+            Check::ok("logs.file", format!("{log}: {} files can be read", files.len()))
+        }
+        Some(check) => check,
     }
 }
 
@@ -133,6 +169,8 @@ mod tests {
             (row("waiting", None), State::Warn, "not there"),
             (row("failed", Some(denied)), State::Fail, "is denied"),
             (row("following", Some("it cannot be watched: raise it")), State::Warn, "cannot be watched"),
+            (SourceRow { lag: Some(1 << 30), ..row("following", None) }, State::Warn, "bytes behind"),
+            (SourceRow { lines_broken: 3, ..row("following", None) }, State::Warn, "3 lines are not"),
             (SourceRow { undated: 3, ..row("following", None) }, State::Warn, "3 lines matched"),
         ] {
             let check = by_kband("x", &source, false);
@@ -141,6 +179,13 @@ mod tests {
         let (_directory, root) = machine(&[]);
         let checks = checks(&root, None, Some(&[row("following", None)]));
         assert_eq!((checks.len(), checks[0].state), (1, State::Ok), "there without a plan as well");
+        let of = |error| SourceRow {
+            of: Some("/var/log/*.log".into()),
+            path: format!("{error:?}"),
+            ..row("failed", error)
+        };
+        let checks = super::checks(&root, None, Some(&[of(None), of(Some("it cannot be read"))]));
+        assert_eq!((checks.len(), checks[0].state), (1, State::Fail), "only what has trouble");
     }
 
     #[test]
@@ -152,6 +197,8 @@ mod tests {
         assert_eq!(look("/var/log/directory", false), State::Fail);
         assert_eq!(look("/var/log/none", false), State::Warn);
         assert_eq!(look("/var/log/auth.log/x", false), State::Fail, "ENOTDIR");
+        assert_eq!(look("/var/*/*.log", false), State::Ok);
+        assert_eq!(look("/var/*/*.none", false), State::Warn);
         let dev = Root::new("/");
         assert_eq!(by_ourselves("x", &dev.at("/dev/null"), false, false).state, State::Fail);
     }

@@ -181,6 +181,7 @@ impl Entry {
 
     fn follow_up(&self, status: &mut SourceStatus) {
         status.lag = Some(self.follower.lag());
+        status.seen = self.follower.seen();
         status.restarts = self.follower.restarts();
         if let Some(position) = self.follower.position() {
             status.position = Some(Position::File(position));

@@ -50,7 +50,7 @@ pub(super) struct Family {
 impl Family {
     /// Logs that are looked for as soon as the task runs.
     pub(super) fn new(id: SourceId, pattern: Pattern, style: Style, stored: Readings, board: &Board) -> Self {
-        let reporter = board.report(id, pattern.path().as_os_str().into());
+        let reporter = board.report_whole(id, pattern.path().as_os_str().into());
         let unknown = stored.is_empty();
         let (board, members) = (board.clone(), BTreeMap::new());
         Self {

@@ -20,8 +20,9 @@ use crate::source::status::Board;
 use crate::source::{BLOCK_BYTES, Block, Manner, Reading, Readings, Runtime, SourceId, Stream};
 
 /// All log files, and the patterns that mean some of them. Each has a key of its own, by which events find it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::source) struct Files {
+    board: Board,
     logs: BTreeMap<usize, Entry>,
     families: BTreeMap<usize, Family>,
     next_key: usize,
@@ -30,6 +31,12 @@ pub(in crate::source) struct Files {
 }
 
 impl Files {
+    /// None yet.
+    pub(in crate::source) fn new(board: &Board) -> Self {
+        let (logs, families) = (BTreeMap::new(), BTreeMap::new());
+        Self { board: board.clone(), logs, families, next_key: 0, turn: 0 }
+    }
+
     /// One more source: a path, or a pattern. What it means is looked at as soon as the task runs.
     pub(in crate::source) fn add(
         &mut self,
@@ -38,18 +45,17 @@ impl Files {
         runtime: Option<Runtime>,
         manner: Manner,
         resume: Readings,
-        board: &Board,
     ) {
         let style = Style { runtime, manner };
         let key = self.next_key;
         self.next_key += 1;
         if let Some(pattern) = Pattern::read(&path) {
-            self.families.insert(key, Family::new(id, pattern, style, resume, board));
+            self.families.insert(key, Family::new(id, pattern, style, resume, &self.board));
             return;
         }
         let stream: Stream = path.as_os_str().into();
         let start = resume.get(&stream).and_then(Reading::of_file).map_or(Start::End, Start::At);
-        self.logs.insert(key, Entry::new(id, path, start, style, board));
+        self.logs.insert(key, Entry::new(id, path, start, style, &self.board));
     }
 
     /// Reads all files until nobody takes the blocks any more.
@@ -58,11 +64,18 @@ impl Files {
         let mut scratch = vec![0; BLOCK_BYTES];
         loop {
             self.catch_up(&mut watching);
-            let Some(key) = self.next_ready() else {
-                tokio::select! {
-                    () = self.woken(&mut watching) => continue,
+            let ready = self.next_ready();
+            self.board.set_idle(ready.is_none());
+            let Some(key) = ready else {
+                let nudged = tokio::select! {
+                    () = self.woken(&mut watching) => false,
+                    () = self.board.nudged() => true,
                     () = blocks.closed() => return,
+                };
+                if nudged {
+                    self.look_everywhere();
                 }
+                continue;
             };
             tokio::select! {
                 biased;
@@ -79,6 +92,12 @@ impl Files {
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Anything can have happened to anyone.
+    fn look_everywhere(&mut self) {
+        self.logs.values_mut().for_each(|it| it.look = true);
+        self.families.values_mut().for_each(|it| it.look = true);
     }
 
     /// Takes in what happened, and does everything but reading.

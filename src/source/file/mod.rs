@@ -3,7 +3,7 @@
 //! - `tail`: one open file, in whole lines; `window`: how it is known again; `container`: its lines unwrapped;
 //!   `since`: which are too old
 //! - `rotation`: one log through its rotations (which file when); `siblings` and `position` find what it missed
-//! - `watch`: inotify
+//! - `watch`: inotify; `watchdog`: what it did not tell of
 //! - `pattern` and `family`: which files a path with wildcards means, and their coming and going
 //! - `entry` and `follow`: one file within the task, and the task
 //!
@@ -22,7 +22,9 @@ mod siblings;
 mod since;
 mod tail;
 mod watch;
+mod watchdog;
 mod window;
 
 pub(super) use follow::Files;
-pub use pattern::{flaw, has_wildcards};
+pub use pattern::{flaw, has_wildcards, matching};
+pub(super) use watchdog::Watchdog;

@@ -55,6 +55,13 @@ pub fn flaw(path: &str) -> Option<(&'static str, &'static str)> {
     bad.then_some(("has a `[` without its `]`", "close it, or write `[[]` for a `[` that is meant"))
 }
 
+/// The log files that a path with wildcards means now.
+#[must_use]
+pub fn matching(path: &Path) -> Vec<PathBuf> {
+    let found = Pattern::read(path).map(|pattern| pattern.find(|_| false));
+    found.unwrap_or_default().files.into_iter().collect()
+}
+
 impl Pattern {
     /// Reads a path; None if it has no wildcards, or a [`flaw`].
     pub(in crate::source) fn read(path: &Path) -> Option<Self> {

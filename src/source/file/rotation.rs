@@ -191,6 +191,11 @@ impl Follower {
         self.chain.iter().map(|link| link.tail.lag()).sum()
     }
 
+    /// The newest file, and how long it was when it was last looked at.
+    pub(super) fn seen(&self) -> Option<FilePosition> {
+        self.chain.back().map(|link| FilePosition { offset: link.tail.size(), ..link.tail.position() })
+    }
+
     /// How often reading began anew.
     pub(super) fn restarts(&self) -> u64 {
         self.restarts

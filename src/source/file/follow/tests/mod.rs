@@ -14,6 +14,7 @@ use crate::source::{
 };
 use tokio::sync::mpsc;
 
+mod logrotate;
 mod patterns;
 mod trouble;
 

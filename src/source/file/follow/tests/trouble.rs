@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::namespace::{after_setup, without_privilege};
+use crate::namespace::{after_setup, in_mounts, run_program, without_privilege};
 use crate::source::file::error::FileError;
 
 #[tokio::test]
@@ -105,4 +105,49 @@ fn without_inotify() {
             });
         },
     );
+}
+
+#[test]
+fn growth_without_an_event() {
+    in_mounts("source::file::follow::tests::trouble::growth_without_an_event", || {
+        run(async {
+            let dir = tempfile::tempdir().unwrap();
+            let log = dir.path().join("log");
+            File::create(&log).unwrap();
+            let mut run = Run::one(&log, State::Following).await;
+            assert_eq!(run.status().error, None);
+            // What is mounted over a directory makes no event.
+            run_program("mount", &["-t", "tmpfs", "none", dir.path().to_str().unwrap()]);
+            add(&log, "1\n");
+            assert_eq!(run.status().error, None, "the event may be on its way");
+            let minute_ago = std::time::SystemTime::now() - Duration::from_secs(60);
+            let times = fs::FileTimes::new().set_modified(minute_ago);
+            OpenOptions::new().append(true).open(&log).unwrap().set_times(times).unwrap();
+            let error = run.status().error.unwrap();
+            assert!(error.contains("the kernel did not tell") && error.contains("poll = true"), "{error}");
+            run.expect("1\n").await;
+            assert!(run.status().error.is_some(), "it will happen again");
+        });
+    });
+}
+
+#[test]
+fn polled() {
+    in_mounts("source::file::follow::tests::trouble::polled", || {
+        run(async {
+            let dir = tempfile::tempdir().unwrap();
+            let log = dir.path().join("log");
+            File::create(&log).unwrap();
+            let (sender, blocks) = mpsc::channel(4);
+            let manner = Manner { poll: true, catch_up: None };
+            let input = Input::File(log.clone());
+            let config = SourceConfig { id: SourceId(0), input, resume: Readings::new(), manner };
+            let mut run = Run { sources: source::spawn(vec![config], sender), blocks };
+            run.until(|status| status.state == State::Following).await;
+            run_program("mount", &["-t", "tmpfs", "none", dir.path().to_str().unwrap()]);
+            add(&log, "1\n");
+            run.expect("1\n").await;
+            assert_eq!(run.status().error, None);
+        });
+    });
 }
