@@ -1,4 +1,4 @@
-//! `banctl config import`: a kban.toml out of fail2ban's configuration. Needs no daemon.
+//! `banctl config show|diff|import`: what the configuration comes to, and a kban.toml out of fail2ban's.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::exit::{Exit, Failure};
 use super::import::{self, Problem};
-use super::{Shared, moving, output};
+use super::{Shared, diff, moving, output, settings};
 use crate::filter::JailConf;
 
 #[derive(Debug, Args)]
@@ -21,6 +21,10 @@ pub(super) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// The configuration as all files together make it, the defaults among it. Needs no daemon.
+    Show(settings::Options),
+    /// What would change if kband read its files again.
+    Diff,
     /// Write a kban.toml that does what fail2ban's jails do, and tell what cannot be carried over.
     Import(Import),
 }
@@ -46,7 +50,11 @@ struct Document<'a> {
 }
 
 pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let Verb::Import(import) = &options.verb;
+    let import = match &options.verb {
+        Verb::Show(options) => return settings::run(shared, options, out),
+        Verb::Diff => return diff::run(shared, out),
+        Verb::Import(import) => import,
+    };
     if let Some(database) = &import.bans {
         let bans = import::bans::read(database, Timestamp::now())?;
         let loaded = moving::send(&mut shared.connect()?, bans)?;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use super::columns::Columns;
 use super::exit::{Exit, Failure};
 use super::recall::{Past, StateDir, ago};
 use super::{Shared, output, unban, unexpected};
@@ -63,9 +64,9 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
         writeln!(out, "there is no history{whose}")?;
         return Ok(exit);
     }
-    let mut table = output::table(&["TIME", "WHAT", "ADDRESS", "JAIL", "TIMES", "UNTIL", "BY", "REASON"]);
+    let mut table = Columns::new(&["TIME", "WHAT", "ADDRESS", "JAIL", "TIMES", "UNTIL", "BY", "REASON"]);
     for event in &events {
-        table.add_row([
+        table.add_row(vec![
             local(event.time),
             what(event).to_owned(),
             event.address.clone(),
@@ -76,7 +77,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
             output::harmless(&event.reason),
         ]);
     }
-    output::print_table(out, &table)?;
+    table.print(&["TIMES", "UNTIL", "BY", "REASON"], out)?;
     Ok(exit)
 }
 

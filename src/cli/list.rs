@@ -1,13 +1,20 @@
 //! `banctl list`: who is banned, by the daemon's account or by the kernel's.
 
+use std::cmp::Reverse;
 use std::io::Write;
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::exit::{Exit, Failure};
-use super::{Shared, output, unban};
+use super::columns::Columns;
+use super::country::Countries;
+use super::exit::{Exit, Failure, usage};
+use super::{Shared, names, output, unban};
+use crate::config::duration::Period;
 use crate::control::protocol::BanRow;
 use crate::firewall::{Element, Firewall, Set};
 use crate::jail::shown;
@@ -20,15 +27,72 @@ pub(super) struct Options {
     /// Only this jail, or only this address or prefix.
     #[arg(value_name = "JAIL|PREFIX")]
     filter: Option<String>,
-    /// What the kernel holds, read without the daemon.
+    /// Only this jail.
+    #[arg(long, value_name = "JAIL")]
+    jail: Option<String>,
+    /// Only bans that end within this time: 90s, 5m, "1d 6h".
+    #[arg(long, value_name = "TIME")]
+    expiring: Option<Period>,
+    /// In this order.
+    #[arg(long, value_name = "KEY", value_enum, default_value_t = Sort::Address)]
+    sort: Sort,
+    /// Ask for the names of the addresses, for five seconds at most; whoever owns an address chooses its name.
     #[arg(long)]
+    names: bool,
+    /// Say the country of each address, out of this database in MaxMind's format [default: the one in /usr/share/GeoIP,
+    /// /var/lib/GeoIP].
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    country: Option<Option<PathBuf>>,
+    /// What the kernel holds, read without the daemon.
+    #[arg(long, conflicts_with_all = ["jail", "expiring", "sort", "names", "country"])]
     kernel: bool,
+}
+
+/// What rows are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// The address.
+    Address,
+    /// The jail, then the address.
+    Jail,
+    /// The time left, the shortest first.
+    Left,
+    /// How often the jail has banned it, the most first.
+    Times,
+    /// The begin, the newest first.
+    Since,
+}
+
+impl Sort {
+    /// The rows come sorted by address, and those that are alike stay so.
+    fn sort(self, rows: &mut [BanRow]) {
+        match self {
+            Self::Address => {}
+            Self::Jail => rows.sort_by(|a, b| a.jail.cmp(&b.jail)),
+            Self::Left => rows.sort_by_key(|row| row.seconds_left.unwrap_or(u64::MAX)),
+            Self::Times => rows.sort_by_key(|row| Reverse(row.count)),
+            Self::Since => rows.sort_by_key(|row| Reverse(row.since)),
+        }
+    }
 }
 
 /// `{"schema":1,"bans":[...]}`.
 #[derive(Serialize)]
 pub(super) struct Document<'a, T> {
     pub(super) bans: &'a [T],
+}
+
+/// A ban, and what was asked for beside it.
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    ban: &'a BanRow,
+    /// The name of the address; `null`: it has none, or it was not told in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<Option<String>>,
+    /// ISO 3166's two letters; `null`: the database does not know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<Option<String>>,
 }
 
 #[derive(Serialize)]
@@ -44,7 +108,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
     if options.kernel {
         return from_kernel(shared, options, out);
     }
-    let (jail, within) = match options.filter.as_deref() {
+    let (named, within) = match options.filter.as_deref() {
         None => (None, None),
         // Jail names are not addresses: `[jail.X]` refuses them.
         Some(text) => match unban::prefix(text) {
@@ -53,8 +117,31 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
             Err(_) => (Some(text), None),
         },
     };
-    let rows = shared.connect()?.list(jail, within)?.map_err(|other| super::unexpected(&other))?;
+    let jail = match (named, options.jail.as_deref()) {
+        (Some(one), Some(other)) if one != other => {
+            return Err(usage(format!("no ban is of both {one} and {other}: name one jail")));
+        }
+        (one, other) => one.or(other),
+    };
+    // What the database is asked with is known before the daemon is bothered.
+    let countries = options.country.as_ref().map(|file| Countries::open(file.as_deref())).transpose()?;
+    let mut rows = shared.connect()?.list(jail, within)?.map_err(|other| super::unexpected(&other))?;
+    if let Some(within) = options.expiring {
+        let within = within.get().as_secs();
+        rows.retain(|row| row.seconds_left.is_some_and(|left| left <= within));
+    }
+    options.sort.sort(&mut rows);
     let exit = if rows.is_empty() && within.is_some() { Exit::No } else { Exit::Done };
+    let address = |row: &BanRow| row.address.parse::<IpAddr>().ok();
+    let names = options.names.then(|| names::of(rows.iter().filter_map(address)));
+    let rows: Vec<Row<'_>> = rows
+        .iter()
+        .map(|ban| Row {
+            name: names.as_ref().map(|names| address(ban).and_then(|address| names.get(&address).cloned())),
+            country: countries.as_ref().map(|countries| countries.of(&ban.address)),
+            ban,
+        })
+        .collect();
     if shared.json {
         output::print_json(out, &Document { bans: &rows })?;
         return Ok(exit);
@@ -63,28 +150,43 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
         return Err(Failure::new(exit, format!("{} is not banned", shown(&within))));
     }
     if rows.is_empty() {
-        writeln!(out, "nobody is banned")?;
+        let (nobody, whose) = (options.expiring.map_or("nobody is banned", |_| "no ban ends so soon"), jail);
+        let whose = whose.map_or_else(String::new, |jail| format!(" by {}", output::harmless(jail)));
+        writeln!(out, "{nobody}{whose}")?;
         return Ok(Exit::Done);
     }
-    let mut table = output::table(&["ADDRESS", "JAIL", "PORTS", "LEFT", "TIMES", "SINCE", "REASON"]);
-    for row in &rows {
-        let mut reason = output::harmless(&row.reason);
-        if !row.in_kernel && !is_observed(row) {
+    print(&rows, out)?;
+    Ok(Exit::Done)
+}
+
+fn print(rows: &[Row<'_>], out: &mut dyn Write) -> std::io::Result<()> {
+    let extra = |has: fn(&Row<'_>) -> bool, title| rows.first().is_some_and(has).then_some(title);
+    let (name, country) =
+        (extra(|row| row.name.is_some(), "NAME"), extra(|row| row.country.is_some(), "COUNTRY"));
+    let titles = [Some("ADDRESS"), name, country].into_iter().flatten();
+    let titles: Vec<&str> = titles.chain(["JAIL", "PORTS", "LEFT", "TIMES", "SINCE", "REASON"]).collect();
+    let zone = TimeZone::system();
+    let mut table = Columns::new(&titles);
+    for Row { ban, name, country } in rows {
+        let mut reason = output::harmless(&ban.reason);
+        if !ban.in_kernel && !is_observed(ban) {
             reason.insert_str(0, "NOT IN THE KERNEL ");
         }
-        let since = row.since.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T").to_string();
-        table.add_row([
-            row.address.clone(),
-            output::harmless(&row.jail),
-            ports(row),
-            left(row),
-            row.count.to_string(),
-            since,
+        let or_none = |text: &Option<String>| text.as_deref().map_or_else(|| "-".into(), output::harmless);
+        let mut cells = vec![ban.address.clone()];
+        cells.extend(name.as_ref().map(or_none));
+        cells.extend(country.as_ref().map(or_none));
+        cells.extend([
+            output::harmless(&ban.jail),
+            ports(ban),
+            left(ban),
+            ban.count.to_string(),
+            ban.since.to_zoned(zone.clone()).strftime("%F %T").to_string(),
             reason,
         ]);
+        table.add_row(cells);
     }
-    output::print_table(out, &table)?;
-    Ok(Exit::Done)
+    table.print(&["PORTS", "SINCE", "TIMES", "REASON", "COUNTRY", "NAME"], out)
 }
 
 /// Nothing is closed: its jail only says whom it would ban.
@@ -134,14 +236,14 @@ fn from_kernel(shared: &Shared, options: &Options, out: &mut dyn Write) -> Resul
         writeln!(out, "the kernel drops nobody")?;
         return Ok(Exit::Done);
     }
-    let mut table = output::table(&["ADDRESS", "PORT", "SET", "LEFT"]);
+    let mut table = Columns::new(&["ADDRESS", "PORT", "SET", "LEFT"]);
     for row in rows {
         let left = row
             .seconds_left
             .map_or_else(|| "permanent".into(), |left| output::duration(Duration::from_secs(left)));
-        table.add_row([row.address, row.port.unwrap_or_else(|| "all".into()), row.set, left]);
+        table.add_row(vec![row.address, row.port.unwrap_or_else(|| "all".into()), row.set, left]);
     }
-    output::print_table(out, &table)?;
+    table.print(&["SET"], out)?;
     Ok(Exit::Done)
 }
 

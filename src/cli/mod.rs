@@ -6,21 +6,30 @@
 mod allow;
 mod ban;
 mod check;
+mod columns;
 mod config;
+mod country;
+mod diff;
 mod doctor;
+mod enable;
 pub mod exit;
 mod filters;
 mod flush;
+mod fold;
 mod history;
 mod import;
+mod jails;
 mod list;
 mod moving;
+mod names;
 pub mod output;
+mod overview;
 mod past;
 mod recall;
 mod reload;
 mod replay;
 mod session;
+mod settings;
 mod stats;
 mod status;
 mod test;
@@ -43,16 +52,17 @@ use exit::{Exit, Failure};
 
 /// Look at bans and change them; test filters and configurations.
 #[derive(Debug, Parser)]
-#[command(name = "banctl", version, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "banctl", version, after_help = EXAMPLES)]
 struct Command {
     #[command(flatten)]
     shared: Shared,
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
+  banctl                                 how things are, on one screen
   banctl list                            who is banned, and for how long
   banctl why 203.0.113.9                 what it has done, and what was done about it
   banctl ban 203.0.113.9 --for 1h        close every port to an address
@@ -73,15 +83,15 @@ struct Shared {
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]
     json: bool,
-    /// Read this configuration instead of /etc/kban (check, test, replay, filters, doctor).
-    #[arg(long, global = true, value_name = "FILE")]
+    /// The configuration, in place of /etc/kban: a directory like it, or just one file.
+    #[arg(long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// How the daemon, its jails and its sources are.
-    Status,
+    /// How the daemon, its jails and its sources are; or one jail, with whom it bans.
+    Status(status::Options),
     /// Who is banned, and for how long.
     List(list::Options),
     /// Whether and why an address is banned, and since when: jails, log lines, kernel, history.
@@ -106,7 +116,13 @@ enum Verb {
     Replay(replay::Options),
     /// Which filters there are, or what one of them looks for.
     Filters(filters::Options),
-    /// Make a configuration out of fail2ban's.
+    /// Which jails there are, and what they look for.
+    Jails,
+    /// Turn a jail on: in a file of its own in kban.d, and in the running kband.
+    Enable(enable::Options),
+    /// Turn a jail off; its bans are lifted.
+    Disable(enable::Options),
+    /// What the configuration comes to, what of it is not in effect, and making one out of fail2ban's.
     Config(config::Options),
     /// Write the bans in force, with the time left to them, for another kban.
     Export(moving::Export),
@@ -133,7 +149,7 @@ impl Shared {
     }
 
     fn layout(&self) -> Layout {
-        self.config.as_ref().map_or_else(Layout::default, Layout::single)
+        self.config.as_ref().map_or_else(Layout::default, Layout::at)
     }
 }
 
@@ -165,7 +181,9 @@ pub fn command() -> clap::Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let command = Command::parse();
-    let mut out = std::io::BufWriter::new(anstream::stdout().lock());
+    let out = std::io::BufWriter::new(anstream::stdout().lock());
+    let width = if output::is_terminal() { output::width() } else { usize::MAX };
+    let mut out = fold::Folded::new(out, width);
     let ended = run(&command, &mut out).and_then(|exit| {
         out.flush()?;
         Ok(exit)
@@ -185,8 +203,9 @@ pub fn main() -> ExitCode {
 
 fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
     let shared = &command.shared;
-    match &command.verb {
-        Verb::Status => status::run(shared, out),
+    let Some(verb) = &command.verb else { return overview::run(shared, out) };
+    match verb {
+        Verb::Status(options) => status::run(shared, options, out),
         Verb::List(options) => list::run(shared, options, out),
         Verb::Why(options) => why::run(shared, options, out),
         Verb::History(options) => history::run(shared, options, out),
@@ -199,6 +218,9 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
         Verb::Test(options) => test::run(shared, options, out),
         Verb::Replay(options) => replay::run(shared, options, out),
         Verb::Filters(options) => filters::run(shared, options, out),
+        Verb::Jails => jails::run(shared, out),
+        Verb::Enable(options) => enable::run(shared, options, true, out),
+        Verb::Disable(options) => enable::run(shared, options, false, out),
         Verb::Config(options) => config::run(shared, options, out),
         Verb::Export(options) => moving::export(shared, options, out),
         Verb::Load(options) => moving::load(shared, options, out),

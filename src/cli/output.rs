@@ -22,6 +22,12 @@ pub fn table(header: &[&str]) -> Table {
     table
 }
 
+/// `1 ban`, `2 bans`: a count with its word.
+#[must_use]
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// Whether standard output is a terminal.
 #[must_use]
 pub fn is_terminal() -> bool {

@@ -11,7 +11,7 @@ use crate::config::duration::Period;
 use crate::control::protocol::{Answer, Request};
 use crate::control::recall::Stats;
 
-/// How long bars are where there is no terminal, in columns, and at least.
+/// How long bars are where there is no terminal, in columns; and at least, where there is room for any.
 const USUAL: usize = 40;
 const SHORTEST: usize = 10;
 
@@ -65,7 +65,11 @@ fn chart(name: &str, rows: &[Row], out: &mut dyn Write) -> std::io::Result<()> {
     let most = rows.iter().map(|(_, bans, _)| *bans).max().unwrap_or_default();
     // Two columns of numbers with the blanks around them.
     let left = output::width().saturating_sub(names + 2 + 9 + 11);
-    let length = if output::is_terminal() { left.max(SHORTEST) } else { USUAL };
+    let length = match left {
+        _ if !output::is_terminal() => USUAL,
+        0..SHORTEST => 0,
+        _ => left,
+    };
     let counts = rows.iter().any(|(.., offenders)| offenders.is_some());
     let offenders = |count: Option<u32>| count.map_or_else(String::new, |count| count.to_string());
     let head = if counts { "ADDRESSES" } else { "" };

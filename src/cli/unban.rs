@@ -11,6 +11,7 @@ use super::{Shared, output, unexpected};
 use crate::config::network::folded;
 use crate::control::protocol::{Answer, Request};
 use crate::firewall::{Change, Element, Firewall, Set};
+use crate::jail::written;
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("whom").required(true).multiple(true).args(["target", "jail", "all"]))]
@@ -73,8 +74,7 @@ fn from_kernel(within: IpNet) -> Result<usize, Failure> {
 
 /// An address or a prefix, without the bits behind its length; IPv4 in IPv6's clothes is IPv4.
 pub(super) fn prefix(text: &str) -> Result<IpNet, Failure> {
-    let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
-    address.or_else(|_| text.parse::<IpNet>()).map(|prefix| folded(prefix.trunc())).map_err(|_| {
+    written(text).map(|prefix| folded(prefix.trunc())).ok_or_else(|| {
         let text = output::harmless(text);
         Failure::new(
             Exit::Usage,

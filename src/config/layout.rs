@@ -23,6 +23,8 @@ pub struct Layout {
     pub drop_ins: Option<PathBuf>,
     /// Where the administrator's filters are looked for, in this order.
     pub filter_dirs: Vec<PathBuf>,
+    /// The machine whose journal is looked for: `/`.
+    pub root: PathBuf,
 }
 
 impl Default for Layout {
@@ -33,6 +35,7 @@ impl Default for Layout {
             main_required: false,
             drop_ins: Some(PathBuf::from("/etc/kban/kban.d")),
             filter_dirs: vec![PathBuf::from("/etc/kban/filter.d")],
+            root: PathBuf::from("/"),
         }
     }
 }
@@ -42,20 +45,53 @@ impl Layout {
     pub fn single(file: impl Into<PathBuf>) -> Self {
         let main = file.into();
         let filter_dirs = vec![main.with_file_name("filter.d")];
-        Layout { main, main_required: true, drop_ins: None, filter_dirs }
+        Layout { main, main_required: true, drop_ins: None, filter_dirs, ..Self::default() }
     }
 
-    /// The files in the order in which they are laid over each other, and what could not be read.
-    pub(super) fn read(&self) -> (Vec<Arc<SourceFile>>, Vec<Problem>) {
+    /// What `--config PATH` names: a directory like /etc/kban, or just one file.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        if !path.is_dir() {
+            return Self::single(path);
+        }
+        Layout {
+            main: path.join("kban.toml"),
+            main_required: false,
+            drop_ins: Some(path.join("kban.d")),
+            filter_dirs: vec![path.join("filter.d")],
+            ..Self::default()
+        }
+    }
+
+    /// What it was named by: the same to [`Layout::at`], from every directory.
+    pub fn named(&self) -> PathBuf {
+        let named = match &self.drop_ins {
+            Some(_) => self.main.parent().unwrap_or(&self.main),
+            None => &self.main,
+        };
+        std::path::absolute(named).unwrap_or_else(|_| named.to_owned())
+    }
+
+    /// The files in the order in which they are laid over each other, and what could not be read. Those of `changed`
+    /// are drop-ins that are to be there: they take the place of what is on the disk.
+    pub(super) fn read(&self, changed: &[Arc<SourceFile>]) -> (Vec<Arc<SourceFile>>, Vec<Problem>) {
         let mut problems = Vec::new();
         let mut files = Vec::new();
         let mut paths = vec![(self.main.clone(), self.main_required)];
-        let drop_ins = self.drop_ins.as_deref().map_or(Ok(Vec::new()), drop_ins);
-        match drop_ins {
-            Ok(found) => paths.extend(found.into_iter().map(|path| (path, true))),
+        match self.drop_ins.as_deref().map_or(Ok(Vec::new()), drop_ins) {
+            Ok(mut found) => {
+                found.extend(changed.iter().map(|file| file.path.clone()));
+                found.sort();
+                found.dedup();
+                paths.extend(found.into_iter().map(|path| (path, true)));
+            }
             Err(problem) => problems.push(problem),
         }
         for (path, required) in paths {
+            if let Some(file) = changed.iter().find(|file| file.path == path) {
+                files.push(Arc::clone(file));
+                continue;
+            }
             match read_file(&path) {
                 Ok((file, invalid)) => {
                     files.push(file);

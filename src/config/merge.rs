@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::file::File;
 use super::recover;
 use super::report::{Problem, SourceFile};
+use super::setting::{self, Setting};
 
 /// The files of a configuration, lowest first, and the spans that their values have.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +64,8 @@ pub struct Merged {
     pub file: File,
     /// Where they come from.
     pub layers: Layers,
+    /// The same values one by one.
+    pub settings: Vec<Setting>,
 }
 
 /// Reads and merges the files, lowest first. Parts with errors are left out and told of.
@@ -76,16 +79,17 @@ pub(super) fn merge(files: &[Arc<SourceFile>]) -> (Merged, Vec<Problem>) {
         lay_over(&mut merged, moved(table, base));
         base += source.text.len() + 1;
     }
+    let layers = Layers { files: files.to_vec() };
+    let settings = setting::all(&merged, &layers);
     let document = Spanned::new(0..0, merged);
     let file = File::deserialize(toml::Deserializer::from(document));
-    let layers = Layers { files: files.to_vec() };
     // Every layer was valid by itself, and no merge makes a new kind of value.
     let file = file.unwrap_or_else(|error| {
         let problem = Problem::error(format!("the files contradict each other: {}", error.message()));
         problems.push(error.span().map_or(problem.clone(), |span| layers.place(problem, &span)));
         File::default()
     });
-    (Merged { file, layers }, problems)
+    (Merged { file, layers, settings }, problems)
 }
 
 /// Keys of `over` win; its spans do, too, so that a problem is shown in the file that said it last.

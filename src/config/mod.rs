@@ -17,6 +17,7 @@ mod excerpt;
 pub mod feed;
 pub mod file;
 pub mod ignorecommand;
+pub mod journalmatch;
 pub mod judgement;
 pub mod layout;
 mod library;
@@ -27,7 +28,9 @@ pub mod plan;
 pub mod ports;
 mod recover;
 pub mod report;
+pub mod setting;
 pub mod size;
+pub mod source;
 mod suggest;
 pub mod validate;
 pub mod value;
@@ -40,7 +43,11 @@ pub use library::load as load_filter;
 pub use merge::Merged;
 pub use plan::Plan;
 pub use report::{Problem, Report, Severity, SourceFile};
+pub use setting::Setting;
+use validate::Machine;
 pub use validate::{FilterLibrary, FilterProblem, LoadedFilter};
+
+use crate::source::journal;
 
 /// The lowest layer: every default, and the jails that kban ships.
 const VENDOR: &str = include_str!("vendor.toml");
@@ -64,17 +71,42 @@ pub fn load_over(
     over: &[Arc<SourceFile>],
     filters: &dyn FilterLibrary,
 ) -> Result<Plan, Report> {
-    let (merged, problems) = read_over(layout, over);
-    validate::validate(&merged, problems, &layout.filter_dirs, filters)
+    check(layout, &[], over, filters)
+}
+
+/// As [`load`], as if these drop-ins were there: before they are.
+pub fn load_changed(layout: &Layout, changed: &[Arc<SourceFile>]) -> Result<Plan, Report> {
+    check(layout, changed, &[], &library::load)
+}
+
+fn check(
+    layout: &Layout,
+    changed: &[Arc<SourceFile>],
+    over: &[Arc<SourceFile>],
+    filters: &dyn FilterLibrary,
+) -> Result<Plan, Report> {
+    let (merged, problems) = read_over(layout, changed, over);
+    let has_journal = journal::is_here(&layout.root);
+    validate::validate(&merged, problems, &Machine { filter_dirs: &layout.filter_dirs, has_journal }, filters)
 }
 
 /// The merged configuration as far as it could be read, and what is wrong with the rest; filters are not looked at.
 pub fn read(layout: &Layout) -> (Merged, Vec<Problem>) {
-    read_over(layout, &[])
+    read_over(layout, &[], &[])
 }
 
-fn read_over(layout: &Layout, over: &[Arc<SourceFile>]) -> (Merged, Vec<Problem>) {
-    let (found, mut problems) = layout.read();
+/// Whether there is no file at all: then sshd is protected.
+pub fn is_unconfigured(layout: &Layout) -> bool {
+    let (found, problems) = layout.read(&[]);
+    found.is_empty() && problems.is_empty()
+}
+
+fn read_over(
+    layout: &Layout,
+    changed: &[Arc<SourceFile>],
+    over: &[Arc<SourceFile>],
+) -> (Merged, Vec<Problem>) {
+    let (found, mut problems) = layout.read(changed);
     let mut files = vec![built_in("built-in defaults", VENDOR)];
     if found.is_empty() && problems.is_empty() {
         files.push(built_in("built-in, as there is no configuration", UNCONFIGURED));

@@ -15,6 +15,7 @@ use super::ignorecommand::IgnoreCommand;
 use super::judgement::{Escalate, Mode, Subnet, Trust};
 use super::network::{Ignored, Lookup};
 use super::report::Problem;
+use super::setting::Setting;
 use crate::filter::Filter;
 use crate::service::Service;
 use crate::source::Input;
@@ -40,6 +41,8 @@ pub struct Plan {
     pub proxies: Vec<IpNet>,
     /// Sentences for the administrator that are no errors ("no jail is enabled"), with their places.
     pub warnings: Vec<Problem>,
+    /// What the files said, key by key.
+    pub settings: Vec<Setting>,
 }
 
 impl Plan {
@@ -264,6 +267,7 @@ impl Plan {
             },
             proxies: Vec::new(),
             warnings: Vec::new(),
+            settings: Vec::new(),
         }
     }
 }

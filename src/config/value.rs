@@ -103,7 +103,7 @@ macro_rules! deserialize_text {
 }
 pub(super) use deserialize_text;
 
-deserialize_text!(JailName, FeedName, LogPath, GroupName, FilterName);
+deserialize_text!(JailName, FeedName, SourceName, LogPath, GroupName, FilterName);
 
 /// NAME in `[feed.NAME]`: 1 to 64 of `A-Z a-z 0-9 . _ -`. Its bans belong to the jail `feed.NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,7 +120,32 @@ impl Text for FeedName {
     }
 }
 
-/// What names of jails and feeds are made of.
+/// NAME in `[source.NAME]`: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourceName(pub Arc<str>);
+
+impl Text for SourceName {
+    const EXPECTED: &'static str = "the name of a source";
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        if is_name(typed) {
+            return Ok(Self(typed.into()));
+        }
+        Err((format!("`{}` cannot be the name of a source", short(typed)), NAMES.to_owned()))
+    }
+}
+
+/// One source or a list of them; never none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceNames(pub Vec<SourceName>);
+
+impl<'de> Deserialize<'de> for SourceNames {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMore::of(SourceName::EXPECTED)).map(SourceNames)
+    }
+}
+
+/// What names of jails, sources and feeds are made of.
 const NAMES: &str = "use 1 to 64 letters, digits, `.`, `_` or `-`";
 
 fn is_name(typed: &str) -> bool {
@@ -155,6 +180,14 @@ impl Text for JailName {
             format!("`{typed}` is reserved and cannot be the name of a jail"),
             format!("choose another name: {why}"),
         ))
+    }
+}
+
+impl std::str::FromStr for JailName {
+    type Err = String;
+
+    fn from_str(typed: &str) -> Result<Self, String> {
+        Self::read(typed).map_err(|(what, help)| format!("{what}: {help}"))
     }
 }
 

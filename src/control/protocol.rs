@@ -6,16 +6,20 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use super::status::{AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, SourceRow, Status};
+pub use super::status::{
+    AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, SourceRow, Status, TodayStatus,
+};
 
 use super::allowed::AllowRow;
 use super::moved::Moved;
 use super::recall::{EventCursor, EventRow, Stats, Why};
+use crate::config::Setting;
 use crate::config::duration::BanTime;
 use crate::jail::{Ban, shown};
 
@@ -133,6 +137,8 @@ pub enum Request {
     },
     /// Read the configuration again.
     Reload,
+    /// The configuration in effect.
+    Config,
     /// Lift every ban, and empty the kernel's sets of whatever else is in them.
     Flush,
     /// Tell what happens from now on, one event a line, until this side hangs up.
@@ -210,6 +216,13 @@ pub enum Answer {
     Reloaded {
         /// Sentences that are no errors.
         warnings: Vec<String>,
+    },
+    /// To [`Request::Config`].
+    Config {
+        /// Where the daemon reads it: what is given to `--config`.
+        read_from: PathBuf,
+        /// As it was read, without what could not be put into effect.
+        settings: Vec<Setting>,
     },
     /// To [`Request::Watch`]; lines of [`super::events::Event`] follow.
     Watching,

@@ -24,6 +24,9 @@ pub struct Status {
     pub firewall: FirewallStatus,
     /// Whether bans and positions survive a restart.
     pub durable: bool,
+    /// Since when `today` of the jails counts: midnight, or the daemon's start if that was later.
+    #[serde(default)]
+    pub today_since: Option<Timestamp>,
 }
 
 impl Status {
@@ -61,6 +64,18 @@ pub struct JailStatus {
     pub tracked: usize,
     /// Offenders that wait for their ban, because too many were made in a minute.
     pub waiting: usize,
+    /// Of these, since [`Status::today_since`].
+    #[serde(default)]
+    pub today: TodayStatus,
+}
+
+/// What a jail has counted today.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TodayStatus {
+    /// Failures found.
+    pub failures: u64,
+    /// Bans made.
+    pub bans: u64,
 }
 
 /// What came of asking a jail's `ignorecommand`, since the daemon's start.
@@ -108,14 +123,14 @@ pub struct FeedRow {
 /// One log source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRow {
-    /// What is read.
+    /// What is read: the path of a file; else kind, name and place of the source.
     pub path: String,
+    /// Which source it belongs to: the path of a file, perhaps with wildcards; else its kind and name.
+    #[serde(default)]
+    pub source: String,
     /// It stands for all files that a path with wildcards means, each of which has a row of its own.
     #[serde(default)]
     pub whole: bool,
-    /// The path with wildcards that means it.
-    #[serde(default)]
-    pub of: Option<String>,
     /// `following`, `waiting` or `failed`.
     pub state: String,
     /// What is wrong, if anything.
@@ -136,9 +151,6 @@ pub struct SourceRow {
     /// Where reading goes on, as the store keeps it.
     #[serde(default)]
     pub position: Option<String>,
-    /// How often reading began anew: another file at the path, or the same one truncated.
-    #[serde(default)]
-    pub restarts: u64,
     /// Lines that are not in the format that the jail says, and were left out.
     #[serde(default)]
     pub lines_broken: u64,
@@ -146,6 +158,30 @@ pub struct SourceRow {
     pub lines_cut: u64,
     /// Lines that matched but whose date could not be read.
     pub undated: u64,
+    /// How often reading began anew.
+    #[serde(default)]
+    pub restarts: u64,
+    /// Datagrams that the kernel had no room for.
+    #[serde(default)]
+    pub lost: u64,
+    /// Datagrams and connections of senders that are not allowed.
+    #[serde(default)]
+    pub refused: u64,
+    /// Messages that were not as their format has it.
+    #[serde(default)]
+    pub broken: u64,
+    /// Connections that kband ended.
+    #[serde(default)]
+    pub closed: u64,
+    /// Entries of the journal that matched, and that anybody could have written.
+    #[serde(default)]
+    pub untrusted: u64,
+    /// How often entries of the journal were gone before they were read.
+    #[serde(default)]
+    pub gaps: u64,
+    /// How old the last entry of the journal was when it was read, in milliseconds.
+    #[serde(default)]
+    pub behind_ms: Option<u64>,
     /// Failures whose hosts are names that no jail asks for.
     #[serde(default)]
     pub named: u64,

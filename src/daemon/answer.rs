@@ -1,41 +1,38 @@
 //! What the daemon answers to one request.
 
-use std::net::IpAddr;
 use std::sync::Arc;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use tokio::sync::oneshot;
 
 use super::allowing;
 use super::intent;
-use super::lifts::Asker;
-use super::pipeline::{NotBanned, Pipeline};
+use super::lifts::Client;
+use super::pipeline::NotBanned;
 use super::renewal;
 use super::run::Daemon;
-use super::sources;
+use super::status;
 use super::why;
 use crate::config::network::folded;
 use crate::control::moved::Moved;
 use crate::control::protocol::{
-    Answer, AskedStatus, BanRow, Cursor, FeedRow, FirewallStatus, ForeignChange, JailStatus, Kind,
-    LONGEST_REASON, PAGE, Refused, Request, Status, Unloaded,
+    Answer, BanRow, Cursor, Kind, LONGEST_REASON, PAGE, Refused, Request, Unloaded,
 };
 use crate::control::recall::{self, Why};
 use crate::control::server::Call;
-use crate::feed::FeedStatus;
 use crate::firewall::FirewallError;
 use crate::jail::bans::{Bans, Key};
 use crate::jail::by_hand::{ByHand, Refusal};
-use crate::jail::feed::FeedTally;
 use crate::jail::lift::Lift;
-use crate::jail::{ADOPTED, Ban, FEED, MANUAL, shown};
-use ipnet::IpNet;
-use jiff::Timestamp;
-use tokio::sync::oneshot;
+use crate::jail::{ADOPTED, Ban, FEED, MANUAL, shown, written};
 
 /// Answers one request; what takes long is answered when it is done.
 pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
     let Call { request, who, reply } = call;
     let who = who.shown(daemon.plan.store.keep_users);
     let answered = match request {
-        Request::Status => Ok(status(daemon)),
+        Request::Status => Ok(Answer::Status(Box::new(status::status(daemon)))),
         Request::List { jail, within, after } => {
             let after = after.map(|row| (row.prefix, Arc::from(row.jail)));
             known_jail(daemon, jail.as_deref())
@@ -49,14 +46,16 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
             known_jail(daemon, wanted.jail).and(sure).and_then(|()| ban(daemon, &wanted, &who, now))
         }
         Request::Unban { within, jail } => match known_jail(daemon, jail.as_deref()) {
-            Ok(()) => return lift(daemon, Lift::by_hand(jail.as_deref(), within), Asker { who, reply }, now),
+            Ok(()) => {
+                return lift(daemon, Lift::by_hand(jail.as_deref(), within), Client { who, reply }, now);
+            }
             Err(refused) => Err(refused),
         },
         Request::Allow { prefix, time, reason, force } => {
             let wanted = allowing::Wanted { prefix, time, reason: reason.unwrap_or_default(), force };
             match allowing::add(daemon, wanted, now) {
                 Ok(lift) => {
-                    return daemon.lifts.begin(lift, Some(Asker { who, reply }), &mut daemon.pipeline, now);
+                    return daemon.lifts.begin(lift, Some(Client { who, reply }), &mut daemon.pipeline, now);
                 }
                 Err(refused) => Err(refused),
             }
@@ -69,9 +68,12 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
         }
         Request::Load { bans } => Ok(load(daemon, &bans, &who, now)),
         Request::Reload => reload(daemon),
+        Request::Config => {
+            Ok(Answer::Config { read_from: daemon.layout.named(), settings: daemon.plan.settings.clone() })
+        }
         // The server does that by itself.
         Request::Watch => Ok(Answer::Watching),
-        Request::Flush => return lift(daemon, Lift::by_hand(None, None), Asker { who, reply }, now),
+        Request::Flush => return lift(daemon, Lift::by_hand(None, None), Client { who, reply }, now),
     };
     // A client that has gone away does not want its answer.
     let _ = reply.send(answered.unwrap_or_else(Answer::Refused));
@@ -101,14 +103,14 @@ pub(super) fn short_enough(reason: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-fn lift(daemon: &mut Daemon, lift: Lift, asker: Asker, now: Timestamp) {
+fn lift(daemon: &mut Daemon, lift: Lift, client: Client, now: Timestamp) {
     if lift.means_all()
         && let Err(error) = daemon.pipeline.empty(now)
     {
-        let _ = asker.reply.send(Answer::Refused(Refused::new(Kind::Kernel, error)));
+        let _ = client.reply.send(Answer::Refused(Refused::new(Kind::Kernel, error)));
         return;
     }
-    daemon.lifts.begin(lift, Some(asker), &mut daemon.pipeline, now);
+    daemon.lifts.begin(lift, Some(client), &mut daemon.pipeline, now);
 }
 
 fn tell_why(daemon: &mut Daemon, address: IpNet, reply: oneshot::Sender<Answer>, now: Timestamp) {
@@ -169,8 +171,7 @@ fn load(daemon: &mut Daemon, bans: &[Moved], who: &Arc<str>, now: Timestamp) -> 
     let engine = &mut daemon.pipeline.engine;
     let (mut verdicts, mut refused, mut known, mut other_jail) = (Vec::new(), Vec::new(), 0, 0);
     for moved in bans {
-        let address = moved.address.parse::<IpAddr>().map(IpNet::from);
-        let Ok(prefix) = address.or_else(|_| moved.address.parse::<IpNet>()) else {
+        let Some(prefix) = written(&moved.address) else {
             let why = "it is neither an address nor a prefix".to_owned();
             refused.push(Unloaded { address: moved.address.clone(), why });
             continue;
@@ -189,7 +190,7 @@ fn load(daemon: &mut Daemon, bans: &[Moved], who: &Arc<str>, now: Timestamp) -> 
             }
         }
     }
-    daemon.pipeline.take_now(&verdicts, who, now);
+    daemon.pipeline.take_now(&verdicts, Some(who), now);
     Answer::Loaded { loaded: verdicts.len(), known, other_jail, refused }
 }
 
@@ -230,145 +231,6 @@ fn list(
     }
     let next = slice.next.map(|(prefix, jail)| Cursor { prefix, jail: jail.to_string() });
     Ok(Answer::Page { bans, next })
-}
-
-fn status(daemon: &mut Daemon) -> Answer {
-    let plan_warnings: Vec<String> = warnings(daemon).collect();
-    let pipeline = &mut daemon.pipeline;
-    let dropped = pipeline.effect.firewall.dropped();
-    let trouble = pipeline.effect.trouble().or_else(|| dropped.as_ref().err().map(ToString::to_string));
-    let sources = sources::rows(&daemon.sources.statuses(), pipeline);
-    let statuses = daemon.feeds.statuses();
-    let feeds: Vec<(&FeedStatus, FeedTally)> = statuses
-        .iter()
-        .map(|feed| (feed, pipeline.engine.feed_tally(&feed.name).unwrap_or_default()))
-        .collect();
-    let jails = pipeline.engine.jails().iter().zip(&daemon.plan.jails).map(|(jail, plan)| JailStatus {
-        name: jail.name.to_string(),
-        filter: plan.filter.as_ref().map_or("(bans)", |filter| filter.name()).to_owned(),
-        failures: jail.tally.failures,
-        ignored: jail.tally.ignored,
-        proxied: jail.tally.proxied,
-        stale: jail.tally.stale,
-        already_banned: jail.tally.already_banned,
-        banned_total: jail.tally.bans,
-        banned: pipeline.engine.bans().count(&jail.name),
-        asked: AskedStatus { times: jail.asked.times, spared: jail.asked.spared, failed: jail.asked.failed },
-        tracked: jail.tracked(),
-        waiting: jail.waiting(),
-    });
-    let mut warnings: Vec<String> = trouble.iter().cloned().collect();
-    warnings.extend(sources::warnings(&sources));
-    for jail in pipeline.engine.jails().iter().filter(|jail| jail.tally.no_room > 0) {
-        let (name, bans) = (&jail.name, jail.tally.no_room);
-        warnings.push(format!(
-            "{name}: {bans} bans were not made, too many are in force: raise [firewall] set_size"
-        ));
-    }
-    for jail in pipeline.engine.jails().iter().filter(|jail| jail.waiting() > 0) {
-        warnings.push(format!(
-            "{}: {} offenders wait for their ban, more than max_bans_per_minute were made: is it an attack, or does \
-             a service refuse everybody?",
-            jail.name,
-            jail.waiting()
-        ));
-    }
-    for jail in pipeline.engine.jails() {
-        if let Some(why) = &jail.asked.last_failure {
-            let (name, asked) = (&jail.name, &jail.asked);
-            warnings.push(format!(
-                "{name}: ignorecommand gave no answer {} of {} times, and the ban went ahead; the last time: {why}",
-                asked.failed, asked.times
-            ));
-        }
-        if let Some(proxy) = jail.tally.last_proxy {
-            let (name, failures) = (&jail.name, jail.tally.proxied);
-            warnings.push(format!(
-                "{name}: {failures} failures come from proxies, the last from {proxy}: have the service log the real client (nginx: real_ip_header, Apache: mod_remoteip)"
-            ));
-        }
-    }
-    if pipeline.beside.unasked() > 0 {
-        warnings.push(format!(
-            "{} failures of named hosts were not counted: too many names waited",
-            pipeline.beside.unasked()
-        ));
-    }
-    warnings.extend(daemon.lookups.warnings());
-    warnings.extend(renewal::warnings(&pipeline.engine));
-    warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
-    if !pipeline.store.is_durable() && !daemon.plan.store.in_memory {
-        warnings.push(Status::NOT_DURABLE.into());
-    }
-    warnings.extend(plan_warnings);
-    Answer::Status(Box::new(Status {
-        version: env!("CARGO_PKG_VERSION").into(),
-        started: daemon.started,
-        warnings,
-        bans: pipeline.engine.bans().len(),
-        jails: jails.collect(),
-        firewall: FirewallStatus {
-            packets: dropped.as_ref().ok().map(|counter| counter.packets),
-            bytes: dropped.as_ref().ok().map(|counter| counter.bytes),
-            pending: pipeline.effect.pending(),
-            owned: pipeline.effect.firewall.is_owned(),
-            why_plain: pipeline.effect.why_plain.map(str::to_owned),
-            changed_by_others: daemon.guard.intrusions,
-            last_change: daemon.guard.last.clone().map(|(at, what)| ForeignChange { at, what }),
-            restored: pipeline.effect.drift.restored,
-            repaired: pipeline.effect.drift.repaired,
-            error: trouble,
-        },
-        durable: pipeline.store.is_durable(),
-        feeds: feeds.iter().map(|(feed, tally)| feed_row(feed, tally, pipeline)).collect(),
-        sources,
-    }))
-}
-
-fn feed_row(feed: &FeedStatus, tally: &FeedTally, pipeline: &Pipeline) -> FeedRow {
-    let notes = &feed.notes;
-    FeedRow {
-        name: feed.name.to_string(),
-        source: feed.source.clone(),
-        entries: feed.entries,
-        banned: pipeline.engine.bans().count(&format!("{FEED}{}", feed.name)),
-        skipped: tally.spared + tally.no_room + notes.unreadable + notes.no_hosts,
-        spared: tally.spared,
-        no_room: tally.no_room,
-        unreadable: notes.unreadable,
-        no_hosts: notes.no_hosts,
-        rounded: notes.rounded,
-        read: feed.read,
-        next: feed.next,
-        error: feed.error.clone(),
-    }
-}
-
-/// What is wrong with a feed, and whom it does not ban although they are listed.
-fn feed_warnings(feed: &FeedStatus, tally: &FeedTally) -> Vec<String> {
-    let mut told = Vec::new();
-    told.extend(feed.error.clone());
-    told.extend(feed.unkept.clone());
-    if let Some(first) = &tally.first_spared {
-        told.push(format!(
-            "{} entries are not banned ({} first): an allowed address or one of this machine is in them",
-            tally.spared,
-            shown(first)
-        ));
-    }
-    if tally.no_room > 0 {
-        told.push(format!(
-            "{} entries are not banned: raise [firewall] set_size, of which feeds may fill one half",
-            tally.no_room
-        ));
-    }
-    if let Some((line, text)) = &feed.notes.first_unreadable {
-        told.push(format!(
-            "{} lines cannot be read, the first is line {line} (`{text}`)",
-            feed.notes.unreadable
-        ));
-    }
-    told.into_iter().map(|what| format!("{FEED}{}: {what}", feed.name)).collect()
 }
 
 fn warnings(daemon: &Daemon) -> impl Iterator<Item = String> {

@@ -4,31 +4,24 @@
 //! children when its time is up. A ban waits for it as long as the jail says, no longer, whatever becomes of the
 //! program: where nobody answers, the ban goes ahead.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
-use tokio::sync::mpsc;
 
+use super::pool::{Memory, Pool, WAITING};
 use crate::config::ignorecommand::IgnoreCommand;
 use crate::jail::asking::{Advice, Case};
 
-/// How many programs run at once.
-const THREADS: usize = 4;
-/// How many questions may wait for them.
-const WAITING: usize = 256;
 /// How many answers are remembered.
 const REMEMBERED: usize = 1000;
-/// For how long.
-const LASTS: Duration = Duration::from_secs(300);
 /// How often it is looked whether a program has ended.
 const LOOK: Duration = Duration::from_millis(5);
 /// A program that cannot even be killed in time is not waited for.
@@ -48,13 +41,9 @@ struct Question {
 
 /// Asks beside everything else. The threads end when it is dropped.
 pub(super) struct Asker {
-    questions: SyncSender<Question>,
-    answers: mpsc::Receiver<(Key, Advice)>,
+    pool: Pool<Question, (Key, Advice)>,
     waiting: BTreeMap<Key, (Case, Instant)>,
 }
-
-/// What programs have said: not to be banned, or to be.
-type Memory = HashMap<Vec<String>, (bool, Instant)>;
 
 impl Asker {
     /// Starts the threads.
@@ -62,16 +51,9 @@ impl Asker {
     /// # Errors
     /// When the system has no threads left.
     pub(super) fn start() -> std::io::Result<Self> {
-        let (questions, asked) = sync_channel::<Question>(WAITING);
-        let (answer, answers) = mpsc::channel(WAITING);
-        let (asked, memory) = (Arc::new(Mutex::new(asked)), Arc::new(Mutex::new(Memory::new())));
-        for _ in 0..THREADS {
-            let (asked, memory, answer) = (Arc::clone(&asked), Arc::clone(&memory), answer.clone());
-            std::thread::Builder::new()
-                .name("asking".into())
-                .spawn(move || work(&asked, &memory, &answer))?;
-        }
-        Ok(Self { questions, answers, waiting: BTreeMap::new() })
+        let memory = Arc::new(Memory::new(REMEMBERED));
+        let pool = Pool::start("asking", move |question| answer(question, &memory))?;
+        Ok(Self { pool, waiting: BTreeMap::new() })
     }
 
     /// Asks; the answer comes later. Who is asked about already is not asked about again.
@@ -85,7 +67,7 @@ impl Asker {
         }
         let (command, deadline) = (Arc::clone(&case.command), Instant::now() + case.command.limit);
         let question = Question { key: key.clone(), address: case.address, command, deadline };
-        if self.questions.try_send(question).is_err() {
+        if !self.pool.ask(question) {
             return Err((case, Advice::Failed(format!("{WAITING} questions wait already"))));
         }
         self.waiting.insert(key, (case, deadline + GRACE));
@@ -100,7 +82,7 @@ impl Asker {
                 return std::future::pending().await;
             };
             let (key, advice) = tokio::select! {
-                Some(answer) = self.answers.recv() => answer,
+                Some(answer) = self.pool.answer() => answer,
                 () = tokio::time::sleep_until(deadline.into()) => {
                     (key, Advice::Failed("a program neither ends nor can be killed".to_owned()))
                 }
@@ -113,43 +95,19 @@ impl Asker {
     }
 }
 
-fn work(asked: &Mutex<Receiver<Question>>, memory: &Mutex<Memory>, answer: &mpsc::Sender<(Key, Advice)>) {
-    loop {
-        // Whoever waits holds the lock; the others wait for the lock.
-        let question = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Question { key, address, command, deadline }) = question else { return };
-        let words = command.for_one(address, &key.0);
-        let advice = recall(memory, &words).unwrap_or_else(|| {
-            let advice = run(&words, deadline, command.limit);
-            remember(memory, words, &advice);
-            advice
-        });
-        if answer.blocking_send((key, advice)).is_err() {
-            return;
-        }
-    }
-}
+/// What programs have said: whether to spare somebody. A failure is no answer, and is not remembered.
+type Said = Memory<Vec<String>, bool>;
 
-fn recall(memory: &Mutex<Memory>, words: &[String]) -> Option<Advice> {
-    let memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    let (spare, until) = memory.get(words)?;
-    (*until > Instant::now()).then_some(if *spare { Advice::Spare } else { Advice::Ban })
-}
-
-/// A failure is no answer, and is not remembered.
-fn remember(memory: &Mutex<Memory>, words: Vec<String>, advice: &Advice) {
-    if matches!(advice, Advice::Failed(_)) {
-        return;
+fn answer(Question { key, address, command, deadline }: Question, said: &Said) -> (Key, Advice) {
+    let words = command.for_one(address, &key.0);
+    if let Some(spare) = said.recall(&words) {
+        return (key, if spare { Advice::Spare } else { Advice::Ban });
     }
-    let now = Instant::now();
-    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    if memory.len() >= REMEMBERED {
-        memory.retain(|_, (_, until)| *until > now);
-        if memory.len() >= REMEMBERED {
-            memory.clear();
-        }
+    let advice = run(&words, deadline, command.limit);
+    if !matches!(advice, Advice::Failed(_)) {
+        said.remember(words, advice == Advice::Spare);
     }
-    memory.insert(words, (*advice == Advice::Spare, now + LASTS));
+    (key, advice)
 }
 
 /// Runs the program: exit code 0 means to spare, any other to ban.
@@ -310,15 +268,21 @@ mod tests {
 
     #[test]
     fn an_answer_is_remembered_and_a_failure_is_not() {
-        let memory = Mutex::new(Memory::new());
-        let words = vec!["/bin/x".to_owned()];
-        remember(&memory, words.clone(), &Advice::Failed(String::new()));
-        assert_eq!(recall(&memory, &words), None);
-        remember(&memory, words.clone(), &Advice::Spare);
-        assert_eq!(recall(&memory, &words), Some(Advice::Spare));
-        for number in 0..3 * REMEMBERED {
-            remember(&memory, vec![number.to_string()], &Advice::Ban);
-        }
-        assert!(memory.lock().unwrap().len() <= REMEMBERED);
+        let dir = tempfile::tempdir().unwrap();
+        let flag = dir.path().join("flag");
+        let said = Said::new(REMEMBERED);
+        let ask = |script: String| {
+            let Case { jail, prefix, address, command, .. } = case(7, &script, LONG);
+            let deadline = Instant::now() + LONG;
+            answer(Question { key: (jail, prefix), address, command, deadline }, &said).1
+        };
+        let script = format!("test -e {}", flag.display());
+        assert_eq!(ask(script.clone()), Advice::Ban);
+        std::fs::write(&flag, "").unwrap();
+        assert_eq!(ask(script), Advice::Ban, "as it was said before");
+        let dies = format!("test -e {}.gone || kill -SEGV $$", flag.display());
+        assert!(matches!(ask(dies.clone()), Advice::Failed(_)));
+        std::fs::write(format!("{}.gone", flag.display()), "").unwrap();
+        assert_eq!(ask(dies), Advice::Spare, "it is asked again");
     }
 }

@@ -51,7 +51,7 @@ impl Swaps {
     pub(super) fn slice(&mut self, pipeline: &mut Pipeline, now: Timestamp) {
         let Some(Entry { swap, feed }) = self.waiting.front_mut() else { return };
         let verdicts = pipeline.engine.swap(swap, SLICE, now);
-        pipeline.take_slice(&verdicts, now);
+        pipeline.take_slice(&verdicts, None, now);
         if !swap.is_done() {
             return;
         }

@@ -25,14 +25,14 @@ pub(super) struct Lifts {
 struct Entry {
     lift: Lift,
     /// Who asked for it, and waits.
-    asker: Option<Asker>,
+    client: Option<Client>,
     /// The first thing that the kernel did not take.
     refused: Option<FirewallError>,
 }
 
 /// Somebody who wants bans to be lifted.
 #[derive(Debug)]
-pub(super) struct Asker {
+pub(super) struct Client {
     pub(super) who: Arc<str>,
     pub(super) reply: oneshot::Sender<Answer>,
 }
@@ -47,11 +47,11 @@ impl Lifts {
     pub(super) fn begin(
         &mut self,
         lift: Lift,
-        asker: Option<Asker>,
+        client: Option<Client>,
         pipeline: &mut Pipeline,
         now: Timestamp,
     ) {
-        self.waiting.push_back(Entry { lift, asker, refused: None });
+        self.waiting.push_back(Entry { lift, client, refused: None });
         if self.waiting.len() == 1 {
             self.slice(pipeline, now);
         }
@@ -60,14 +60,14 @@ impl Lifts {
     /// One slice of the first one.
     pub(super) fn slice(&mut self, pipeline: &mut Pipeline, now: Timestamp) {
         let Some(entry) = self.waiting.front_mut() else { return };
-        let who = entry.asker.as_ref().map(|asker| &asker.who);
+        let who = entry.client.as_ref().map(|client| &client.who);
         let refused = pipeline.lift(&mut entry.lift, who, SLICE, now);
         entry.refused = entry.refused.take().or(refused);
         if !entry.lift.is_done() {
             return;
         }
-        let Some(Entry { lift, asker, refused }) = self.waiting.pop_front() else { return };
-        if let Some(Asker { reply, .. }) = asker {
+        let Some(Entry { lift, client, refused }) = self.waiting.pop_front() else { return };
+        if let Some(Client { reply, .. }) = client {
             // A client that has gone away does not want its answer.
             let _ = reply.send(answer::lifted(pipeline.engine.bans(), &lift, refused));
         }

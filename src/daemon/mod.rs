@@ -5,7 +5,8 @@
 //! `answer` is what happens to one request of `banctl`, `feeds` what happens to a list,
 //! `lifts` what happens to many bans that end together, `allowing` changes who is never banned, `asking` asks programs
 //! about it, and `lookups` finds out who that is where only a name or a file says so; `evidence` are the lines that a
-//! ban is made of, `recall` has questions about the past answered, `why` those about one address.
+//! ban is made of, `recall` has questions about the past answered, `why` those about one address; `today`
+//! is what the jails have counted since midnight.
 
 mod adoption;
 mod allowing;
@@ -13,6 +14,7 @@ mod alone;
 mod answer;
 mod asking;
 mod beside;
+mod confine;
 mod drift;
 mod effect;
 mod evidence;
@@ -22,10 +24,12 @@ mod intent;
 mod lifts;
 mod log;
 mod lookups;
+mod manager;
 mod options;
 mod own;
 mod ownership;
 mod pipeline;
+mod pool;
 mod recall;
 mod renewal;
 mod resolver;
@@ -33,7 +37,9 @@ mod restore;
 mod run;
 mod sources;
 mod start;
+mod status;
 mod sweep;
+mod today;
 mod trail;
 mod trails;
 mod turns;

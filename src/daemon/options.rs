@@ -12,21 +12,24 @@ use crate::store::STATE_DIR;
 #[derive(Debug, Parser)]
 #[command(name = "kband", version, after_help = AFTER_HELP)]
 pub(super) struct Options {
-    /// Read this file [default: /etc/kban/kban.toml and /etc/kban/kban.d/*.toml].
-    #[arg(long, value_name = "FILE")]
+    /// Read this file, or this directory with kban.toml, kban.d and filter.d [default: /etc/kban].
+    #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
     /// Where bans and file positions are kept.
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     pub(super) state_dir: PathBuf,
     /// Where the control socket is made.
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
-    runtime_dir: PathBuf,
+    pub(super) runtime_dir: PathBuf,
     /// Check the configuration and exit: 0, or 78 with every error.
     #[arg(long)]
     pub(super) check: bool,
     /// Remove the table, and with it every ban, when stopping.
     #[arg(long)]
     pub(super) flush_on_exit: bool,
+    /// Let kband, and the programs that it runs, write beyond its own directories and temporary ones.
+    #[arg(long)]
+    pub(super) unconfined: bool,
 }
 
 const AFTER_HELP: &str = "\
@@ -37,7 +40,7 @@ With NotifyAccess=main and FileDescriptorStoreMax=1 in its unit, systemd keeps t
 impl Options {
     /// Where the configuration is.
     pub(super) fn layout(&self) -> Layout {
-        self.config.as_ref().map_or_else(Layout::default, Layout::single)
+        self.config.as_ref().map_or_else(Layout::default, Layout::at)
     }
 
     /// The control socket.

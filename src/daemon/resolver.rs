@@ -4,23 +4,14 @@
 //! find comes back as one more event of the daemon's loop. Questions and remembered answers are bounded; who owns an
 //! address's reverse zone chooses the name, and could fill both.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
+use super::pool::{Memory, Pool};
 use crate::filter::Named;
 
-/// How many questions are asked at once.
-const THREADS: usize = 4;
-/// How many questions may wait.
-const WAITING: usize = 256;
 /// How many names are remembered.
 const REMEMBERED: usize = 1024;
-/// For how long: addresses of attackers move, and failures come in bursts.
-const LASTS: Duration = Duration::from_secs(300);
 /// How many addresses of one name count.
 const MOST_ADDRESSES: usize = 8;
 
@@ -41,13 +32,10 @@ pub(super) struct Answer {
 
 /// Asks for names beside everything else. The threads end when it is dropped.
 pub(super) struct Resolver {
-    questions: std::sync::mpsc::SyncSender<Question>,
-    answers: mpsc::Receiver<Answer>,
+    pool: Pool<Question, Answer>,
     /// Questions that were not asked because too many waited.
     dropped: u64,
 }
-
-type Memory = HashMap<String, (Vec<IpAddr>, Instant)>;
 
 impl Resolver {
     /// Starts the threads.
@@ -55,29 +43,17 @@ impl Resolver {
     /// # Errors
     /// When the system has no threads left.
     pub(super) fn start() -> std::io::Result<Self> {
-        let (questions, asked) = std::sync::mpsc::sync_channel::<Question>(WAITING);
-        let (answer, answers) = mpsc::channel(WAITING);
-        let (asked, memory) = (Arc::new(Mutex::new(asked)), Arc::new(Mutex::new(Memory::new())));
-        for _ in 0..THREADS {
-            let (asked, memory, answer) = (Arc::clone(&asked), Arc::clone(&memory), answer.clone());
-            std::thread::Builder::new().name("resolver".into()).spawn(move || {
-                loop {
-                    // Whoever waits holds the lock; the others wait for the lock.
-                    let question = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(question) = question else { return };
-                    let addresses = resolve(&question.named.name, &memory);
-                    if answer.blocking_send(Answer { question, addresses }).is_err() {
-                        return;
-                    }
-                }
-            })?;
-        }
-        Ok(Self { questions, answers, dropped: 0 })
+        let memory = Arc::new(Memory::new(REMEMBERED));
+        let pool = Pool::start("resolver", move |question: Question| {
+            let addresses = resolve(&question.named.name, &memory);
+            Answer { question, addresses }
+        })?;
+        Ok(Self { pool, dropped: 0 })
     }
 
     /// Asks; the answer comes later. Too many questions at once are dropped and counted.
     pub(super) fn ask(&mut self, question: Question) {
-        if self.questions.try_send(question).is_err() {
+        if !self.pool.ask(question) {
             if self.dropped == 0 {
                 tracing::warn!("too many names wait for an answer: failures of further ones are not counted");
             }
@@ -92,17 +68,12 @@ impl Resolver {
 
     /// The next answer. To be dropped and called again at any time.
     pub(super) async fn answer(&mut self) -> Option<Answer> {
-        self.answers.recv().await
+        self.pool.answer().await
     }
 }
 
-fn resolve(name: &str, memory: &Mutex<Memory>) -> Vec<IpAddr> {
-    let now = Instant::now();
-    let recall = || {
-        let memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.get(name).filter(|(_, until)| *until > now).map(|(addresses, _)| addresses.clone())
-    };
-    if let Some(known) = recall() {
+fn resolve(name: &str, memory: &Memory<String, Vec<IpAddr>>) -> Vec<IpAddr> {
+    if let Some(known) = memory.recall(name) {
         return known;
     }
     let mut addresses: Vec<IpAddr> = match (name, 0).to_socket_addrs() {
@@ -115,13 +86,6 @@ fn resolve(name: &str, memory: &Mutex<Memory>) -> Vec<IpAddr> {
     addresses.sort_unstable();
     addresses.dedup();
     addresses.truncate(MOST_ADDRESSES);
-    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    if memory.len() >= REMEMBERED {
-        memory.retain(|_, (_, until)| *until > now);
-        if memory.len() >= REMEMBERED {
-            memory.clear();
-        }
-    }
-    memory.insert(name.to_owned(), (addresses.clone(), now + LASTS));
+    memory.remember(name.to_owned(), addresses.clone());
     addresses
 }

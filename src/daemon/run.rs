@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::Interval;
 
 use super::allowing;
 use super::answer;
@@ -13,13 +14,15 @@ use super::feeds::Swaps;
 use super::guard::Guard;
 use super::lifts::Lifts;
 use super::lookups::Lookups;
+use super::manager;
 use super::own;
 use super::ownership;
 use super::pipeline::Pipeline;
 use super::recall::Recall;
 use super::start::WIDTH;
+use super::today::Today;
 use crate::config::plan::{FeedPlan, FirewallPlan, LogPlan, Plan, StorePlan};
-use crate::config::{self, Layout, Problem, Report};
+use crate::config::{self, Layout, Problem, Report, Setting, setting};
 use crate::control::events::What;
 use crate::control::server::Call;
 use crate::feed::{Feeds, News};
@@ -53,7 +56,10 @@ pub(super) struct Daemon {
     pub(super) lifts: Lifts,
     pub(super) lookups: Lookups,
     pub(super) recall: Recall,
+    pub(super) today: Today,
     lists: mpsc::Receiver<News>,
+    /// Signs of life that the service manager waits for.
+    pulse: Option<Interval>,
 }
 
 impl Daemon {
@@ -65,7 +71,8 @@ impl Daemon {
         mut pipeline: Pipeline,
         guard: Guard,
     ) -> Self {
-        let (sources, blocks) = follow(&plan, &mut pipeline);
+        let (sender, blocks) = mpsc::channel(BLOCKS);
+        let sources = source::spawn(pipeline.set_readers(&plan), sender);
         let (news, lists) = mpsc::channel(LISTS);
         let mut feeds = Feeds::new(state.to_owned(), news);
         feeds.configure(&plan.feeds, false);
@@ -86,7 +93,9 @@ impl Daemon {
             lifts,
             lookups,
             recall,
+            today: Today::new(started),
             lists,
+            pulse: manager::pulse().map(tokio::time::interval),
         }
     }
 
@@ -99,6 +108,7 @@ impl Daemon {
         let Signals { term, int, hup } = signals;
         let mut tidy = tokio::time::interval_at(tokio::time::Instant::now() + SETTLED, TIDY);
         tidy.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        manager::ready();
         loop {
             let deadline = self.pipeline.until_deadline(Timestamp::now());
             tokio::select! {
@@ -132,6 +142,7 @@ impl Daemon {
                     }
                 }
                 _ = tidy.tick() => self.tidy(),
+                () = beat(&mut self.pulse) => manager::alive(),
             }
             let pipeline = &mut self.pipeline;
             pipeline.effect.follow_clocks(&pipeline.engine, Timestamp::now(), Instant::now());
@@ -150,9 +161,20 @@ impl Daemon {
     }
 
     fn try_reload(&mut self) -> Result<(), Report> {
+        manager::reloading();
+        let reloaded = self.take_configuration();
+        manager::ready();
+        reloaded
+    }
+
+    fn take_configuration(&mut self) -> Result<(), Report> {
         let mut plan = config::load(&self.layout)?;
         self.note_beginnings();
         let now = Timestamp::now();
+        // What has been read already is judged by the jails that it was read for.
+        while let Ok(block) = self.blocks.try_recv() {
+            self.pipeline.block(&block, now);
+        }
         for lift in self.pipeline.engine.configure(&plan) {
             self.lifts.begin(lift, None, &mut self.pipeline, now);
         }
@@ -164,23 +186,27 @@ impl Daemon {
             let warning = Problem::warning(format!("the kernel's table stays as it was: {error}"));
             plan.warnings.push(warning.help("reload again"));
             plan.firewall = self.plan.firewall.clone();
+            plan.settings = setting::keep(plan.settings, &self.plan.settings, |one| one.table == "firewall");
         }
         if plan.control != self.plan.control {
             let warning =
                 Problem::warning("another [control] group takes effect when kband is started again");
             plan.warnings.push(warning);
+            plan.settings = setting::keep(plan.settings, &self.plan.settings, |one| one.table == "control");
         }
         if plan.store.in_memory != self.plan.store.in_memory {
             let warning = Problem::warning("another [store] mode takes effect when kband is started again");
             plan.warnings.push(warning);
             plan.store.in_memory = self.plan.store.in_memory;
+            let is_mode = |one: &Setting| one.table == "store" && one.key == "mode";
+            plan.settings = setting::keep(plan.settings, &self.plan.settings, is_mode);
         }
         self.pipeline.store.set_limits(limits(&plan.store));
         self.pipeline.set_memory(&plan.store);
         for warning in &plan.warnings {
             tracing::warn!("{warning}");
         }
-        (self.sources, self.blocks) = follow(&plan, &mut self.pipeline);
+        self.sources.configure(self.pipeline.set_readers(&plan));
         self.feeds.configure(&plan.feeds, true);
         self.lookups.configure(&plan.lookups());
         let gone = |feed: &&FeedPlan| plan.feeds.iter().all(|other| other.name != feed.name);
@@ -208,12 +234,15 @@ impl Daemon {
         self.note_beginnings();
         self.pipeline.engine.sweep(Timestamp::now(), SWEPT);
         let now = Timestamp::now();
+        self.today.turn(&self.pipeline.engine, now);
         let neighbours = own::neighbours(&self.plan.firewall.protect);
         if let Some(lift) = self.pipeline.engine.set_own_addresses(own::addresses(), neighbours) {
             self.lifts.begin(lift, None, &mut self.pipeline, now);
             self.allow();
         }
         self.pipeline.tidy(now);
+        let (jails, bans) = (self.plan.jails.len(), self.pipeline.engine.bans().len());
+        manager::status(&format!("jails: {jails}, bans in force: {bans}"));
     }
 
     /// Makes the table what the plan says of it.
@@ -244,6 +273,15 @@ impl Daemon {
     }
 }
 
+async fn beat(pulse: &mut Option<Interval>) {
+    match pulse {
+        Some(pulse) => {
+            pulse.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
 /// The table as the plan wants it.
 pub(super) fn options(plan: &FirewallPlan) -> Options {
     Options {
@@ -266,11 +304,6 @@ pub(super) fn engine(plan: &Plan) -> Engine {
     engine.set_own_addresses(own::addresses(), own::neighbours(&plan.firewall.protect));
     engine.configure(plan);
     engine
-}
-
-fn follow(plan: &Plan, pipeline: &mut Pipeline) -> (Sources, mpsc::Receiver<Block>) {
-    let (sender, blocks) = mpsc::channel(BLOCKS);
-    (source::spawn(pipeline.set_readers(plan), sender), blocks)
 }
 
 /// The signals that the daemon understands. From here on none of them ends it unasked.

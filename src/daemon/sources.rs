@@ -1,25 +1,24 @@
 //! How the sources are doing, for `banctl status`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::pipeline::Pipeline;
 use crate::control::protocol::SourceRow;
-use crate::source::{SourceId, SourceStatus};
+use crate::source::SourceStatus;
 
 /// So many errors of single files are told of; the rest are counted.
 const MOST_TOLD: usize = 10;
 
 /// One row for each stream. What the lines of a source had in common is told with the first.
 pub(super) fn rows(statuses: &[SourceStatus], pipeline: &Pipeline) -> Vec<SourceRow> {
-    let wholes = statuses.iter().filter(|source| source.whole);
-    let wholes: BTreeMap<SourceId, String> = wholes.map(|source| (source.id, name(source))).collect();
     let mut told = BTreeSet::new();
     let row = |source: &SourceStatus| {
+        let (input, reception) = (pipeline.input(source.id), source.reception);
         let first = told.insert(source.id);
         SourceRow {
-            path: name(source),
+            path: input.map(|input| input.shown(&source.stream)).unwrap_or_default(),
+            source: input.map(ToString::to_string).unwrap_or_default(),
             whole: source.whole,
-            of: wholes.get(&source.id).filter(|_| !source.whole).cloned(),
             state: source.state.to_string(),
             error: source.error.clone(),
             lines: source.lines,
@@ -31,6 +30,13 @@ pub(super) fn rows(statuses: &[SourceStatus], pipeline: &Pipeline) -> Vec<Source
             restarts: source.restarts,
             lines_broken: source.lines_broken,
             lines_cut: source.lines_cut,
+            lost: reception.lost,
+            refused: reception.refused,
+            broken: reception.broken,
+            closed: reception.closed,
+            untrusted: source.untrusted,
+            gaps: source.gaps,
+            behind_ms: source.behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX)),
             undated: if first { pipeline.undated(source.id) } else { 0 },
             named: if first { pipeline.named(source.id) } else { 0 },
         }
@@ -54,8 +60,4 @@ pub(super) fn warnings(sources: &[SourceRow]) -> Vec<String> {
         format!("{path}: {lines_broken} lines are not what the container runtime writes and were left out: is `format` right?")
     });
     errors.into_iter().chain(named).chain(broken.take(MOST_TOLD)).collect()
-}
-
-fn name(source: &SourceStatus) -> String {
-    source.stream.to_string_lossy().into_owned()
 }

@@ -70,14 +70,12 @@ fn around(prefix: IpNet) -> impl Iterator<Item = IpNet> {
 
 /// The rules by which nobody, or one jail, bans it.
 fn allowed(engine: &Engine, prefix: IpNet) -> Vec<String> {
-    let (spared, address) = (engine.spared(), IpNet::from(prefix.network()));
-    let everybody =
-        spared.refusal(&address).or_else(|| spared.doubt(&address)).map(|refusal| match refusal {
-            Refusal::Allowed { entry, origin: Origin::Ignoreip, .. } => {
-                format!("[defaults] ignoreip has {entry}")
-            }
-            other => other.to_string(),
-        });
+    let everybody = engine.spared().shelter(&prefix.network().into()).map(|refusal| match refusal {
+        Refusal::Allowed { entry, origin: Origin::Ignoreip, .. } => {
+            format!("[defaults] ignoreip has {entry}")
+        }
+        other => other.to_string(),
+    });
     let jails = engine.jails().iter().filter_map(|jail| Some((&jail.name, jail.excepts(prefix.network())?)));
     let jails = jails.map(|(jail, entry)| format!("[jail.{jail}] ignoreip has {entry}"));
     everybody.into_iter().chain(jails).collect()
@@ -85,8 +83,7 @@ fn allowed(engine: &Engine, prefix: IpNet) -> Vec<String> {
 
 /// How long each jail that may ban it would do so.
 fn next(engine: &Engine, prefix: IpNet, now: Timestamp) -> Vec<NextRow> {
-    let (spared, address) = (engine.spared(), IpNet::from(prefix.network()));
-    let everybody = spared.refusal(&address).or_else(|| spared.doubt(&address)).is_some();
+    let everybody = engine.spared().shelter(&prefix.network().into()).is_some();
     let may_ban = |jail: &&Jail| !everybody && jail.excepts(prefix.network()).is_none();
     let row = |jail: &Jail| {
         let seconds = match engine.next_bantime(jail, &prefix, now) {

@@ -128,7 +128,7 @@ mod tests {
     }
 
     fn net(text: &str) -> IpNet {
-        text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).unwrap()
+        crate::jail::written(text).unwrap()
     }
 
     fn engine() -> Engine {

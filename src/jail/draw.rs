@@ -1,7 +1,12 @@
 //! Chance that nobody outside can foresee.
 
 use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
+
+use indexmap::IndexMap;
+
+/// How many entries are compared before one leaves.
+const DRAWN: usize = 8;
 
 /// xorshift64 (Marsaglia 2003) with a random seed: not for secrets, but nobody outside can aim at it.
 #[derive(Debug)]
@@ -20,5 +25,26 @@ impl Draw {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 >> 33).ok()?.checked_rem(end)
+    }
+
+    /// Makes room for `key` in a map of at most `most`: if it is full, anybody leaves.
+    pub(super) fn make_room<K: Hash + Eq, V>(&mut self, map: &mut IndexMap<K, V>, key: &K, most: usize) {
+        if !map.contains_key(key)
+            && map.len() >= most
+            && let Some(any) = self.below(map.len())
+        {
+            map.swap_remove_index(any);
+        }
+    }
+
+    /// Drops the entry of a few drawn that has the least of what `rank` says: constant work, however many there are.
+    pub(super) fn drop_least<K, V, R: Ord>(&mut self, map: &mut IndexMap<K, V>, rank: impl Fn(&V) -> R) {
+        let drawn = (0..DRAWN).filter_map(|_| {
+            let index = self.below(map.len())?;
+            Some((rank(map.get_index(index)?.1), index))
+        });
+        if let Some((_, index)) = drawn.min() {
+            map.swap_remove_index(index);
+        }
     }
 }

@@ -34,7 +34,7 @@ fn fail(engine: &mut Engine, address: &str, second: i64) -> Option<Verdict> {
 }
 
 fn prefix(text: &str) -> IpNet {
-    text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).unwrap()
+    crate::jail::written(text).unwrap()
 }
 
 #[test]

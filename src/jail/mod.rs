@@ -31,6 +31,7 @@ mod trust;
 pub mod window;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -136,6 +137,12 @@ impl fmt::Display for Ending {
             Self::Observed => "it was only observed",
         })
     }
+}
+
+/// What people write: an address, or a prefix. The bits behind its length are those that were written.
+#[must_use]
+pub fn written(text: &str) -> Option<IpNet> {
+    text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse()).ok()
 }
 
 /// A prefix as people write it: without its length if it is a single address.

@@ -34,12 +34,7 @@ pub(super) struct Offenders {
 impl Offenders {
     /// Notes what a jail had against `prefix`, in place of what was known before.
     pub(super) fn note(&mut self, prefix: IpNet, past: Past) {
-        if !self.past.contains_key(&prefix)
-            && self.past.len() >= REMEMBERED
-            && let Some(any) = self.draw.below(self.past.len())
-        {
-            self.past.swap_remove_index(any);
-        }
+        self.draw.make_room(&mut self.past, &prefix, REMEMBERED);
         let known = self.past.entry(prefix).or_default();
         match known.iter_mut().find(|known| known.jail == past.jail) {
             Some(known) => *known = past,

@@ -174,6 +174,12 @@ impl Spared {
         Some(Refusal::Proxy { prefix: *prefix, proxy })
     }
 
+    /// Why nobody would ban `prefix`, if so: it may not be banned, or is better not.
+    #[must_use]
+    pub fn shelter(&self, prefix: &IpNet) -> Option<Refusal> {
+        self.refusal(prefix).or_else(|| self.doubt(prefix))
+    }
+
     /// What `ignored` has come to, with where each prefix comes from.
     pub fn entries<'a>(&'a self, ignored: &'a Ignored) -> impl Iterator<Item = (IpNet, Origin)> + 'a {
         let found = ignored.lookups.iter().flat_map(|lookup| {

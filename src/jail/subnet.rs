@@ -14,8 +14,6 @@ use crate::config::judgement::Subnet;
 
 /// How many networks a jail keeps count of.
 const CAPACITY: usize = 10_000;
-/// How many are compared before one leaves.
-const DRAWN: usize = 8;
 /// The steps of IPv6 networks, in bits.
 const IPV6_STEPS: [u8; 3] = [64, 56, 48];
 /// The only step of IPv4 networks, in bits.
@@ -48,7 +46,7 @@ impl Subnets {
     pub(super) fn offended(&mut self, member: IpNet, now: Timestamp) -> Option<IpNet> {
         let network = self.networks(member).next()?;
         if !self.tracked.contains_key(&network) && self.tracked.len() >= CAPACITY {
-            self.evict();
+            self.draw.drop_least(&mut self.tracked, |members| members.len());
         }
         let within = self.rule.within.map(Period::get).unwrap_or_default();
         let after = usize::try_from(self.rule.after.0).unwrap_or(usize::MAX);
@@ -77,15 +75,6 @@ impl Subnets {
             _ => None,
         };
         ipv4.map(|net| IpNet::from(net.trunc())).into_iter().chain(wider)
-    }
-
-    fn evict(&mut self) {
-        let drawn = (0..DRAWN).filter_map(|_| self.draw.below(self.tracked.len()));
-        let fewest =
-            drawn.min_by_key(|index| self.tracked.get_index(*index).map(|(_, members)| members.len()));
-        if let Some(index) = fewest {
-            self.tracked.swap_remove_index(index);
-        }
     }
 }
 

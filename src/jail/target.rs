@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     fn banned(logged: &str) -> String {
-        let logged = logged.parse().or_else(|_| logged.parse::<IpAddr>().map(IpNet::from)).unwrap();
+        let logged = crate::jail::written(logged).unwrap();
         let own = Allow::new(["2001:db8:1::1/128".parse().unwrap(), "198.51.100.7/32".parse().unwrap()]);
         banned_as(logged, 64, &[&own]).to_string()
     }

@@ -57,12 +57,7 @@ impl Trusted {
 
     /// Somebody logged in from `prefix` at `time`.
     pub(super) fn succeeded(&mut self, prefix: IpNet, user: Option<&str>, time: Timestamp) {
-        if !self.logins.contains_key(&prefix)
-            && self.logins.len() >= CAPACITY
-            && let Some(any) = self.draw.below(self.logins.len())
-        {
-            self.logins.swap_remove_index(any);
-        }
+        self.draw.make_room(&mut self.logins, &prefix, CAPACITY);
         let user = user.map(|user| self.names.hash_one(user));
         let login = self.logins.entry(prefix).or_insert_with(|| Login { at: time, users: SmallVec::new() });
         login.at = login.at.max(time);

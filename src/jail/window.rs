@@ -13,9 +13,6 @@ use std::time::Duration;
 
 use super::draw::Draw;
 
-/// How many entries are compared before one is dropped.
-const DRAWN: usize = 8;
-
 /// A log time in whole seconds since 1970: what counting needs, at a third of a `Timestamp`'s size.
 /// Times before 1970 or after 2106 are taken as those limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -152,18 +149,9 @@ impl Window {
         times.last().is_none_or(|&newest| self.is_over(newest, now))
     }
 
+    /// The least suspicious leaves.
     fn evict(&mut self) {
-        let least_suspicious = (0..DRAWN)
-            .filter_map(|_| {
-                let index = self.draw.below(self.tracked.len())?;
-                let (_, times) = self.tracked.get_index(index)?;
-                Some((times.len(), times.last().copied(), index))
-            })
-            .min()
-            .map(|(_, _, index)| index);
-        if let Some(index) = least_suspicious {
-            self.tracked.swap_remove_index(index);
-        }
+        self.draw.drop_least(&mut self.tracked, |times| (times.len(), times.last().copied()));
     }
 }
 

@@ -1,16 +1,20 @@
 //! Places in what is read, by which reading goes on after a restart.
 //!
-//! Their text is what the store keeps, readable with `sqlite3`: `file DEVICE INODE OFFSET PRINT`. Positions stored by
-//! older versions have no PRINT.
+//! Their text is what the store keeps, readable with `sqlite3`: `file DEVICE INODE OFFSET PRINT` (older versions stored
+//! no PRINT), `journal CURSOR`, or `journal @MICROSECONDS` since 1970.
 
 use std::fmt;
 use std::str::FromStr;
+
+use super::journal::JournalPosition;
 
 /// A place in a source that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Position {
     /// In a file.
     File(FilePosition),
+    /// In the journal.
+    Journal(JournalPosition),
 }
 
 /// A place in a file that survives renames.
@@ -59,7 +63,7 @@ impl Position {
     /// Whether what was there `before` begins anew at this place: the same file, truncated.
     #[must_use]
     pub fn rewinds(&self, before: &Self) -> bool {
-        let (Self::File(place), Self::File(before)) = (self, before);
+        let (Self::File(place), Self::File(before)) = (self, before) else { return false };
         (place.device, place.inode) == (before.device, before.inode) && place.offset < before.offset
     }
 }
@@ -67,8 +71,16 @@ impl Position {
 impl Reading {
     /// The reading of a file; `None`: it was something else that had this name.
     pub(super) fn of_file(&self) -> Option<Reading<FilePosition>> {
-        let (Position::File(from), Position::File(until)) = (&self.from, &self.until);
+        let (Position::File(from), Position::File(until)) = (&self.from, &self.until) else { return None };
         Some(Reading { from: *from, until: *until })
+    }
+
+    /// The reading of a journal; `None`: it was something else that had this name.
+    pub(super) fn of_journal(&self) -> Option<Reading<JournalPosition>> {
+        let (Position::Journal(from), Position::Journal(until)) = (&self.from, &self.until) else {
+            return None;
+        };
+        Some(Reading { from: from.clone(), until: until.clone() })
     }
 }
 
@@ -79,6 +91,7 @@ impl fmt::Display for Position {
                 write!(f, "file {device} {inode} {offset}")?;
                 print.map_or(Ok(()), |Print(print)| write!(f, " {print:016x}"))
             }
+            Self::Journal(position) => write!(f, "journal {position}"),
         }
     }
 }
@@ -88,8 +101,10 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, NoPosition> {
         let (kind, place) = text.split_once(' ').ok_or(NoPosition)?;
-        if kind != "file" {
-            return Err(NoPosition);
+        match kind {
+            "file" => {}
+            "journal" => return place.parse().map(Self::Journal),
+            _ => return Err(NoPosition),
         }
         let mut words = place.split(' ');
         let mut number = || words.next()?.parse().ok();
@@ -115,9 +130,21 @@ mod tests {
             let place = Position::File(FilePosition { device: u64::MAX, inode: 2, offset: 77, print });
             assert_eq!(place.to_string().parse(), Ok(place));
         }
-        for bad in
-            ["", "file", "file 1 2", "file 1 2 3 x", "file 1 2 3 4 5", "file 1 2 -3", "fifo 1 2 3", "1 2 3"]
-        {
+        for place in ["journal s=d0;i=163;b=83;m=5a21;t=660c;x=51", "journal @1795290402964155"] {
+            assert_eq!(place.parse::<Position>().unwrap().to_string(), place);
+        }
+        for bad in [
+            "",
+            "file",
+            "file 1 2",
+            "file 1 2 3 x",
+            "file 1 2 3 4 5",
+            "file 1 2 -3",
+            "fifo 1 2 3",
+            "1 2 3",
+            "journal",
+            "journal 7",
+        ] {
             assert_eq!(bad.parse::<Position>(), Err(NoPosition), "{bad}");
         }
     }

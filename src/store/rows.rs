@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::net::IpAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +13,8 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use super::Memory;
 use super::batch::Batch;
-use crate::jail::Ban;
 use crate::jail::spared::Allowance;
+use crate::jail::{self, Ban};
 use crate::service::Service;
 use crate::source::{Position, Reading, StreamKey};
 use crate::tier::Tier;
@@ -154,8 +153,8 @@ fn read_allowance(row: &Row<'_>) -> rusqlite::Result<Allowance> {
 /// A column with a prefix, or an address.
 pub(super) fn read_prefix(row: &Row<'_>, column: usize) -> rusqlite::Result<IpNet> {
     let text = row.get_ref(column)?.as_str()?;
-    let prefix: Result<IpNet, _> = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    prefix.map(|prefix| prefix.trunc()).map_err(|error| bad(column, error))
+    let no_prefix = || bad(column, format!("'{text}' is neither an address nor a prefix"));
+    jail::written(text).map(|prefix| prefix.trunc()).ok_or_else(no_prefix)
 }
 
 /// A column with a time.

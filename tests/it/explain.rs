@@ -370,7 +370,7 @@ fn colours_and_rows_are_for_terminals() {
     assert!(!coloured.contains("\u{1b}[31mx"), "{coloured:?}");
     let plain = on_terminal(&desk, "NO_COLOR=1", &arguments);
     assert!(!plain.contains('\u{1b}'), "{plain:?}");
-    let rows: Vec<&str> = plain.lines().take(8).collect();
+    let rows: Vec<&str> = plain.lines().take(9).collect();
     insta::assert_snapshot!(rows.join("\n"), @r"
     line 1 matched 192.0.2.1
         Nov 21 06:50:25 h app[1]: login of \u{1b}[31mxxxxxxxxxxx
@@ -379,7 +379,8 @@ fn colours_and_rows_are_for_terminals() {
         xxxxxxxxxxxxxxxxxxx from 192.0.2.1 failed
         ^^^^^^^^^^^^^^^^^^^      ^^^^^^^^^
         user                     host
-        pattern 0: ^login of <F-USER>.*</F-USER> from <HOST> failed$
+        pattern 0: ^login of <F-USER>.*</F-USER> from <HOST>
+          failed$
     ");
 }
 

@@ -40,6 +40,8 @@ mod import;
 #[cfg(test)]
 mod judgement;
 #[cfg(test)]
+mod listing;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod manual;
@@ -62,6 +64,10 @@ mod replayed;
 #[cfg(test)]
 mod rsyslog;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod sshd;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod watch;

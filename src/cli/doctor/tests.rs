@@ -10,6 +10,7 @@ use crate::namespace::{in_namespace, without_privilege};
 /// A kband that is well.
 pub(super) fn status() -> Status {
     Status {
+        today_since: None,
         version: env!("CARGO_PKG_VERSION").into(),
         started: "2026-11-21T04:30:00Z".parse().unwrap(),
         warnings: Vec::new(),
@@ -18,13 +19,12 @@ pub(super) fn status() -> Status {
         feeds: Vec::new(),
         sources: vec![SourceRow {
             path: "/var/log/auth.log".into(),
+            source: "/var/log/auth.log".into(),
             whole: false,
-            of: None,
             lines_per_second: 0,
             bytes_per_second: 0,
             lag: Some(0),
             position: None,
-            restarts: 0,
             lines_broken: 0,
             state: "following".into(),
             error: None,
@@ -32,7 +32,15 @@ pub(super) fn status() -> Status {
             bytes: 1_000,
             lines_cut: 0,
             undated: 0,
+            restarts: 0,
+            lost: 0,
+            refused: 0,
+            broken: 0,
+            closed: 0,
             named: 0,
+            untrusted: 0,
+            gaps: 0,
+            behind_ms: None,
         }],
         firewall: FirewallStatus {
             packets: Some(3),

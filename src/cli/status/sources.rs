@@ -1,22 +1,24 @@
 //! The sources in `banctl status`: a line for each; for a path with wildcards one line, and one for each of its files that
 //! has trouble.
 
-use comfy_table::Table;
+use std::collections::BTreeSet;
 
+use crate::cli::columns::Columns;
 use crate::cli::output;
 use crate::control::protocol::SourceRow;
 
 /// So many files with trouble are shown of one path.
 const MOST_SHOWN: usize = 20;
 
-pub(super) fn table(sources: &[SourceRow]) -> Table {
-    let mut table = output::table(&[
+pub(super) fn table(sources: &[SourceRow]) -> Columns {
+    let mut table = Columns::new(&[
         "SOURCE", "STATE", "LINES", "LINES/S", "BYTES/S", "LAG", "CUT", "UNDATED", "RESTARTS",
     ]);
-    for source in sources.iter().filter(|source| source.of.is_none()) {
+    let wholes: BTreeSet<&str> = sources.iter().filter(|it| it.whole).map(|it| &*it.source).collect();
+    for source in sources.iter().filter(|it| it.whole || !wholes.contains(&*it.source)) {
         if source.whole {
             let files: Vec<&SourceRow> =
-                sources.iter().filter(|it| it.of.as_ref() == Some(&source.path)).collect();
+                sources.iter().filter(|it| !it.whole && it.source == source.source).collect();
             let noun = if files.len() == 1 { "file" } else { "files" };
             let path = format!("{} ({} {noun})", source.path, files.len());
             table.add_row(row(&SourceRow { path, ..sum(source, &files) }));
@@ -31,8 +33,8 @@ pub(super) fn table(sources: &[SourceRow]) -> Table {
     table
 }
 
-fn row(source: &SourceRow) -> [String; 9] {
-    [
+fn row(source: &SourceRow) -> Vec<String> {
+    vec![
         output::harmless(&source.path),
         output::harmless(&source.state),
         source.lines.to_string(),
@@ -63,21 +65,23 @@ fn sum(whole: &SourceRow, files: &[&SourceRow]) -> SourceRow {
 mod tests {
     use super::*;
 
-    fn file(path: &str, of: Option<&str>) -> SourceRow {
+    fn file(path: &str, source: &str) -> SourceRow {
         let json = format!(
             r#"{{"path":"{path}","state":"following","error":null,"lines":7,"bytes":100,"lines_cut":1,"undated":0,"lag":5}}"#
         );
-        SourceRow { of: of.map(str::to_owned), ..serde_json::from_str(&json).unwrap() }
+        SourceRow { source: source.to_owned(), ..serde_json::from_str(&json).unwrap() }
     }
 
     #[test]
     fn a_path_with_wildcards_has_one_line_and_its_trouble() {
         let mut sources =
-            vec![file("/var/log/x\\u001b", None), SourceRow { whole: true, lines: 0, ..file("/l/*", None) }];
-        sources.extend((0..300).map(|n| file(&format!("/l/{n:03}"), Some("/l/*"))));
+            vec![file("/var/log/x\\u001b", "x"), SourceRow { whole: true, lines: 0, ..file("/l/*", "/l/*") }];
+        sources.extend((0..300).map(|n| file(&format!("/l/{n:03}"), "/l/*")));
         sources[100].error = Some("it cannot be read".into());
         sources[100].state = "failed".into();
-        let shown = table(&sources).to_string();
+        let mut shown = Vec::new();
+        table(&sources).print(&[], &mut shown).unwrap();
+        let shown = String::from_utf8(shown).unwrap();
         let lines: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines.len(), 4, "{shown}");
         assert!(lines[1][0].contains("\\u{1b}") && lines[1][1] == "following");

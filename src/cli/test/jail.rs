@@ -129,6 +129,7 @@ impl Settings {
             ignoreip: self.everywhere.clone(),
             proxies: self.proxies.clone(),
             warnings: Vec::new(),
+            settings: Vec::new(),
         }
     }
 

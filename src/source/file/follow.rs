@@ -37,6 +37,11 @@ impl Files {
         Self { board: board.clone(), logs, families, next_key: 0, turn: 0 }
     }
 
+    /// Whether there is nothing to read.
+    pub(in crate::source) fn is_empty(&self) -> bool {
+        self.logs.is_empty() && self.families.is_empty()
+    }
+
     /// One more source: a path, or a pattern. What it means is looked at as soon as the task runs.
     pub(in crate::source) fn add(
         &mut self,

@@ -1,0 +1,199 @@
+//! `banctl status`: what the daemon says of itself, the warnings first.
+
+use jiff::Timestamp;
+
+use super::pipeline::Pipeline;
+use super::renewal;
+use super::run::Daemon;
+use super::sources;
+use crate::control::protocol::{
+    AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, SourceRow, Status,
+};
+use crate::feed::FeedStatus;
+use crate::jail::engine::Engine;
+use crate::jail::feed::FeedTally;
+use crate::jail::{FEED, shown};
+
+/// How everything is at this moment.
+pub(super) fn status(daemon: &mut Daemon) -> Status {
+    let (pipeline, today) = (&mut daemon.pipeline, &mut daemon.today);
+    today.turn(&pipeline.engine, Timestamp::now());
+    let dropped = pipeline.effect.firewall.dropped();
+    let trouble = pipeline.effect.trouble().or_else(|| dropped.as_ref().err().map(ToString::to_string));
+    let sources = sources::rows(&daemon.sources.statuses(), pipeline);
+    let statuses = daemon.feeds.statuses();
+    let feeds: Vec<(&FeedStatus, FeedTally)> = statuses
+        .iter()
+        .map(|feed| (feed, pipeline.engine.feed_tally(&feed.name).unwrap_or_default()))
+        .collect();
+    let jails = pipeline.engine.jails().iter().zip(&daemon.plan.jails).map(|(jail, plan)| JailStatus {
+        name: jail.name.to_string(),
+        filter: plan.filter.as_ref().map_or("(bans)", |filter| filter.name()).to_owned(),
+        failures: jail.tally.failures,
+        ignored: jail.tally.ignored,
+        proxied: jail.tally.proxied,
+        stale: jail.tally.stale,
+        already_banned: jail.tally.already_banned,
+        banned_total: jail.tally.bans,
+        banned: pipeline.engine.bans().count(&jail.name),
+        asked: AskedStatus { times: jail.asked.times, spared: jail.asked.spared, failed: jail.asked.failed },
+        tracked: jail.tracked(),
+        waiting: jail.waiting(),
+        today: today.of(&jail.name, &jail.tally),
+    });
+    let mut warnings: Vec<String> = trouble.iter().cloned().collect();
+    warnings.extend(sources::warnings(&sources));
+    warnings.extend(sources.iter().flat_map(reception_warnings));
+    warnings.extend(sources.iter().flat_map(journal_warnings));
+    warnings.extend(jail_warnings(&pipeline.engine));
+    if pipeline.beside.unasked() > 0 {
+        warnings.push(format!(
+            "{} failures of named hosts were not counted: too many names waited",
+            pipeline.beside.unasked()
+        ));
+    }
+    warnings.extend(daemon.lookups.warnings());
+    warnings.extend(renewal::warnings(&pipeline.engine));
+    warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
+    if !pipeline.store.is_durable() && !daemon.plan.store.in_memory {
+        warnings.push(Status::NOT_DURABLE.into());
+    }
+    warnings.extend(daemon.plan.warnings.iter().map(ToString::to_string));
+    Status {
+        version: env!("CARGO_PKG_VERSION").into(),
+        started: daemon.started,
+        warnings,
+        bans: pipeline.engine.bans().len(),
+        jails: jails.collect(),
+        firewall: FirewallStatus {
+            packets: dropped.as_ref().ok().map(|counter| counter.packets),
+            bytes: dropped.as_ref().ok().map(|counter| counter.bytes),
+            pending: pipeline.effect.pending(),
+            owned: pipeline.effect.firewall.is_owned(),
+            why_plain: pipeline.effect.why_plain.map(str::to_owned),
+            changed_by_others: daemon.guard.intrusions,
+            last_change: daemon.guard.last.clone().map(|(at, what)| ForeignChange { at, what }),
+            restored: pipeline.effect.drift.restored,
+            repaired: pipeline.effect.drift.repaired,
+            error: trouble,
+        },
+        durable: pipeline.store.is_durable(),
+        today_since: Some(today.since),
+        feeds: feeds.iter().map(|(feed, tally)| feed_row(feed, tally, pipeline)).collect(),
+        sources,
+    }
+}
+
+/// Whom the jails do not ban although they would, and why.
+fn jail_warnings(engine: &Engine) -> Vec<String> {
+    let mut told = Vec::new();
+    for jail in engine.jails() {
+        let (name, tally, asked) = (&jail.name, &jail.tally, &jail.asked);
+        if tally.no_room > 0 {
+            told.push(format!(
+                "{name}: {} bans were not made, too many are in force: raise [firewall] set_size",
+                tally.no_room
+            ));
+        }
+        if jail.waiting() > 0 {
+            told.push(format!(
+                "{name}: {} offenders wait for their ban, more than max_bans_per_minute were made: is it an attack, or \
+                 does a service refuse everybody?",
+                jail.waiting()
+            ));
+        }
+        if let Some(why) = &asked.last_failure {
+            told.push(format!(
+                "{name}: ignorecommand gave no answer {} of {} times, and the ban went ahead; the last time: {why}",
+                asked.failed, asked.times
+            ));
+        }
+        if let Some(proxy) = tally.last_proxy {
+            told.push(format!(
+                "{name}: {} failures come from proxies, the last from {proxy}: have the service log the real client (nginx: real_ip_header, Apache: mod_remoteip)",
+                tally.proxied
+            ));
+        }
+    }
+    told
+}
+
+/// What a socket received and nobody has read as it was.
+fn reception_warnings(source: &SourceRow) -> Vec<String> {
+    let SourceRow { path, lost, refused, closed, .. } = source;
+    let told = [
+        (*lost, "datagrams were lost, more came than could be read: let senders use tcp"),
+        (*refused, "datagrams or connections came from senders that `allow` does not name, and were refused"),
+        (*closed, "connections were ended: too many were open, or a message did not end; see kband's log"),
+    ];
+    told.iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{path}: {count} {what}"))
+        .collect()
+}
+
+/// What a journal held and nobody has counted.
+fn journal_warnings(source: &SourceRow) -> Vec<String> {
+    let SourceRow { path, untrusted, gaps, .. } = source;
+    let mut told = Vec::new();
+    if *untrusted > 0 {
+        told.push(format!(
+            "{path}: {untrusted} entries match that the service cannot be seen to have written, and ban nobody: does a local \
+             user forge them? If the service runs as a person's user, name it: \
+             journalmatch = \"_SYSTEMD_UNIT=NAME.service _UID=NUMBER\""
+        ));
+    }
+    if *gaps > 0 {
+        told.push(format!(
+            "{path}: {gaps} times the journal was vacuumed before it was read on: raise SystemMaxUse or MaxRetentionSec \
+             in journald.conf"
+        ));
+    }
+    told
+}
+
+fn feed_row(feed: &FeedStatus, tally: &FeedTally, pipeline: &Pipeline) -> FeedRow {
+    let notes = &feed.notes;
+    FeedRow {
+        name: feed.name.to_string(),
+        source: feed.source.clone(),
+        entries: feed.entries,
+        banned: pipeline.engine.bans().count(&format!("{FEED}{}", feed.name)),
+        skipped: tally.spared + tally.no_room + notes.unreadable + notes.no_hosts,
+        spared: tally.spared,
+        no_room: tally.no_room,
+        unreadable: notes.unreadable,
+        no_hosts: notes.no_hosts,
+        rounded: notes.rounded,
+        read: feed.read,
+        next: feed.next,
+        error: feed.error.clone(),
+    }
+}
+
+/// What is wrong with a feed, and whom it does not ban although they are listed.
+fn feed_warnings(feed: &FeedStatus, tally: &FeedTally) -> Vec<String> {
+    let mut told = Vec::new();
+    told.extend(feed.error.clone());
+    told.extend(feed.unkept.clone());
+    if let Some(first) = &tally.first_spared {
+        told.push(format!(
+            "{} entries are not banned ({} first): an allowed address or one of this machine is in them",
+            tally.spared,
+            shown(first)
+        ));
+    }
+    if tally.no_room > 0 {
+        told.push(format!(
+            "{} entries are not banned: raise [firewall] set_size, of which feeds may fill one half",
+            tally.no_room
+        ));
+    }
+    if let Some((line, text)) = &feed.notes.first_unreadable {
+        told.push(format!(
+            "{} lines cannot be read, the first is line {line} (`{text}`)",
+            feed.notes.unreadable
+        ));
+    }
+    told.into_iter().map(|what| format!("{FEED}{}: {what}", feed.name)).collect()
+}
