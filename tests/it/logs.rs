@@ -98,7 +98,9 @@ fn five_hundred_idle_logs_wake_nobody() {
     eventually("all are followed", || following() == 501);
     // kband tidies up a second after its start, and then once a minute.
     std::thread::sleep(Duration::from_millis(1500));
+    // There already: a new name beside the other jail's log is news.
     let trace = machine.path("trace");
+    fs::write(&trace, "").unwrap();
     let traced = Command::new("timeout")
         .args(["-s", "INT", "5", "strace", "-f", "-p", &daemon.pid().to_string(), "-o"])
         .arg(&trace)
