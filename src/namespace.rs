@@ -19,6 +19,11 @@ pub(crate) fn without_privilege(test: &str, body: impl FnOnce()) {
     run(test, &["--user"], "true", body);
 }
 
+/// Runs `body` as root of a mount namespace of its own.
+pub(crate) fn in_mounts(test: &str, body: impl FnOnce()) {
+    run(test, &["--user", "--map-root-user", "--mount"], "true", body);
+}
+
 /// Runs `body` as root of a user namespace after `setup`, a line for the shell.
 pub(crate) fn after_setup(test: &str, setup: &str, body: impl FnOnce()) {
     run(test, &["--user", "--map-root-user"], setup, body);

@@ -1,5 +1,7 @@
 //! `banctl status [JAIL]`: how the daemon is, warnings first; or how one jail is.
 
+mod sources;
+
 use std::io::Write;
 use std::time::Duration;
 
@@ -180,19 +182,9 @@ fn print(status: &Status, now: Timestamp, out: &mut dyn Write) -> std::io::Resul
         table.print(&["SOURCE", "SKIPPED", "NEXT", "READ", "ENTRIES"], out)?;
     }
     if !status.sources.is_empty() {
-        let mut table = Columns::new(&["SOURCE", "STATE", "LINES", "BYTES", "CUT", "UNDATED"]);
-        for source in &status.sources {
-            table.add_row(vec![
-                output::harmless(&source.path),
-                output::harmless(&source.state),
-                source.lines.to_string(),
-                source.bytes.to_string(),
-                source.lines_cut.to_string(),
-                source.undated.to_string(),
-            ]);
-        }
         writeln!(out)?;
-        table.print(&["UNDATED", "CUT", "BYTES", "LINES"], out)?;
+        sources::table(&status.sources)
+            .print(&["RESTARTS", "UNDATED", "CUT", "BYTES/S", "LINES", "LINES/S", "LAG"], out)?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Values that are one of a few words, and the names that `[firewall]` takes; each checked while it is read.
 
 use super::value::{Text, deserialize_text, short};
+use crate::source::Runtime;
 
 /// What becomes of an offender's packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,15 @@ pub enum UseDns {
     Yes,
     /// The same, and the log says it.
     Warn,
+}
+
+/// What is around each line of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Nothing.
+    Plain,
+    /// What a container runtime writes.
+    Container(Runtime),
 }
 
 /// `[firewall] ownership`.
@@ -86,6 +96,22 @@ impl Text for UseDns {
             _ => {
                 Err((format!("`{}` is no way to use DNS", short(typed)), format!("write {}", Self::EXPECTED)))
             }
+        }
+    }
+}
+
+impl Text for LogFormat {
+    const EXPECTED: &'static str = "\"plain\", \"docker\" or \"cri\"";
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        match typed {
+            "plain" => Ok(Self::Plain),
+            "docker" => Ok(Self::Container(Runtime::Docker)),
+            "cri" => Ok(Self::Container(Runtime::Cri)),
+            _ => Err((
+                format!("`{}` is no format of logs", short(typed)),
+                format!("write {} (containerd and CRI-O write cri)", Self::EXPECTED),
+            )),
         }
     }
 }
@@ -183,4 +209,4 @@ impl Text for LogPrefix {
     }
 }
 
-deserialize_text!(UseDns, FirewallVerdict, Ownership, StoreMode, Neighbour, Interface, LogPrefix);
+deserialize_text!(LogFormat, UseDns, FirewallVerdict, Ownership, StoreMode, Neighbour, Interface, LogPrefix);

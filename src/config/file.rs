@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour, Ownership, StoreMode, UseDns};
+use super::choices::{
+    FirewallVerdict, Interface, LogFormat, LogPrefix, Neighbour, Ownership, StoreMode, UseDns,
+};
 use super::duration::{BanTime, Period};
 use super::feed::{ListPath, ListUrl, Words};
 use super::journalmatch::JournalMatches;
@@ -98,6 +100,8 @@ pub struct Defaults {
     pub max_bans_per_minute: Option<At<MaxBans>>,
     /// Whether a ban lasts `bantime` after the offender's last packet.
     pub renew_on_contact: Option<At<bool>>,
+    /// How far back lines are read that were written while kband did not run; left out, as far as `findtime`.
+    pub catch_up: Option<At<Period>>,
 }
 
 /// `[jail.NAME]`.
@@ -152,6 +156,12 @@ pub struct Jail {
     pub counts: Option<At<Counts>>,
     /// As in `[defaults]`.
     pub renew_on_contact: Option<At<bool>>,
+    /// As in `[defaults]`.
+    pub catch_up: Option<At<Period>>,
+    /// What is around each line of its logs; left out, nothing.
+    pub format: Option<At<LogFormat>>,
+    /// Whether its logs are looked at again and again; left out, the kernel tells when they change.
+    pub poll: Option<At<bool>>,
 }
 
 /// `[source.NAME]`.

@@ -63,6 +63,10 @@ pub struct JailPlan {
     pub filter: Option<Arc<Filter>>,
     /// What it reads.
     pub sources: Vec<Input>,
+    /// How far back lines of its logs are read that were written while kband did not run.
+    pub catch_up: Duration,
+    /// Whether its logs are looked at again and again, because the kernel may not tell of their changes.
+    pub poll: bool,
     /// Failures within `findtime` that lead to a ban; at least 1.
     pub maxretry: u32,
     /// The window in which failures are counted, by the log's own time.
@@ -228,6 +232,8 @@ impl JailPlan {
             name: name.into(),
             filter: Some(Arc::new(Filter::load("sshd", &[]).unwrap())),
             sources: Vec::new(),
+            catch_up: Duration::from_secs(600),
+            poll: false,
             maxretry: 1,
             findtime: Duration::from_secs(600),
             bantime: BanTime::For(Duration::from_secs(3600)),

@@ -16,6 +16,7 @@ use super::feed;
 use super::file::{Defaults, Firewall, Jail, Store};
 use super::ignorecommand::{self, IgnoreCommand};
 use super::judgement::{Counts, Trust};
+use super::logs;
 use super::merge::{Layers, Merged};
 use super::network::{Entries, Ignored, Networks};
 use super::plan::{ControlPlan, FirewallPlan, JailPlan, LogPlan, Plan, StorePlan};
@@ -158,6 +159,7 @@ impl Check<'_> {
             }
         };
         let services = self.services(jail, defaults, filter.as_deref());
+        let findtime = self.either(&jail.findtime, &defaults.findtime, "findtime")?.get();
         Some(JailPlan {
             services: services?,
             usedns: self.either(&jail.usedns, &defaults.usedns, "usedns")?,
@@ -169,8 +171,10 @@ impl Check<'_> {
             name: Arc::clone(&name.0),
             filter: filter.clone(),
             sources: sources?,
+            catch_up: logs::catch_up(jail, defaults, findtime),
+            poll: jail.poll.as_ref().is_some_and(|poll| poll.value),
             maxretry: self.either(&jail.maxretry, &defaults.maxretry, "maxretry")?.0,
-            findtime: self.either(&jail.findtime, &defaults.findtime, "findtime")?.get(),
+            findtime,
             bantime: self.either(&jail.bantime, &defaults.bantime, "bantime")?,
             ignoreip: ignored(jail.ignoreip.as_ref()),
             ignorecommand: self.ignorecommand(jail, defaults),

@@ -13,6 +13,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use crate::source::file;
+
 /// A value and where it was typed: bytes in [`super::merge::Layers`], which knows the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct At<T> {
@@ -189,7 +191,7 @@ impl std::str::FromStr for JailName {
     }
 }
 
-/// One log file.
+/// One log file; with wildcards, several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogPath(pub PathBuf);
 
@@ -203,11 +205,8 @@ impl Text for LogPath {
             ("is a directory", "name the log file in it")
         } else if typed.contains(|c: char| c.is_control()) {
             ("has a control character", "write the path without it")
-        } else if typed.contains(['*', '?', '[']) {
-            (
-                "has a wildcard, which logpath does not take yet",
-                "list the files: logpath = [\"/a.log\", \"/b.log\"]",
-            )
+        } else if let Some(flaw) = file::flaw(typed) {
+            flaw
         } else {
             return Ok(LogPath(PathBuf::from(typed)));
         };

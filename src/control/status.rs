@@ -125,9 +125,12 @@ pub struct FeedRow {
 pub struct SourceRow {
     /// What is read: the path of a file; else kind, name and place of the source.
     pub path: String,
-    /// Which source it belongs to: the path of a file; else its kind and name.
+    /// Which source it belongs to: the path of a file, perhaps with wildcards; else its kind and name.
     #[serde(default)]
     pub source: String,
+    /// It stands for all files that a path with wildcards means, each of which has a row of its own.
+    #[serde(default)]
+    pub whole: bool,
     /// `following`, `waiting` or `failed`.
     pub state: String,
     /// What is wrong, if anything.
@@ -136,6 +139,21 @@ pub struct SourceRow {
     pub lines: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// Lines read a second: the mean since the status was last asked for, or since at most a minute ago.
+    #[serde(default)]
+    pub lines_per_second: u64,
+    /// Bytes read a second, likewise.
+    #[serde(default)]
+    pub bytes_per_second: u64,
+    /// Bytes that are there and not read; none before the first look.
+    #[serde(default)]
+    pub lag: Option<u64>,
+    /// Where reading goes on, as the store keeps it.
+    #[serde(default)]
+    pub position: Option<String>,
+    /// Lines that are not in the format that the jail says, and were left out.
+    #[serde(default)]
+    pub lines_broken: u64,
     /// Lines that were too long and were cut.
     pub lines_cut: u64,
     /// Lines that matched but whose date could not be read.

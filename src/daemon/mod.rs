@@ -36,6 +36,7 @@ mod renewal;
 mod resolver;
 mod restore;
 mod run;
+mod sources;
 mod start;
 mod status;
 mod sweep;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -20,14 +20,16 @@ use super::trails::Trails;
 use crate::config::choices::UseDns;
 use crate::config::plan::{JailPlan, Plan, StorePlan};
 use crate::control::events::{Events, What};
-use crate::filter::{Clock, Failure, Filter, Scanner, Told};
+use crate::filter::{Clock, Failure, Filter, Scanner, Told, date_of};
 use crate::firewall::{FirewallError, Set, Target};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::{Engine, Judgement};
 use crate::jail::jails::JailId;
 use crate::jail::lift::Lift;
 use crate::jail::{Ban, FEED, Verdict, shown};
-use crate::source::{Block, Input, Reading, SourceConfig, SourceId, SourceStatus, StreamKey};
+use crate::source::{
+    Block, CatchUp, Input, Manner, Reading, SourceConfig, SourceId, SourceStatus, StreamKey,
+};
 use crate::store::Store;
 
 // A line that a source has cut must not match: its author chose where it seems to end.
@@ -125,7 +127,8 @@ impl Pipeline {
                 self.last_source += 1;
                 SourceId(self.last_source)
             });
-            sources.push(SourceConfig { id, input: input.clone(), resume });
+            let manner = manner(&jails);
+            sources.push(SourceConfig { id, input: input.clone(), resume, manner });
             let filters: Vec<Arc<Filter>> =
                 jails.iter().filter_map(|(_, jail)| jail.filter.clone()).collect();
             let mut scanner = Scanner::one_of(all, &filters);
@@ -390,6 +393,19 @@ impl Pipeline {
     /// Lines of each source that matched without a readable date.
     pub(super) fn undated(&self, source: SourceId) -> u64 {
         self.readers.get(&source).map_or(0, |reader| reader.scanner.counters().undated)
+    }
+}
+
+/// How the jails that share a source want its log files to be read.
+fn manner(jails: &[(JailId, &JailPlan)]) -> Manner {
+    let date_of = |line: &[u8]| {
+        let clock = Clock { now: Timestamp::now(), zone: TimeZone::system() };
+        date_of(line, &clock).map(SystemTime::from)
+    };
+    let back = jails.iter().map(|(_, jail)| jail.catch_up).max();
+    Manner {
+        poll: jails.iter().any(|(_, jail)| jail.poll),
+        catch_up: back.map(|back| CatchUp { back, date_of }),
     }
 }
 

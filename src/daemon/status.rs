@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::pipeline::Pipeline;
 use super::renewal;
 use super::run::Daemon;
+use super::sources;
 use crate::control::protocol::{
     AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, SourceRow, Status,
 };
@@ -12,7 +13,6 @@ use crate::feed::FeedStatus;
 use crate::jail::engine::Engine;
 use crate::jail::feed::FeedTally;
 use crate::jail::{FEED, shown};
-use crate::source::SourceStatus;
 
 /// How everything is at this moment.
 pub(super) fn status(daemon: &mut Daemon) -> Status {
@@ -20,8 +20,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
     today.turn(&pipeline.engine, Timestamp::now());
     let dropped = pipeline.effect.firewall.dropped();
     let trouble = pipeline.effect.trouble().or_else(|| dropped.as_ref().err().map(ToString::to_string));
-    let sources: Vec<SourceRow> =
-        daemon.sources.statuses().iter().map(|source| source_row(source, pipeline)).collect();
+    let sources = sources::rows(&daemon.sources.statuses(), pipeline);
     let statuses = daemon.feeds.statuses();
     let feeds: Vec<(&FeedStatus, FeedTally)> = statuses
         .iter()
@@ -43,12 +42,8 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         today: today.of(&jail.name, &jail.tally),
     });
     let mut warnings: Vec<String> = trouble.iter().cloned().collect();
-    warnings.extend(sources.iter().filter_map(|source| source.error.clone()));
+    warnings.extend(sources::warnings(&sources));
     warnings.extend(sources.iter().flat_map(reception_warnings));
-    warnings.extend(sources.iter().filter(|source| source.named > 0).map(|source| {
-        let SourceRow { path, named, .. } = source;
-        format!("{path}: {named} failures name hosts without addresses and ban nobody: have the service log addresses, or set usedns")
-    }));
     warnings.extend(sources.iter().flat_map(journal_warnings));
     warnings.extend(jail_warnings(&pipeline.engine));
     if pipeline.beside.unasked() > 0 {
@@ -161,29 +156,6 @@ fn journal_warnings(source: &SourceRow) -> Vec<String> {
         ));
     }
     told
-}
-
-fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
-    let (input, reception) = (pipeline.input(source.id), source.reception);
-    SourceRow {
-        path: input.map(|input| input.shown(&source.stream)).unwrap_or_default(),
-        source: input.map(ToString::to_string).unwrap_or_default(),
-        state: source.state.to_string(),
-        error: source.error.clone(),
-        lines: source.lines,
-        bytes: source.bytes,
-        lines_cut: source.lines_cut,
-        undated: pipeline.undated(source.id),
-        restarts: source.restarts,
-        lost: reception.lost,
-        refused: reception.refused,
-        broken: reception.broken,
-        closed: reception.closed,
-        untrusted: source.untrusted,
-        gaps: source.gaps,
-        behind_ms: source.behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX)),
-        named: pipeline.named(source.id),
-    }
 }
 
 fn feed_row(feed: &FeedStatus, tally: &FeedTally, pipeline: &Pipeline) -> FeedRow {

@@ -149,7 +149,7 @@ mod tests {
     }
 
     fn position(inode: u64, offset: u64) -> Position {
-        Position::File(FilePosition { device: 1, inode, offset })
+        Position::File(FilePosition { device: 1, inode, offset, print: None })
     }
 
     fn new(trail: &mut Trail, begin: Position, end: Position, now: Timestamp) -> Reading {

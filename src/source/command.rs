@@ -168,7 +168,18 @@ mod tests {
         let (sender, blocks) = mpsc::channel(4);
         let words = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
         let input = Input::Command { name: "app".into(), words };
-        (spawn(vec![SourceConfig { id: SourceId(0), input, resume: Default::default() }], sender), blocks)
+        (
+            spawn(
+                vec![SourceConfig {
+                    id: SourceId(0),
+                    input,
+                    resume: Default::default(),
+                    manner: Default::default(),
+                }],
+                sender,
+            ),
+            blocks,
+        )
     }
 
     async fn error(sources: &Sources) -> String {
@@ -198,7 +209,8 @@ mod tests {
     async fn one_that_cannot_be_started_is_told() {
         let (sender, _blocks) = mpsc::channel(4);
         let input = Input::Command { name: "app".into(), words: vec!["/nonexistent/program".to_owned()] };
-        let config = SourceConfig { id: SourceId(0), input, resume: Default::default() };
+        let config =
+            SourceConfig { id: SourceId(0), input, resume: Default::default(), manner: Default::default() };
         let sources = spawn(vec![config], sender);
         assert!(error(&sources).await.contains("cannot be started"));
     }

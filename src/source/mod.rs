@@ -9,8 +9,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -27,7 +28,7 @@ mod status;
 pub mod syslog;
 
 use flow::Flow;
-pub use position::{FilePosition, NoPosition, Position, Reading};
+pub use position::{FilePosition, NoPosition, Position, Print, Reading};
 use status::Board;
 pub use status::{Reception, SourceStatus, State};
 use syslog::Syslog;
@@ -79,7 +80,7 @@ pub struct StreamKey {
 pub type Readings = BTreeMap<Stream, Reading>;
 
 /// One source to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct SourceConfig {
     /// Comes back in each of its blocks.
     pub id: SourceId,
@@ -88,13 +89,36 @@ pub struct SourceConfig {
     /// How far it was dealt with. A stream that is not among them is seen for the first time: what it holds already is
     /// not read.
     pub resume: Readings,
+    /// How log files are read.
+    pub manner: Manner,
+}
+
+/// How log files are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner {
+    /// They are looked at every 2 s, whether or not the kernel tells of changes.
+    pub poll: bool,
+    /// What of the lines that were written while nobody read is left out; `None`: nothing.
+    pub catch_up: Option<CatchUp>,
+}
+
+/// How far back lines are read that were written while nobody read.
+#[derive(Debug, Clone, Copy)]
+pub struct CatchUp {
+    /// No further than this before now.
+    pub back: Duration,
+    /// The date of a line, if it has one that can be read.
+    pub date_of: fn(&[u8]) -> Option<SystemTime>,
 }
 
 /// What is read. However many jails want the same, it is read once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Input {
-    /// A log file, through its rotations: the path under which its writer opens it. Nothing needs to be there yet.
+    /// A log file, through its rotations: the path under which its writer opens it. Nothing needs to be there yet. With
+    /// wildcards ([`file::has_wildcards`]), every log file that it means: each is a stream of its own.
     File(PathBuf),
+    /// The same, of containers: what their runtime puts around each line is taken off.
+    Container(Runtime, PathBuf),
     /// What is written into a named pipe.
     Pipe {
         /// NAME in `[source.NAME]`.
@@ -120,11 +144,29 @@ pub enum Input {
     },
 }
 
+/// Who writes the log files of containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Runtime {
+    /// Docker, with its `json-file` driver.
+    Docker,
+    /// containerd or CRI-O, for Kubernetes.
+    Cri,
+}
+
 impl Input {
+    /// The log file or files, if it is one.
+    #[must_use]
+    pub fn log_path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) | Self::Container(_, path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// What `banctl status` calls one stream of it.
     pub fn shown(&self, stream: &OsStr) -> String {
         match self {
-            Self::File(_) => stream.to_string_lossy().into_owned(),
+            Self::File(_) | Self::Container(..) => stream.to_string_lossy().into_owned(),
             Self::Journal { .. } => self.to_string(),
             _ => format!("{self} {}", stream.display()),
         }
@@ -133,7 +175,7 @@ impl Input {
     /// What a ban says of where its lines came from.
     pub fn of_stream(&self, stream: &OsStr) -> String {
         match self {
-            Self::File(_) => stream.to_string_lossy().into_owned(),
+            Self::File(_) | Self::Container(..) => stream.to_string_lossy().into_owned(),
             Self::Syslog(_) => format!("{self} from {}", stream.display()),
             Self::Journal { .. } | Self::Pipe { .. } | Self::Command { .. } => self.to_string(),
         }
@@ -145,6 +187,8 @@ impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
+            Self::Container(Runtime::Docker, path) => write!(f, "docker {}", path.display()),
+            Self::Container(Runtime::Cri, path) => write!(f, "cri {}", path.display()),
             Self::Syslog(Syslog { name, .. }) => write!(f, "syslog {name}"),
             Self::Pipe { name, .. } => write!(f, "pipe {name}"),
             Self::Journal { place, matches } => write!(f, "{place} {matches}"),
@@ -177,12 +221,13 @@ impl Sources {
     /// that is read already, under the same id, stays as it is. Must be called within a tokio runtime.
     pub fn configure(&mut self, config: Vec<SourceConfig>) {
         let mut before = std::mem::take(&mut self.streams);
-        let mut files = Vec::new();
+        let mut files = file::Files::new(&self.board);
         let mut journals: BTreeMap<journal::Place, Vec<journal::Subscriber>> = BTreeMap::new();
-        for SourceConfig { id, input, resume } in config {
+        for SourceConfig { id, input, resume, manner } in config {
             let Some(running) = before.remove(&id) else {
                 match input {
-                    Input::File(path) => files.push(file::Entry::new(id, path, &resume, &self.board)),
+                    Input::File(path) => files.add(id, path, None, manner, resume),
+                    Input::Container(runtime, path) => files.add(id, path, Some(runtime), manner, resume),
                     Input::Journal { ref place, ref matches } => {
                         let stream = Stream::from(OsStr::new(&input.to_string()));
                         let subscriber = (id, stream, matches.clone());
@@ -198,7 +243,7 @@ impl Sources {
         }
         self.anywhere.drain(..).chain(before.into_values()).for_each(|gone| gone.abort());
         if !files.is_empty() {
-            self.anywhere.push(self.tasks.spawn(file::follow(files, self.blocks.clone())));
+            self.anywhere.push(self.tasks.spawn(files.follow(self.blocks.clone())));
         }
         for (place, subscribers) in journals {
             let following = journal::follow(place, subscribers, self.blocks.clone());
@@ -209,7 +254,7 @@ impl Sources {
     fn start(&mut self, id: SourceId, input: Input) {
         let flow = |stream: &OsStr| Flow::new(id, stream.into(), &self.board, self.blocks.clone());
         let running = match input {
-            Input::File(_) | Input::Journal { .. } => return,
+            Input::File(_) | Input::Container(..) | Input::Journal { .. } => return,
             Input::Syslog(syslog) => {
                 let following = syslog::follow(syslog, id, &self.board, &self.blocks);
                 self.tasks.spawn(following)

@@ -122,7 +122,18 @@ mod tests {
     fn reading(path: &Path) -> (Sources, mpsc::Receiver<Block>) {
         let (sender, blocks) = mpsc::channel(4);
         let input = Input::Pipe { name: "app".into(), path: path.to_owned() };
-        (spawn(vec![SourceConfig { id: SourceId(0), input, resume: Default::default() }], sender), blocks)
+        (
+            spawn(
+                vec![SourceConfig {
+                    id: SourceId(0),
+                    input,
+                    resume: Default::default(),
+                    manner: Default::default(),
+                }],
+                sender,
+            ),
+            blocks,
+        )
     }
 
     fn make(path: &Path) {

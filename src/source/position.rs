@@ -1,7 +1,7 @@
 //! Places in what is read, by which reading goes on after a restart.
 //!
-//! Their text is what the store keeps, readable with `sqlite3`: `file DEVICE INODE OFFSET`, `journal CURSOR`, or
-//! `journal @MICROSECONDS` since 1970.
+//! Their text is what the store keeps, readable with `sqlite3`: `file DEVICE INODE OFFSET PRINT` (older versions stored
+//! no PRINT), `journal CURSOR`, or `journal @MICROSECONDS` since 1970.
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,6 +26,23 @@ pub struct FilePosition {
     pub inode: u64,
     /// Bytes from its start.
     pub offset: u64,
+    /// Of the bytes before it: a file that has been truncated and has grown past it, and another file under
+    /// the same inode number, differ in them. None: not known.
+    pub print: Option<Print>,
+}
+
+/// A fingerprint of some bytes: 64 bits of FNV-1a, the same on every machine and in every version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Print(u64);
+
+impl Print {
+    /// The fingerprint of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        // The constants of http://www.isthe.com/chongo/tech/comp/fnv/.
+        let step = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        Self(bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
+    }
 }
 
 /// How far something has been dealt with: what is stored.
@@ -70,7 +87,10 @@ impl Reading {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(FilePosition { device, inode, offset }) => write!(f, "file {device} {inode} {offset}"),
+            Self::File(FilePosition { device, inode, offset, print }) => {
+                write!(f, "file {device} {inode} {offset}")?;
+                print.map_or(Ok(()), |Print(print)| write!(f, " {print:016x}"))
+            }
             Self::Journal(position) => write!(f, "journal {position}"),
         }
     }
@@ -86,13 +106,17 @@ impl FromStr for Position {
             "journal" => return place.parse().map(Self::Journal),
             _ => return Err(NoPosition),
         }
-        let numbers: Result<Vec<u64>, _> = place.split(' ').map(str::parse).collect();
-        match numbers.as_deref() {
-            Ok([device, inode, offset]) => {
-                Ok(Self::File(FilePosition { device: *device, inode: *inode, offset: *offset }))
-            }
-            _ => Err(NoPosition),
-        }
+        let mut words = place.split(' ');
+        let mut number = || words.next()?.parse().ok();
+        let (device, inode, offset) = (number(), number(), number());
+        let (Some(device), Some(inode), Some(offset)) = (device, inode, offset) else {
+            return Err(NoPosition);
+        };
+        let print = words.next().map(|word| u64::from_str_radix(word, 16).map(Print));
+        let print = print.transpose().map_err(|_| NoPosition)?;
+        words
+            .next()
+            .map_or(Ok(Self::File(FilePosition { device, inode, offset, print })), |_| Err(NoPosition))
     }
 }
 
@@ -102,8 +126,10 @@ mod tests {
 
     #[test]
     fn what_is_stored_is_read_again() {
-        let place = Position::File(FilePosition { device: u64::MAX, inode: 2, offset: 77 });
-        assert_eq!(place.to_string().parse(), Ok(place));
+        for print in [None, Some(Print::of(b"before")), Some(Print(0)), Some(Print(u64::MAX))] {
+            let place = Position::File(FilePosition { device: u64::MAX, inode: 2, offset: 77, print });
+            assert_eq!(place.to_string().parse(), Ok(place));
+        }
         for place in ["journal s=d0;i=163;b=83;m=5a21;t=660c;x=51", "journal @1795290402964155"] {
             assert_eq!(place.parse::<Position>().unwrap().to_string(), place);
         }
@@ -111,7 +137,8 @@ mod tests {
             "",
             "file",
             "file 1 2",
-            "file 1 2 3 4",
+            "file 1 2 3 x",
+            "file 1 2 3 4 5",
             "file 1 2 -3",
             "fifo 1 2 3",
             "1 2 3",
@@ -119,6 +146,16 @@ mod tests {
             "journal 7",
         ] {
             assert_eq!(bad.parse::<Position>(), Err(NoPosition), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_same_in_every_version() {
+        // Test vectors of http://www.isthe.com/chongo/src/fnv/test_fnv.c.
+        for (bytes, sum) in
+            [("", 0xcbf2_9ce4_8422_2325), ("a", 0xaf63_dc4c_8601_ec8c), ("foobar", 0x8594_4171_f739_67e8)]
+        {
+            assert_eq!(Print::of(bytes.as_bytes()), Print(sum));
         }
     }
 }

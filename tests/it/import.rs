@@ -48,6 +48,7 @@ logpath = /var/log/door.log
 filter = door
 logpath = /var/log/gate.log tail
           /var/log/gate/*.log
+          /var/log/**/gate.log
 [asleep]
 logpath = /var/log/asleep.log
 ";
@@ -133,7 +134,7 @@ filter = dor
     let told = relative(&stderr(&imported), directory.path());
     let lines: Vec<&str> = told.lines().collect();
     for expected in [
-        "DIR/jail.conf:14: logpath = /var/log/gate/*.log is not carried over: kban takes no wildcards yet: ",
+        "DIR/jail.conf:14: logpath = /var/log/**/gate.log is not carried over: it has `**`, which logpath does not take: ",
         "DIR/jail.local:6: port = nowhere is not carried over: ",
         "DIR/jail.local:7: action sendmail is not carried over: ",
         "DIR/jail.local:9: ignoreip: the jail gate spares 127.0.0.0/8 too, by [defaults]: ",
@@ -146,7 +147,7 @@ filter = dor
     }
     assert_eq!(lines.len(), 8, "{told}");
     let written = relative(&fs::read_to_string(&to).unwrap(), directory.path());
-    let gate = "[jail.gate]\nenabled = true\nfilter = \"DIR/filter.d/door.conf\"\nlogpath = \"/var/log/gate.log\"\nignoreip = [\"192.0.2.7\", \"/etc/office\", \"home.example.net\"]\n";
+    let gate = "[jail.gate]\nenabled = true\nfilter = \"DIR/filter.d/door.conf\"\nlogpath = [\"/var/log/gate.log\", \"/var/log/gate/*.log\"]\nignoreip = [\"192.0.2.7\", \"/etc/office\", \"home.example.net\"]\n";
     assert!(written.contains("ignoreip = [\"127.0.0.0/8\", \"office.example.net\"]\n"), "{written}");
     assert!(written.contains(gate) && written.contains("[jail.door]\nenabled = false\n"), "{written}");
     passes_check(&to);

@@ -46,6 +46,8 @@ mod judgement;
 #[cfg(test)]
 mod listing;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod manual;
 #[cfg(test)]
 mod many;

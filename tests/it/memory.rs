@@ -287,8 +287,9 @@ fn a_store_of_a_newer_version_is_left_alone_and_said() {
     machine.log(&failed_password("203.0.113.9"));
     eventually("it protects", || machine.listed() == ["203.0.113.9"]);
     assert_eq!(std::fs::read(&path).unwrap(), before);
+    let log = machine.kband_log();
     assert!(
-        machine.kband_log().contains("has format 99, this kban knows up to 4: install the newer kban again")
+        log.contains("has format 99, this kban knows up to ") && log.contains("install the newer kban again")
     );
 }
 

@@ -163,7 +163,10 @@ fn what_runs_is_compared_with_the_files() {
     );
     let (exit, said, _) = etc.banctl(&["config", "diff"]);
     assert_eq!(exit, Some(1));
-    insta::assert_snapshot!(said);
+    // Where a default stands in its own file moves with every new key.
+    let (before, after) = said.split_once("built-in defaults:").unwrap();
+    let after = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    insta::assert_snapshot!(format!("{before}built-in defaults:N{after}"));
     let (_, said, _) = etc.banctl(&["config", "diff", "--json"]);
     let document: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(document["changes"][1]["key"], "findtime");

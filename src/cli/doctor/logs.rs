@@ -9,11 +9,14 @@ use super::check::{Check, State};
 use super::root::Root;
 use crate::config::Plan;
 use crate::control::protocol::SourceRow;
-use crate::source::Input;
 use crate::source::journal::PLACES;
+use crate::source::{Input, file};
 
 /// What is read, by its name, and the jails that read it.
 type Logs<'p> = BTreeMap<String, (Option<&'p Input>, Vec<String>)>;
+
+/// A source that is so many bytes behind is told of.
+const MUCH: u64 = 64 * 1024 * 1024;
 
 /// Looks at every source of the plan, and at every one that kband reads.
 pub(super) fn checks(root: &Root, plan: Option<&Plan>, sources: Option<&[SourceRow]>) -> Vec<Check> {
@@ -37,12 +40,15 @@ pub(super) fn checks(root: &Root, plan: Option<&Plan>, sources: Option<&[SourceR
         };
         let rows: Vec<&SourceRow> =
             sources.iter().flat_map(|all| all.iter()).filter(|row| row.source == *name).collect();
-        found.extend(rows.iter().map(|row| by_kband(&with_jails(&row.path), row, journal)));
-        match input {
-            Some(Input::File(path)) if rows.is_empty() => {
+        // Of the files of one pattern, those in trouble have a line of their own.
+        let many = rows.iter().any(|row| row.whole);
+        let told = rows.iter().filter(|row| !many || row.whole || row.error.is_some());
+        found.extend(told.map(|row| by_kband(&with_jails(&row.path), row, journal)));
+        match (input, input.and_then(Input::log_path)) {
+            (Some(_), Some(path)) if rows.is_empty() => {
                 found.push(by_ourselves(&with_jails(name), &root.at(path), sources.is_some(), journal));
             }
-            Some(_) if rows.is_empty() => found.push(unread(&with_jails(name), sources.is_some())),
+            (Some(_), None) if rows.is_empty() => found.push(unread(&with_jails(name), sources.is_some())),
             _ => {}
         }
     }
@@ -66,6 +72,19 @@ fn by_kband(log: &str, source: &SourceRow, journal: bool) -> Check {
             "make it with mkfifo, or have whoever writes to it make it",
         ),
         (None, "waiting") => missing(log, journal),
+        (None, _) if source.lag.is_some_and(|lag| lag > MUCH) => Check::warn(
+            name,
+            format!("{log} is read, but {} bytes behind its end", source.lag.unwrap_or_default()),
+            "look again: if it does not shrink, the log is written faster than it is judged, and bans come late",
+        ),
+        (None, _) if source.lines_broken > 0 => Check::warn(
+            name,
+            format!(
+                "{log} is read, but {} lines are not what the container runtime writes",
+                source.lines_broken
+            ),
+            "see that `format` in its jail is that of the runtime: docker or cri",
+        ),
         (None, _) if source.undated > 0 => Check::warn(
             name,
             format!(
@@ -80,6 +99,9 @@ fn by_kband(log: &str, source: &SourceRow, journal: bool) -> Check {
 
 fn by_ourselves(log: &str, path: &Path, runs: bool, journal: bool) -> Check {
     let name = "logs.file";
+    if file::has_wildcards(path) {
+        return by_pattern(log, path, runs, journal);
+    }
     // Asked before opening: opening a FIFO would wait for a writer.
     let opened = path
         .metadata()
@@ -101,6 +123,20 @@ fn by_ourselves(log: &str, path: &Path, runs: bool, journal: bool) -> Check {
             format!("{log} cannot be opened ({error})"),
             "check the path and its file system",
         ),
+    }
+}
+
+/// The worst of its files stands for all.
+fn by_pattern(log: &str, path: &Path, runs: bool, journal: bool) -> Check {
+    let files = file::matching(path);
+    let each =
+        files.iter().map(|file| by_ourselves(&format!("{log}: {}", file.display()), file, runs, journal));
+    match each.max_by_key(|check| check.state) {
+        None => missing(log, journal),
+        Some(check) if check.state == State::Ok => {
+            Check::ok("logs.file", format!("{log}: {} files can be read", files.len()))
+        }
+        Some(check) => check,
     }
 }
 
@@ -154,6 +190,8 @@ mod tests {
             (SourceRow { source: "pipe app".into(), ..row("waiting", None) }, State::Warn, "not there"),
             (row("failed", Some(denied)), State::Fail, "is denied"),
             (row("following", Some("it cannot be watched: raise it")), State::Warn, "cannot be watched"),
+            (SourceRow { lag: Some(1 << 30), ..row("following", None) }, State::Warn, "bytes behind"),
+            (SourceRow { lines_broken: 3, ..row("following", None) }, State::Warn, "3 lines are not"),
             (SourceRow { undated: 3, ..row("following", None) }, State::Warn, "3 lines matched"),
         ] {
             let check = by_kband("x", &source, false);
@@ -162,6 +200,16 @@ mod tests {
         let (_directory, root) = machine(&[]);
         let checks = checks(&root, None, Some(&[row("following", None)]));
         assert_eq!((checks.len(), checks[0].state), (1, State::Ok), "there without a plan as well");
+        let of = |whole, error: Option<&str>| SourceRow {
+            whole,
+            source: "/var/log/*.log".into(),
+            path: format!("{error:?}"),
+            ..row(if error.is_some() { "failed" } else { "following" }, error)
+        };
+        let rows = [of(true, None), of(false, None), of(false, Some("it cannot be read"))];
+        let states: Vec<State> =
+            super::checks(&root, None, Some(&rows)).iter().map(|check| check.state).collect();
+        assert_eq!(states, [State::Ok, State::Fail], "the pattern, and what has trouble");
     }
 
     #[test]
@@ -173,6 +221,8 @@ mod tests {
         assert_eq!(look("/var/log/directory", false), State::Fail);
         assert_eq!(look("/var/log/none", false), State::Warn);
         assert_eq!(look("/var/log/auth.log/x", false), State::Fail, "ENOTDIR");
+        assert_eq!(look("/var/*/*.log", false), State::Ok);
+        assert_eq!(look("/var/*/*.none", false), State::Warn);
         let dev = Root::new("/");
         assert_eq!(by_ourselves("x", &dev.at("/dev/null"), false, false).state, State::Fail);
     }

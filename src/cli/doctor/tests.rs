@@ -20,6 +20,12 @@ pub(super) fn status() -> Status {
         sources: vec![SourceRow {
             path: "/var/log/auth.log".into(),
             source: "/var/log/auth.log".into(),
+            whole: false,
+            lines_per_second: 0,
+            bytes_per_second: 0,
+            lag: Some(0),
+            position: None,
+            lines_broken: 0,
             state: "following".into(),
             error: None,
             lines: 10,

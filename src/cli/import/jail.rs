@@ -6,6 +6,7 @@ use super::keys::one_line;
 use super::{Import, action, value};
 use crate::config::duration::BanTime;
 use crate::filter::Filter;
+use crate::source::file;
 
 /// What every jail starts from: keys with their values as TOML.
 pub(super) struct Defaults {
@@ -175,14 +176,8 @@ impl Import<'_> {
             if path.is_empty() || paths.iter().any(|known| known == path) {
                 continue;
             }
-            if path.contains(['*', '?', '[']) {
-                let message = format!("logpath = {path} is not carried over: kban takes no wildcards yet");
-                self.tell(
-                    some,
-                    "logpath",
-                    message,
-                    "list the files in kban.toml: logpath = [\"/a.log\", \"/b.log\"]",
-                );
+            if let Some((flaw, help)) = file::flaw(path) {
+                self.tell(some, "logpath", format!("logpath = {path} is not carried over: it {flaw}"), help);
             } else if !path.starts_with('/') || path.ends_with('/') || path.contains(char::is_control) {
                 let message =
                     format!("logpath = {path} is not carried over: it is not the whole path of a file");

@@ -116,6 +116,8 @@ impl Settings {
             trust: None,
             mode: Mode::Ban,
             max_bans_per_minute: None,
+            catch_up: Duration::ZERO,
+            poll: false,
         };
         Plan {
             feeds: Vec::new(),

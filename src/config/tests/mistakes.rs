@@ -99,7 +99,7 @@ colour = "red"
         13 | colour = "red"
            | ^^^^^^
            |
-           = help: known here: `enabled`, `filter`, `logpath`, `source`, `journalmatch`, `bantime`, `findtime`, `maxretry`, `ignoreip`, `proxies`, `ignorecommand`, `ignorecommand_timeout`, `ipv6_prefix`, `max_tracked`, `port`, `protocol`, `usedns`, `escalate`, `subnet`, `trust`, `mode`, `max_bans_per_minute`, `counts`, `renew_on_contact`
+           = help: known here: `enabled`, `filter`, `logpath`, `source`, `journalmatch`, `bantime`, `findtime`, `maxretry`, `ignoreip`, `proxies`, `ignorecommand`, `ignorecommand_timeout`, `ipv6_prefix`, `max_tracked`, `port`, `protocol`, `usedns`, `escalate`, `subnet`, `trust`, `mode`, `max_bans_per_minute`, `counts`, `renew_on_contact`, `catch_up`, `format`, `poll`
 
         5 errors
         "#);
@@ -357,7 +357,7 @@ fn names_that_cannot_be() {
 [jail."feed.x"]
 [jail."a b"]
 [jail.here]
-logpath = ["/var/log/*.log", "var/log/x", "/var/log/", "/var/log/ok"]
+logpath = ["/var/log/**/xy", "var/log/x", "/var/log/", "/var/log/ok"]
 filter = ""
 [control]
 group = "no group"
@@ -386,18 +386,18 @@ group = "no group"
           |
           = help: use 1 to 64 letters, digits, `.`, `_` or `-`
 
-        error: jail.here.logpath: `/var/log/*.log` has a wildcard, which logpath does not take yet
+        error: jail.here.logpath: `/var/log/**/xy` has `**`, which logpath does not take
          --> /etc/kban/kban.toml:6:12
           |
-        6 | logpath = ["/var/log/*.log", "var/log/x", "/var/log/", "/var/log/ok"]
+        6 | logpath = ["/var/log/**/xy", "var/log/x", "/var/log/", "/var/log/ok"]
           |            ^^^^^^^^^^^^^^^^
           |
-          = help: list the files: logpath = ["/a.log", "/b.log"]
+          = help: write `*/` for each directory on the way
 
         error: jail.here.logpath: `var/log/x` is not an absolute path
          --> /etc/kban/kban.toml:6:30
           |
-        6 | logpath = ["/var/log/*.log", "var/log/x", "/var/log/", "/var/log/ok"]
+        6 | logpath = ["/var/log/**/xy", "var/log/x", "/var/log/", "/var/log/ok"]
           |                              ^^^^^^^^^^^
           |
           = help: write the whole path, such as "/var/log/auth.log"
@@ -405,7 +405,7 @@ group = "no group"
         error: jail.here.logpath: `/var/log/` is a directory
          --> /etc/kban/kban.toml:6:43
           |
-        6 | logpath = ["/var/log/*.log", "var/log/x", "/var/log/", "/var/log/ok"]
+        6 | logpath = ["/var/log/**/xy", "var/log/x", "/var/log/", "/var/log/ok"]
           |                                           ^^^^^^^^^^^
           |
           = help: name the log file in it

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Check, LoadedFilter, NO_LOG_FILE};
 use crate::config::file::Jail;
 use crate::config::journalmatch::{forgeable, own_file};
+use crate::config::logs;
 use crate::config::report::Problem;
 use crate::config::value::{At, JailName, Table};
 use crate::filter::Filter;
@@ -23,11 +24,15 @@ impl Check<'_> {
         let named_journal = jail.source.as_ref().is_some_and(|names| self.sources.names_journal(names));
         let own = self.own_matches(jail);
         let of_filter = self.filters_matches(name, typed, &loaded.filter);
+        if jail.logpath.is_none() && logs::is_wrapped(jail) {
+            return logs::nameless(jail, &mut |problem, span| self.tell(self.layers.place(problem, span)));
+        }
         if jail.logpath.is_none() && jail.source.is_none() && own.is_none() {
             return self.default_inputs(name, typed, &loaded.logpath, of_filter);
         }
         let files = jail.logpath.iter().flat_map(|paths| &paths.value.0);
-        let files = files.map(|path| Input::File(path.0.clone()));
+        let format = jail.format.as_ref().map(|format| format.value);
+        let files = files.map(|path| logs::input(path, format));
         let named = self.named_sources(jail, own.as_ref().or(of_filter.as_ref()));
         // The matches of a jail that names journals are for those.
         let machine = own.filter(|_| !named_journal).map(journal);

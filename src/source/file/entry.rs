@@ -1,34 +1,36 @@
 //! One log file within the task: what it has to do next, and how it is doing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::FileError;
-use super::rotation::{Follower, GRACE, Turn};
+use super::rotation::{Follower, GRACE, Start, Style, Turn};
 use super::watch::{self, Watcher};
 use crate::source::status::{Board, Reporter};
-use crate::source::{Block, Position, Reading, Readings, SourceId, SourceStatus, Span, State, Stream};
+use crate::source::{Block, Position, SourceId, SourceStatus, Span, State, Stream};
 
 /// How often a file is looked at that cannot be watched.
-const POLL: Duration = Duration::from_secs(2);
+pub(super) const POLL: Duration = Duration::from_secs(2);
 
 /// When something is tried again that failed, if no event comes before.
-const RETRY: Duration = Duration::from_secs(30);
+pub(super) const RETRY: Duration = Duration::from_secs(30);
 
 /// How often the watches are set anew when directories change under way, before others get their turn.
-const ROUNDS: usize = 4;
+pub(super) const ROUNDS: usize = 4;
 
 /// The watcher, or why there is none.
 pub(super) type Watching = Result<Watcher, FileError>;
 
 /// One log file.
 #[derive(Debug)]
-pub(in crate::source) struct Entry {
+pub(super) struct Entry {
     id: SourceId,
     stream: Stream,
     follower: Follower,
     reporter: Reporter,
+    /// The kernel may not tell of its changes.
+    poll: bool,
     /// Its path has to be looked at.
     pub(super) look: bool,
     /// It may have something to read.
@@ -41,12 +43,27 @@ pub(in crate::source) struct Entry {
 
 impl Entry {
     /// A file that is looked at as soon as the task runs.
-    pub(in crate::source) fn new(id: SourceId, path: PathBuf, resume: &Readings, board: &Board) -> Self {
+    pub(super) fn new(id: SourceId, path: PathBuf, start: Start, style: Style, board: &Board) -> Self {
         let stream: Stream = path.as_os_str().into();
         let reporter = board.report(id, Arc::clone(&stream));
-        let resume = resume.get(&stream).and_then(Reading::of_file);
-        let follower = Follower::new(path, resume, GRACE);
-        Self { id, stream, follower, reporter, look: true, ready: false, retry: None, watched: None }
+        let follower = Follower::new(path, start, style, GRACE);
+        let poll = style.manner.poll;
+        Self { id, stream, follower, reporter, poll, look: true, ready: false, retry: None, watched: None }
+    }
+
+    /// The log that it is.
+    pub(super) fn follower(&mut self) -> &mut Follower {
+        &mut self.follower
+    }
+
+    /// The log's path.
+    pub(super) fn path(&self) -> &Path {
+        self.follower.path()
+    }
+
+    /// Whether it is to leave, and nothing of it is left to be read.
+    pub(super) fn has_left(&self) -> bool {
+        !self.look && !self.ready && self.follower.has_left()
     }
 
     /// When something is due without an event.
@@ -86,6 +103,7 @@ impl Entry {
         self.look = !stable || looked.as_ref().is_ok_and(|look| !look.settled);
         self.retry = match (&arranged, &looked) {
             (Err(_), _) => Some(now + POLL),
+            _ if self.poll => Some(now + POLL),
             (_, Err(_)) => Some(now + RETRY),
             _ => None,
         };
@@ -109,10 +127,11 @@ impl Entry {
                     status.lines += count as u64;
                     status.bytes += lines.bytes.len() as u64;
                     status.lines_cut += lines.cut;
+                    status.lines_broken += lines.broken;
                 });
                 let span =
                     Span { begin: Position::File(begin.unwrap_or(position)), end: Position::File(position) };
-                block = Some(Block {
+                block = (!lines.bytes.is_empty()).then(|| Block {
                     source: self.id,
                     stream: Arc::clone(&self.stream),
                     bytes: lines.bytes,
@@ -125,7 +144,7 @@ impl Entry {
             Err(error) => {
                 // Looking again at once would fail again at once.
                 self.ready = false;
-                self.retry = Some(now + RETRY);
+                self.retry = Some(now + if self.poll { POLL } else { RETRY });
                 self.watched = Some(self.follower.revision());
                 self.tell(State::Failed, Some(error.to_string()));
                 return None;
@@ -162,6 +181,7 @@ impl Entry {
 
     fn follow_up(&self, status: &mut SourceStatus) {
         status.lag = Some(self.follower.lag());
+        status.seen = self.follower.seen();
         status.restarts = self.follower.restarts();
         if let Some(position) = self.follower.position() {
             status.position = Some(Position::File(position));

@@ -1,21 +1,30 @@
 //! Log files: one task reads them all, in turns, woken by one inotify instance.
 //!
-//! - `tail`: one open file, in whole lines
+//! - `tail`: one open file, in whole lines; `window`: how it is known again; `container`: its lines unwrapped;
+//!   `since`: which are too old
 //! - `rotation`: one log through its rotations (which file when); `siblings` and `position` find what it missed
-//! - `watch`: inotify
+//! - `watch`: inotify; `watchdog`: what it did not tell of
+//! - `pattern` and `family`: which files a path with wildcards means, and their coming and going
 //! - `entry` and `follow`: one file within the task, and the task
 //!
 //! Everything but the last two lines is synchronous and takes time as an argument.
 
+mod container;
 mod entry;
 mod error;
+mod family;
 mod follow;
 mod open;
+mod pattern;
 mod position;
 mod rotation;
 mod siblings;
+mod since;
 mod tail;
 mod watch;
+mod watchdog;
+mod window;
 
-pub(super) use entry::Entry;
-pub(super) use follow::follow;
+pub(super) use follow::Files;
+pub use pattern::{flaw, has_wildcards, matching};
+pub(super) use watchdog::Watchdog;

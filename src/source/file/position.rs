@@ -11,21 +11,23 @@
 //!   start of the file in which reading was left off. In the files before that one, everything is known; in
 //!   that one, what lies before the place; if it is shorter than that, it was truncated and is all new.
 //!
+//! - Left off in a file that was copied and truncated (`copytruncate`): the rest of the copy, found by the bytes before
+//!   the position, then the generations after it, then the file at the path from its beginning.
+//!
+//! A file is the one in which reading was left off if the same bytes lie before the position: inode numbers are given
+//! out again, and a truncated file may have grown past the position.
+//!
 //! Device numbers of some file systems (btrfs, NFS, device mapper) change when the machine restarts; so if nothing else
 //! fits, the inode number alone is taken for the file at the path.
-//!
-//! Two things cannot be told apart from inode and size alone: a file that was truncated and has grown past
-//! the stored offset, and a new file with the inode number of the old one that is already longer than it.
 
 use std::iter;
 use std::mem::discriminant;
 use std::path::Path;
-use std::time::SystemTime;
 
 use super::error::FileError;
 use super::open::{self, Identity, Opened};
 use super::siblings::{self, Generation, Sibling};
-use super::tail::Tail;
+use super::tail::{self, Tail};
 use crate::source::{FilePosition, Reading};
 
 /// How often a file is looked for that is renamed meanwhile.
@@ -67,11 +69,11 @@ pub(super) fn resume(
     reading: Reading<FilePosition>,
     listed: &[Sibling],
 ) -> Result<Beginning, FileError> {
-    let mut beginning = open_from(path, reading.from, listed)?;
-    if !beginning.holds(reading.until) {
+    let mut beginning = open_from(path, reading.from, reading.from.offset, listed)?;
+    if !beginning.holds(&reading.until) {
         // Old generations are compressed or deleted before newer ones.
-        let newer = open_from(path, FilePosition { offset: 0, ..reading.until }, listed)?;
-        if newer.holds(reading.until) {
+        let newer = open_from(path, reading.until, 0, listed)?;
+        if newer.holds(&reading.until) {
             beginning = newer;
         }
     }
@@ -80,29 +82,35 @@ pub(super) fn resume(
 }
 
 impl Beginning {
-    fn holds(&self, position: FilePosition) -> bool {
-        self.tails.iter().any(|tail| is_at(&tail.identity(), position))
+    fn holds(&self, position: &FilePosition) -> bool {
+        self.place(position).is_some()
+    }
+
+    /// Which of the tails holds the position: the file itself, else a copy of it.
+    fn place(&self, position: &FilePosition) -> Option<usize> {
+        let itself = |tail: &Tail| is_at(&tail.identity(), position) && tail.holds(position);
+        let copy = |tail: &Tail| position.offset > 0 && position.print.is_some() && tail.holds(position);
+        self.tails.iter().position(itself).or_else(|| self.tails.iter().position(copy))
     }
 
     /// Tells each tail how much of it was acted upon already.
     fn divide(&mut self, Reading { from, until }: Reading<FilePosition>) {
         let last = self.tails.len().saturating_sub(1);
-        let by_inode = !self.holds(until);
-        let left_off = self.tails.iter().enumerate().position(|(index, tail)| {
-            is_at(&tail.identity(), until)
-                || (by_inode && index == last && tail.identity().inode == until.inode)
-        });
+        let place = self.place(&until);
+        let left_off =
+            place.or_else(|| self.tails.iter().position(|tail| is_at(&tail.identity(), &until))).or_else(
+                || self.tails.get(last).filter(|tail| tail.identity().inode == until.inode).map(|_| last),
+            );
         for (index, mut tail) in std::mem::take(&mut self.tails).into_iter().enumerate() {
-            let size = tail.size();
             let known = match left_off {
-                Some(place) if index == place && size < until.offset => {
+                Some(place) if index == place && !tail.holds(&until) => {
                     self.restarted = true;
-                    tail = tail.rewound();
+                    tail.begin_anew();
                     0
                 }
                 Some(place) if index == place => until.offset,
-                Some(place) if index < place => size,
-                None if is_at(&tail.identity(), from) => size,
+                Some(place) if index < place => tail.size(),
+                None if is_at(&tail.identity(), &from) => tail.size(),
                 _ => 0,
             };
             self.tails.push(tail.known_until(known));
@@ -110,26 +118,27 @@ impl Beginning {
     }
 }
 
-/// Begins at `position`, and goes on with the generations after it.
-fn open_from(path: &Path, position: FilePosition, listed: &[Sibling]) -> Result<Beginning, FileError> {
-    let current = open::open(path)?;
-    let current = match current {
-        Some(opened) if same_file(&opened, position) => {
-            let restarted = opened.metadata.len() < position.offset;
-            let tails = vec![Tail::new(opened, position.offset)];
-            return Ok(Beginning { tails, restarted, ..Beginning::default() });
+/// Looks for the file that holds `position`, begins there at `start`, and goes on with the generations after it.
+fn open_from(
+    path: &Path,
+    position: FilePosition,
+    start: u64,
+    listed: &[Sibling],
+) -> Result<Beginning, FileError> {
+    let current = match open::open(path)? {
+        Some(opened) if is_at(&opened.identity(), &position) && holds(&opened, &position) => {
+            return Ok(Beginning { tails: vec![Tail::new(opened, start)], ..Beginning::default() });
         }
         other => other,
     };
-    if let Some((old, generation)) = find(path, position, listed) {
-        let born = old.identity().created.or(old.metadata.modified().ok());
+    if let Some((old, generation)) = find(path, position, listed).or_else(|| copy(&position, listed.iter())) {
         let skip = [current.as_ref().map(Opened::identity), Some(old.identity())];
-        let mut tails = vec![Tail::new(old, position.offset)];
+        let is_later = |it: &&Sibling| !skip.contains(&Some(it.identity)) && is_after(it, &old, &generation);
+        let mut later: Vec<&Sibling> = listed.iter().filter(is_later).collect();
+        later.sort_by(|a, b| a.generation.cmp(&b.generation));
+        let mut tails = vec![Tail::new(old, start)];
         let mut unopened = Vec::new();
-        for sibling in listed.iter().filter(|it| !skip.contains(&Some(it.identity))) {
-            if !is_after(sibling, born, &generation) {
-                continue;
-            }
+        for sibling in later {
             match reopen(sibling) {
                 Some(opened) => tails.push(Tail::new(opened, 0)),
                 None => unopened.push(sibling.identity),
@@ -139,9 +148,9 @@ fn open_from(path: &Path, position: FilePosition, listed: &[Sibling]) -> Result<
         return Ok(Beginning { tails, unopened, restarted: true });
     }
     let Some(current) = current else { return Ok(Beginning::default()) };
-    let moved = current.metadata.len() >= position.offset && current.identity().inode == position.inode;
-    let offset = if moved { position.offset } else { 0 };
-    Ok(Beginning { tails: vec![Tail::new(current, offset)], restarted: !moved, ..Beginning::default() })
+    let moved = current.identity().inode == position.inode && holds(&current, &position);
+    let start = if moved { start } else { 0 };
+    Ok(Beginning { tails: vec![Tail::new(current, start)], restarted: !moved, ..Beginning::default() })
 }
 
 /// Opens a sibling under the name that it had when it was listed. None: another file has that name now, or it cannot
@@ -154,29 +163,50 @@ pub(super) fn reopen(sibling: &Sibling) -> Option<Opened> {
 /// renamed meanwhile.
 fn find(path: &Path, position: FilePosition, listed: &[Sibling]) -> Option<(Opened, Generation)> {
     let known =
-        listed.iter().find(|sibling| is_at(&sibling.identity, position)).map(|sibling| sibling.path.clone());
+        listed.iter().find(|sibling| is_at(&sibling.identity, &position)).map(|sibling| sibling.path.clone());
     let mut names = known.into_iter().chain(iter::from_fn(|| siblings::find(path, position.inode)));
     names.by_ref().take(ATTEMPTS).find_map(|name| {
         let opened = open::open(&name).ok().flatten()?;
         let generation =
             siblings::generation(path.file_name()?, name.file_name()?).unwrap_or(Generation::Unknown);
-        let fits = same_file(&opened, position) && opened.metadata.len() >= position.offset;
+        let fits = is_at(&opened.identity(), &position) && holds(&opened, &position);
         fits.then_some((opened, generation))
     })
 }
 
-/// Whether a sibling came after the file that was born then and has this name now. Birth and name have to agree: the
-/// copies that copytruncate leaves are born after the log itself, but their names are those of older generations.
-fn is_after(sibling: &Sibling, born: Option<SystemTime>, generation: &Generation) -> bool {
-    let comparable = discriminant(&sibling.generation) == discriminant(generation);
-    let (sibling_born, sibling_generation) = sibling.age();
-    Some(sibling_born) >= born && (!comparable || sibling_generation > generation)
+/// Looks for a copy of the file at a position that was truncated since: the newest file with the same bytes before it.
+pub(super) fn copy<'s>(
+    position: &FilePosition,
+    listed: impl DoubleEndedIterator<Item = &'s Sibling>,
+) -> Option<(Opened, Generation)> {
+    let known = position.offset > 0 && position.print.is_some();
+    listed.rev().filter(|_| known).find_map(|sibling| {
+        let opened = reopen(sibling).filter(|opened| holds(opened, position))?;
+        Some((opened, sibling.generation.clone()))
+    })
 }
 
-fn same_file(opened: &Opened, position: FilePosition) -> bool {
-    is_at(&opened.identity(), position)
+/// Whether a sibling came after an older file that has this name now. Names tell it where they can: a copy is born after
+/// the log that it was made of, and yet what is in it came before what is in the log since. What was not written to
+/// since then has nothing new, whatever its name.
+pub(super) fn is_after(sibling: &Sibling, old: &Opened, generation: &Generation) -> bool {
+    if discriminant(&sibling.generation) == discriminant(generation) {
+        return sibling.generation > *generation && Some(sibling.modified) >= old.metadata.modified().ok();
+    }
+    let born = old.identity().created.or(old.metadata.modified().ok());
+    Some(sibling.age().0) >= born
 }
 
-fn is_at(identity: &Identity, position: FilePosition) -> bool {
+/// Whether the file at a path is the one that the position lies in.
+pub(super) fn is_in(path: &Path, position: &FilePosition) -> bool {
+    let here = |opened: &Opened| is_at(&opened.identity(), position) && holds(opened, position);
+    open::open(path).ok().flatten().is_some_and(|opened| here(&opened))
+}
+
+fn is_at(identity: &Identity, position: &FilePosition) -> bool {
     (identity.device, identity.inode) == (position.device, position.inode)
+}
+
+fn holds(opened: &Opened, position: &FilePosition) -> bool {
+    tail::holds(&opened.file, opened.metadata.len(), position)
 }

@@ -7,8 +7,10 @@
 //!
 //! Several rotations between two looks lose nothing as long as the files in between still exist, uncompressed and in
 //! the same directory: they are found as [`siblings`] that were not there before. Out of reach are a file that was
-//! created and deleted between two looks, what is written to a file later than the grace allows, and what was in a
-//! file when it was truncated before it was read.
+//! created and deleted between two looks, and what is written to a file later than the grace allows.
+//!
+//! What was in a file when it was truncated before it was read is read in the copy that was made of it before, if
+//! there is one beside it: a sibling that was not there before, and holds the bytes that were read last.
 //!
 //! Nothing here waits or knows of inotify: whoever calls says when to look, and what time it is.
 
@@ -17,12 +19,15 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::container;
 use super::error::FileError;
 use super::open::{self, Identity, Opened};
 use super::position::{self, reopen};
 use super::siblings::{self, Generation, Seen, Sibling};
 use super::tail::{Portion, Step, Tail};
-use crate::source::{FilePosition, Reading};
+use crate::source::{CatchUp, FilePosition, Manner, Reading, Runtime};
+
+mod copies;
 
 /// How long a file that left the path is followed after the last write to it.
 pub(super) const GRACE: Duration = Duration::from_secs(60);
@@ -57,7 +62,7 @@ pub(super) struct Look {
 /// What one turn of reading gave.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Whole lines, and where reading goes on after them.
+    /// Whole lines, and where reading goes on after them; none, if all of them are broken.
     Lines(Portion, FilePosition),
     /// Nothing yet; another turn may give something.
     Unfinished,
@@ -69,30 +74,53 @@ pub(super) enum Turn {
 #[derive(Debug)]
 pub(super) struct Follower {
     path: PathBuf,
+    style: Style,
     chain: VecDeque<Link>,
     seen: Seen,
     /// No file of interest was last written before this, by the clock of the file system.
     since: Option<SystemTime>,
+    /// Its path is not one of those that are to be read any more.
+    leaving: bool,
     first: Option<First>,
     grace: Duration,
     restarts: u64,
     revision: u64,
 }
 
+/// How a log is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Style {
+    /// Whose wrapping is taken off its lines.
+    pub(super) runtime: Option<Runtime>,
+    /// As it is configured.
+    pub(super) manner: Manner,
+}
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Start {
+    /// At the end of what is there when it is looked at first.
+    End,
+    /// At the beginning of what is there.
+    Beginning,
+    /// Where an earlier process, or another log of the same pattern, left off.
+    At(Reading<FilePosition>),
+}
+
 /// Before the first look that could tell what is at the path.
 #[derive(Debug)]
 struct First {
-    resume: Option<Reading<FilePosition>>,
+    start: Start,
     /// The file that was there but could not be opened, and its size when it was first met.
     noted: Option<(Identity, u64)>,
 }
 
 impl Follower {
     /// Opens nothing yet; the first [`check`](Self::check) does.
-    pub(super) fn new(path: PathBuf, resume: Option<Reading<FilePosition>>, grace: Duration) -> Self {
-        let first = Some(First { resume, noted: None });
+    pub(super) fn new(path: PathBuf, start: Start, style: Style, grace: Duration) -> Self {
+        let first = Some(First { start, noted: None });
         let (chain, seen) = (VecDeque::new(), Seen::default());
-        Self { path, chain, seen, since: None, first, grace, restarts: 0, revision: 0 }
+        Self { path, style, chain, seen, since: None, leaving: false, first, grace, restarts: 0, revision: 0 }
     }
 
     /// Looks at what is at the path now: opens what is new, and begins to take leave of what is no longer there.
@@ -100,7 +128,7 @@ impl Follower {
     /// # Errors
     /// What is at the path cannot be read. Files that are open already are still followed.
     pub(super) fn check(&mut self, now: Instant) -> Result<Look, FileError> {
-        let look = self.look();
+        let look = self.look(now);
         self.retire(look.as_ref().is_ok_and(|look| look.present), now);
         look
     }
@@ -122,16 +150,11 @@ impl Follower {
             if step != Step::End {
                 link.quiet_since = link.quiet_since.map(|_| now);
             }
-            link.begun |= matches!(step, Step::Lines(_) | Step::Truncated(_));
+            link.begun |= matches!(step, Step::Lines(_));
             match step {
                 Step::Lines(lines) => return Ok(self.turn(lines, index)),
                 Step::Unfinished => return Ok(Turn::Unfinished),
-                Step::Truncated(last) => {
-                    self.restarts += 1;
-                    // The copy that was made before truncating holds nothing new.
-                    self.seen.listed(siblings::list(&self.path).iter());
-                    return Ok(self.turn(last, index));
-                }
+                Step::Truncated => return Ok(self.truncated(index, now)),
                 Step::End if link.closing => {
                     let last = link.tail.finish();
                     let turn = self.turn(last, index);
@@ -168,6 +191,11 @@ impl Follower {
         self.chain.iter().map(|link| link.tail.lag()).sum()
     }
 
+    /// The newest file, and how long it was when it was last looked at.
+    pub(super) fn seen(&self) -> Option<FilePosition> {
+        self.chain.back().map(|link| FilePosition { offset: link.tail.size(), ..link.tail.position() })
+    }
+
     /// How often reading began anew.
     pub(super) fn restarts(&self) -> u64 {
         self.restarts
@@ -183,16 +211,35 @@ impl Follower {
         self.revision
     }
 
+    /// From now on, files that are not at the path are not followed for longer than the grace, even if they have another
+    /// name; or else as long as they have one. Whether that is news.
+    pub(super) fn set_leaving(&mut self, leaving: bool) -> bool {
+        std::mem::replace(&mut self.leaving, leaving) != leaving
+    }
+
+    /// Whether it is leaving, and nothing is open any more.
+    pub(super) fn has_left(&self) -> bool {
+        self.leaving && self.chain.is_empty()
+    }
+
+    /// Lets go of a file that another log is to read on: where. None if it is not open.
+    pub(super) fn release(&mut self, file: &Identity) -> Option<FilePosition> {
+        let index = self.chain.iter().position(|link| link.tail.identity() == *file)?;
+        let position = self.chain.remove(index)?.tail.position();
+        self.revision += 1;
+        Some(position)
+    }
+
     /// The log's path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    fn look(&mut self) -> Result<Look, FileError> {
+    fn look(&mut self, now: Instant) -> Result<Look, FileError> {
         self.begin()?;
         for _ in 0..ROUNDS {
             let Some(metadata) = open::inspect(&self.path)? else {
-                let settled = self.chain.is_empty() || self.extend(None);
+                let settled = self.chain.is_empty() || self.extend(None, now);
                 return Ok(Look { present: false, settled });
             };
             let identity = Identity::of(&metadata);
@@ -207,7 +254,7 @@ impl Follower {
                 }
                 None => {
                     if let Some(opened) = open::open(&self.path)?
-                        && !self.extend(Some(opened))
+                        && !self.extend(Some(opened), now)
                     {
                         return Ok(Look { present: true, settled: false });
                     }
@@ -221,14 +268,17 @@ impl Follower {
     fn begin(&mut self) -> Result<(), FileError> {
         let Some(first) = &mut self.first else { return Ok(()) };
         let mut listed = siblings::list(&self.path);
-        let tails = match first.resume {
-            Some(reading) => {
+        let tails = match first.start {
+            Start::At(reading) => {
                 let beginning = position::resume(&self.path, reading, &listed)?;
                 self.restarts += u64::from(beginning.restarted);
                 listed.retain(|sibling| !beginning.unopened.contains(&sibling.identity));
                 beginning.tails
             }
-            None => match position::at_end(&self.path, &mut first.noted) {
+            Start::Beginning => {
+                open::open(&self.path)?.into_iter().map(|opened| Tail::new(opened, 0)).collect()
+            }
+            Start::End => match position::at_end(&self.path, &mut first.noted) {
                 // Whatever replaces it will be new.
                 Err(error @ FileError::NotRegular { .. }) => {
                     self.first = None;
@@ -240,7 +290,10 @@ impl Follower {
         self.first = None;
         self.seen.listed(listed.iter());
         self.since = tails.first().and_then(|tail| tail.file().metadata().ok()?.modified().ok());
-        for tail in tails {
+        for mut tail in tails {
+            if let Some(catch_up) = self.style.manner.catch_up {
+                self.skip(&mut tail, &catch_up);
+            }
             self.push(tail);
         }
         Ok(())
@@ -248,7 +301,8 @@ impl Follower {
 
     /// Adds the file at the path to the chain, and before it those that stood there since the last look. False: there
     /// are too many at once, and some of them have to be read and closed first.
-    fn extend(&mut self, current: Option<Opened>) -> bool {
+    fn extend(&mut self, current: Option<Opened>, now: Instant) -> bool {
+        self.begin_truncated_anew(now);
         let room = MOST_OPEN.saturating_sub(self.chain.len() + 1);
         if room == 0 {
             self.close_oldest();
@@ -259,7 +313,8 @@ impl Follower {
         let offset = current_identity.and_then(|identity| self.seen.offset(&identity)).unwrap_or(0);
         let listed =
             siblings::list(&self.path).into_iter().filter(|it| Some(it.identity) != current_identity);
-        let (missed, known): (Vec<Sibling>, Vec<Sibling>) = listed.partition(|it| self.is_new(it));
+        let (missed, known): (Vec<Sibling>, Vec<Sibling>) =
+            listed.partition(|it| self.is_new(it) && !self.is_copy(it, current.as_ref()));
         self.seen.listed(known.iter());
 
         let complete = missed.len() <= room;
@@ -290,7 +345,24 @@ impl Follower {
     fn push(&mut self, tail: Tail) {
         self.revision += 1;
         let begun = tail.position().offset > 0;
+        let tail = tail.unwrapping(self.style.runtime);
         self.chain.push_back(Link { tail, begun, quiet_since: None, closing: false });
+    }
+
+    /// Leaves out what was written longer ago than what is to be caught up with.
+    fn skip(&self, tail: &mut Tail, catch_up: &CatchUp) {
+        let Some(oldest) = SystemTime::now().checked_sub(catch_up.back) else { return };
+        let runtime = self.style.runtime;
+        let date_of = |line: &[u8]| {
+            (catch_up.date_of)(runtime.map_or(line, |runtime| container::from_date(runtime, line)))
+        };
+        let skipped = tail.skip_older(oldest, &date_of);
+        if skipped > 0 {
+            let path = &self.path;
+            tracing::info!(
+                "{path:?}: {skipped} bytes are not read, they were written before what catch_up says"
+            );
+        }
     }
 
     /// Starts the grace of every file that is not at the path any more. One that was moved away without a successor
@@ -298,7 +370,7 @@ impl Follower {
     fn retire(&mut self, present: bool, now: Instant) {
         let newest = self.chain.len().saturating_sub(1);
         for (index, link) in self.chain.iter_mut().enumerate() {
-            if index < newest || (!present && link.tail.is_unlinked()) {
+            if index < newest || (!present && (self.leaving || link.tail.is_unlinked())) {
                 link.quiet_since.get_or_insert(now);
             } else {
                 link.quiet_since = None;
@@ -326,7 +398,7 @@ impl Follower {
 
     fn turn(&self, lines: Portion, index: usize) -> Turn {
         match self.position_from(index) {
-            Some(position) if !lines.bytes.is_empty() => Turn::Lines(lines, position),
+            Some(position) if !lines.bytes.is_empty() || lines.broken > 0 => Turn::Lines(lines, position),
             _ => Turn::Unfinished,
         }
     }

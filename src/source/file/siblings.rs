@@ -11,6 +11,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
@@ -64,19 +65,26 @@ impl Sibling {
 ///
 /// A directory that cannot be listed has none.
 pub(super) fn list(path: &Path) -> Vec<Sibling> {
-    let mut siblings: Vec<Sibling> = entries(path).filter_map(|entry| sibling(path, &entry)).collect();
+    let mut siblings: Vec<Sibling> = beside(path).filter_map(|entry| sibling(path, &entry)).collect();
     siblings.sort_by(|a, b| a.age().cmp(&b.age()));
     siblings
 }
 
 /// Looks for a file by its inode number under any name in the directory of `path`.
 pub(super) fn find(path: &Path, inode: u64) -> Option<PathBuf> {
-    entries(path).find(|entry| entry.ino() == inode).map(|entry| entry.path())
+    beside(path).find(|entry| entry.ino() == inode).map(|entry| entry.path())
 }
 
-fn entries(path: &Path) -> impl Iterator<Item = DirEntry> {
-    let listing = fs::read_dir(directory(path)).ok();
-    listing.into_iter().flatten().take(MOST_ENTRIES).filter_map(Result::ok)
+fn beside(path: &Path) -> impl Iterator<Item = DirEntry> {
+    entries(directory(path)).into_iter().flatten()
+}
+
+/// What is in a directory, or the first 10,000 of it.
+///
+/// # Errors
+/// It cannot be listed.
+pub(super) fn entries(directory: &Path) -> io::Result<impl Iterator<Item = DirEntry> + use<>> {
+    Ok(fs::read_dir(directory)?.take(MOST_ENTRIES).filter_map(Result::ok))
 }
 
 /// The directory of a path, `.` for a bare name.
@@ -112,6 +120,18 @@ pub(super) fn generation(log: &OsStr, name: &OsStr) -> Option<Generation> {
     let (stem, extension) = log.split_at(dot);
     let middle = name.strip_prefix(stem)?.strip_suffix(extension)?;
     mark(middle).filter(|mark| middle.starts_with(b".") || matches!(mark, Generation::Dated(_)))
+}
+
+/// Whether `name` is that of a generation of a log, whose name `is_log`.
+pub(super) fn is_generation(name: &OsStr, is_log: impl Fn(&OsStr) -> bool) -> bool {
+    let bytes = name.as_bytes();
+    let extension = memchr::memrchr(b'.', bytes).and_then(|dot| bytes.get(dot..)).unwrap_or_default();
+    let cuts = (1..bytes.len()).filter(|cut| bytes.get(*cut).is_some_and(|byte| b".-_".contains(byte)));
+    let stems = cuts.filter_map(|cut| bytes.get(..cut));
+    stems.flat_map(|stem| [stem.to_vec(), [stem, extension].concat()]).any(|log| {
+        let log = OsStr::from_bytes(&log);
+        generation(log, name).is_some() && is_log(log)
+    })
 }
 
 fn mark(suffix: &[u8]) -> Option<Generation> {
@@ -193,6 +213,7 @@ mod tests {
             ("secure", "secure-20261121-1795234567"),
         ] {
             assert!(of(log, name).is_some(), "{name}");
+            assert!(is_generation(OsStr::new(name), |it| it == log), "{name}");
         }
         for (log, name) in [
             ("auth.log", "auth.log"),
@@ -207,6 +228,7 @@ mod tests {
             ("auth.log", "auth.log.11111111111111111111111111111111111111111111"),
         ] {
             assert_eq!(of(log, name), None, "{name}");
+            assert!(!is_generation(OsStr::new(name), |it| it == log), "{name}");
         }
     }
 

@@ -2,19 +2,24 @@
 //!
 //! The position is behind the last line that was handed over, never inside one, however long it is; so a restart in the
 //! middle of a line neither splits nor doubles it.
+//!
+//! A file is truncated if it is shorter than what was read of it, or if other bytes lie where the last ones were read:
+//! then it has grown again before it was looked at. What a writer without `O_APPEND` leaves behind after that, a hole
+//! as long as the old file, is passed over.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::SystemTime;
 
 use memchr::memrchr;
 
+use super::container::{self, Unwrapped};
 use super::open::{Identity, Opened};
-use crate::source::lines::{LONGEST_LINE, Lines};
-use crate::source::{BLOCK_BYTES, FilePosition};
-
-/// How far back the start of a line is looked for when reading begins at the end of a file, in bytes.
-const LOOK_BACK: u64 = 1024 * 1024;
+use super::since;
+use super::window::Window;
+use crate::source::lines::Lines;
+use crate::source::{BLOCK_BYTES, FilePosition, Runtime};
 
 /// Whole lines out of one file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub(super) struct Portion {
     pub(super) bytes: Vec<u8>,
     /// How many of them were cut.
     pub(super) cut: u64,
+    /// How many lines of the file are left out because they are not what a container's runtime writes.
+    pub(super) broken: u64,
     /// They all lie in the part of the file that was acted upon before this process.
     pub(super) again: bool,
 }
@@ -34,9 +41,8 @@ pub(super) enum Step {
     Lines(Portion),
     /// Bytes, and no newline among them.
     Unfinished,
-    /// The file is shorter than what was read of it, and is read from its start again. The line that had no newline
-    /// yet, if there was one, will not get it any more.
-    Truncated(Portion),
+    /// The file does not hold what was read of it any more. Nothing more comes until [`Tail::begin_anew`].
+    Truncated,
     /// Nothing new.
     End,
 }
@@ -49,6 +55,16 @@ pub(super) struct Tail {
     /// Bytes that were read, from its start.
     read: u64,
     lines: Lines,
+    /// Whose wrapping is taken off.
+    runtime: Option<Runtime>,
+    /// Lines cut and broken that were not told of yet.
+    marred: (u64, u64),
+    /// What was read last.
+    near: Window,
+    /// What was handed over last.
+    behind: Window,
+    /// Nothing but NUL was read since the file was truncated.
+    hollow: bool,
     /// What lies before was acted upon before this process, in bytes from the start.
     known: u64,
     /// The file's size when it was last looked at.
@@ -60,12 +76,35 @@ impl Tail {
     pub(super) fn new(opened: Opened, offset: u64) -> Self {
         let (identity, size) = (opened.identity(), opened.metadata.len());
         let offset = if offset > size { 0 } else { offset };
-        Self { file: opened.file, identity, read: offset, lines: Lines::new(), known: 0, size }
+        // Without it, only a file that has become shorter is seen to be truncated.
+        let near = Window::before(&opened.file, offset).unwrap_or_default();
+        Self {
+            file: opened.file,
+            identity,
+            read: offset,
+            lines: Lines::new(),
+            runtime: None,
+            marred: (0, 0),
+            behind: near.clone(),
+            near,
+            hollow: offset == 0,
+            known: 0,
+            size,
+        }
     }
 
-    /// Begins anew at the start of the file.
-    pub(super) fn rewound(self) -> Self {
-        Self { read: 0, ..self }
+    /// Its lines are wrapped.
+    pub(super) fn unwrapping(self, runtime: Option<Runtime>) -> Self {
+        Self { runtime, ..self }
+    }
+
+    /// Begins anew at the start of the file. The line that had no newline yet will not get it any more: it is returned.
+    pub(super) fn begin_anew(&mut self) -> Portion {
+        // Wrapped lines that are under way are not held, and their file is gone.
+        let last = if self.runtime.is_some() { Portion::default() } else { self.finish() };
+        (self.read, self.known, self.hollow) = (0, 0, true);
+        (self.near, self.behind) = (Window::default(), Window::default());
+        last
     }
 
     /// What lies before `known` was acted upon before this process: no portion crosses it.
@@ -75,25 +114,28 @@ impl Tail {
 
     /// Reads what is added behind the first `size` bytes, and the line that they end in as a whole.
     ///
-    /// A line that began more than 1 MiB before counts as ended there.
-    ///
     /// # Errors
     /// pread(2) failed.
     pub(super) fn after(opened: Opened, size: u64) -> io::Result<Self> {
-        let end = size.min(opened.metadata.len());
-        let mut chunk = vec![0; LONGEST_LINE];
-        let mut from = end;
-        while from > 0 && end - from < LOOK_BACK {
-            let length = chunk.len().min(usize::try_from(from).unwrap_or(usize::MAX));
-            let (chunk, _) = chunk.split_at_mut(length);
-            from -= length as u64;
-            opened.file.read_exact_at(chunk, from)?;
-            if let Some(newline) = memrchr(b'\n', chunk) {
-                return Ok(Self::new(opened, from + newline as u64 + 1));
-            }
-        }
-        let start = if from == 0 { 0 } else { end };
+        let start = since::line_start(&opened.file, size.min(opened.metadata.len()))?;
         Ok(Self::new(opened, start))
+    }
+
+    /// Passes over what was written before `oldest`, as far as that can be told without reading it: so many bytes.
+    pub(super) fn skip_older(
+        &mut self,
+        oldest: SystemTime,
+        date_of: &dyn Fn(&[u8]) -> Option<SystemTime>,
+    ) -> u64 {
+        let before = self.read;
+        if let Ok(first) = since::first(&self.file, before, self.size, oldest, date_of)
+            && first > before
+            && let Ok(near) = Window::before(&self.file, first)
+        {
+            (self.read, self.hollow) = (first, false);
+            (self.near, self.behind) = (near.clone(), near);
+        }
+        self.read - before
     }
 
     /// Reads at most 256 KiB. `scratch` is only a place to read into.
@@ -104,10 +146,7 @@ impl Tail {
         self.size = self.file.metadata()?.len();
         let at = self.read;
         if self.size < at {
-            let last = self.finish();
-            self.read = 0;
-            self.known = 0;
-            return Ok(Step::Truncated(last));
+            return Ok(Step::Truncated);
         }
         let end = if at < self.known { self.size.min(self.known) } else { self.size };
         let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(BLOCK_BYTES).min(scratch.len());
@@ -116,25 +155,93 @@ impl Tail {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Step::Unfinished),
             other => other?,
         };
+        // Asked last, so that what was read belongs to what was read before.
+        if !self.near.is_before(&self.file, at)? {
+            return Ok(Step::Truncated);
+        }
         if length == 0 {
             return Ok(Step::End);
         }
         let (fresh, _) = scratch.split_at(length);
-        let mut bytes = Vec::with_capacity(length);
-        self.lines.take(fresh, &mut bytes);
-        self.read += length as u64;
+        let bytes = match self.runtime {
+            // What is under way will not be longer than this, or ends where the known part does.
+            Some(runtime) => {
+                let last = length >= BLOCK_BYTES || at + length as u64 == self.known;
+                let bytes = self.unwrap(runtime, fresh, last);
+                if self.read == at {
+                    return Ok(Step::End);
+                }
+                bytes
+            }
+            None => self.take(fresh),
+        };
+        let nothing = bytes.is_empty() && self.marred == (0, 0);
+        Ok(if nothing { Step::Unfinished } else { Step::Lines(self.portion(bytes)) })
+    }
+
+    /// Whole lines out of what was read next.
+    fn take(&mut self, fresh: &[u8]) -> Vec<u8> {
+        let hole = if self.hollow { fresh.iter().take_while(|byte| **byte == 0).count() } else { 0 };
+        self.hollow &= hole == fresh.len();
+        let (_, text) = fresh.split_at(hole);
+        let mut bytes = Vec::with_capacity(text.len());
+        self.lines.take(text, &mut bytes);
+        self.read += fresh.len() as u64;
         // A line that was given up unended, and has got its end meanwhile: it is not handed over in one piece now.
         if self.read == self.known && self.size > self.known {
             self.lines.end(&mut bytes);
         }
-        Ok(if bytes.is_empty() { Step::Unfinished } else { Step::Lines(self.portion(bytes)) })
+        if let Some(newline) = memrchr(b'\n', fresh) {
+            self.behind = self.near.clone();
+            self.behind.push(fresh.get(..=newline).unwrap_or_default());
+        }
+        self.near.push(fresh);
+        if !self.lines.is_holding() {
+            self.behind = self.near.clone();
+        }
+        bytes
+    }
+
+    /// Whether the file does not hold what was read of it any more.
+    ///
+    /// # Errors
+    /// pread(2) failed.
+    pub(super) fn is_truncated(&self) -> io::Result<bool> {
+        self.near.is_before(&self.file, self.read).map(|same| !same)
+    }
+
+    /// Whether another file is a copy of this one, complete or not, made now or before this one was truncated.
+    pub(super) fn is_copied_by(&self, other: &Opened) -> bool {
+        let reached = self.reached();
+        begins_alike((&self.file, self.size), (&other.file, other.metadata.len()))
+            || (reached.offset > 0 && holds(&other.file, other.metadata.len(), &reached))
+    }
+
+    /// Whether what was before the position is here, whichever file that was.
+    pub(super) fn holds(&self, position: &FilePosition) -> bool {
+        holds(&self.file, self.size, position)
     }
 
     /// The line that never got its newline, when no more will come; nothing if there is none.
     pub(super) fn finish(&mut self) -> Portion {
         let mut bytes = Vec::new();
+        if let Some(runtime) = self.runtime {
+            let mut rest = vec![0; BLOCK_BYTES];
+            let length = self.file.read_at(&mut rest, self.read).unwrap_or_default();
+            bytes = self.unwrap(runtime, rest.get(..length).unwrap_or_default(), true);
+        }
         self.lines.end(&mut bytes);
         self.portion(bytes)
+    }
+
+    /// Lines out of their wrapping. Those that are under way are not counted as read.
+    fn unwrap(&mut self, runtime: Runtime, fresh: &[u8], last: bool) -> Vec<u8> {
+        let Unwrapped { bytes, consumed, cut, broken } = container::unwrap(runtime, fresh, last);
+        self.read += consumed as u64;
+        self.near.push(fresh.get(..consumed).unwrap_or_default());
+        self.behind = self.near.clone();
+        self.marred = (self.marred.0 + cut, self.marred.1 + broken);
+        bytes
     }
 
     /// Which file it is.
@@ -149,11 +256,17 @@ impl Tail {
 
     /// After the last line handed over.
     pub(super) fn position(&self) -> FilePosition {
-        FilePosition {
-            device: self.identity.device,
-            inode: self.identity.inode,
-            offset: self.read - self.lines.pending(),
-        }
+        self.at(self.read - self.lines.pending(), &self.behind)
+    }
+
+    /// After the last byte that was read.
+    pub(super) fn reached(&self) -> FilePosition {
+        self.at(self.read, &self.near)
+    }
+
+    fn at(&self, offset: u64, before: &Window) -> FilePosition {
+        let Identity { device, inode, .. } = self.identity;
+        FilePosition { device, inode, offset, print: before.print(offset) }
     }
 
     /// The file's size when it was last looked at.
@@ -173,139 +286,25 @@ impl Tail {
 
     fn portion(&mut self, bytes: Vec<u8>) -> Portion {
         let again = self.position().offset <= self.known;
-        Portion { bytes, cut: self.lines.take_cut(), again }
+        let (cut, broken) = std::mem::take(&mut self.marred);
+        Portion { bytes, cut: cut + self.lines.take_cut(), broken, again }
     }
+}
+
+/// Whether a file of this size has, before a place, what was there when the position was noted; whichever file it was.
+pub(super) fn holds(file: &File, size: u64, position: &FilePosition) -> bool {
+    let same = |print| {
+        Window::before(file, position.offset).is_ok_and(|it| it.print(position.offset) == Some(print))
+    };
+    size >= position.offset && position.print.is_none_or(same)
+}
+
+/// Whether the shorter of two files, with their sizes, ends like the same part of the longer one: one is a copy of the other.
+pub(super) fn begins_alike((one, size): (&File, u64), (other, other_size): (&File, u64)) -> bool {
+    let both = size.min(other_size);
+    let alike = || Window::before(one, both).and_then(|window| window.is_before(other, both));
+    both > 0 && alike().unwrap_or(false)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::io::Write;
-    use std::path::{Path, PathBuf};
-
-    use super::super::open::open;
-    use super::*;
-
-    struct Log {
-        _dir: tempfile::TempDir,
-        path: PathBuf,
-    }
-
-    impl Log {
-        fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("log");
-            fs::write(&path, "").unwrap();
-            Self { _dir: dir, path }
-        }
-
-        fn add(&self, bytes: &[u8]) {
-            fs::OpenOptions::new().append(true).open(&self.path).unwrap().write_all(bytes).unwrap();
-        }
-
-        fn tail(&self, offset: u64) -> Tail {
-            Tail::new(open(Path::new(&self.path)).unwrap().unwrap(), offset)
-        }
-    }
-
-    fn read_all(tail: &mut Tail) -> Portion {
-        let mut all = Portion::default();
-        let mut scratch = vec![0; BLOCK_BYTES];
-        loop {
-            match tail.read(&mut scratch).unwrap() {
-                Step::Lines(lines) | Step::Truncated(lines) => {
-                    assert!(lines.bytes.len() <= BLOCK_BYTES + LONGEST_LINE + 1);
-                    all.bytes.extend(lines.bytes);
-                    all.cut += lines.cut;
-                }
-                Step::Unfinished => {}
-                Step::End => return all,
-            }
-        }
-    }
-
-    #[test]
-    fn lines_come_once_whatever_the_size_of_the_writes() {
-        let text: Vec<u8> =
-            (0..3_000).flat_map(|n| format!("line {n} {}\n", "x".repeat(n % 97)).into_bytes()).collect();
-        for size in [1usize, 2, 7, 4096, 70_000, 300_000] {
-            let log = Log::new();
-            let mut tail = log.tail(0);
-            let mut got = Vec::new();
-            // One byte at a time for a stretch only: each write is a system call.
-            let (text, _) = text.split_at(text.len().min(size * 2_000));
-            for part in text.chunks(size) {
-                log.add(part);
-                let lines = read_all(&mut tail).bytes;
-                assert!(lines.is_empty() || lines.ends_with(b"\n"));
-                got.extend(lines);
-            }
-            got.extend(tail.finish().bytes);
-            let mut expected = text.to_vec();
-            if !expected.ends_with(b"\n") {
-                expected.push(b'\n');
-            }
-            assert!(got == expected, "chunks of {size}");
-        }
-    }
-
-    #[test]
-    fn bytes_pass_as_they_are() {
-        let log = Log::new();
-        log.add(b"\xff\xfe\x00\r\n\n\x80a\n");
-        assert_eq!(read_all(&mut log.tail(0)).bytes, b"\xff\xfe\x00\r\n\n\x80a\n");
-    }
-
-    #[test]
-    fn a_line_without_end_is_cut_and_costs_no_memory() {
-        let log = Log::new();
-        let mut tail = log.tail(0);
-        log.add(b"before\n");
-        let megabyte = vec![b'A'; 1024 * 1024];
-        for _ in 0..8 {
-            log.add(&megabyte);
-            assert!(read_all(&mut tail).bytes.len() <= 7);
-            assert_eq!(tail.position().offset, 7, "a restart must find the start of the line");
-        }
-        log.add(b"tail\nafter\n");
-        let lines = read_all(&mut tail);
-        let expected = [vec![b'A'; LONGEST_LINE], b"\nafter\n".to_vec()].concat();
-        assert!(lines.bytes == expected);
-        assert_eq!(lines.cut, 1);
-        assert_eq!(tail.position().offset, fs::metadata(&log.path).unwrap().len());
-    }
-
-    #[test]
-    fn truncation_starts_over() {
-        let log = Log::new();
-        let mut tail = log.tail(0);
-        log.add(b"one\ntwo\nhalf");
-        assert_eq!(read_all(&mut tail).bytes, b"one\ntwo\n");
-        fs::write(&log.path, "new\n").unwrap();
-        assert_eq!(read_all(&mut tail).bytes, b"half\nnew\n");
-        assert_eq!(tail.position().offset, 4);
-    }
-
-    #[test]
-    fn starting_at_the_end_keeps_the_unfinished_line_whole() {
-        let log = Log::new();
-        log.add(b"old\nfirst ha");
-        let mut tail = Tail::after(open(&log.path).unwrap().unwrap(), 12).unwrap();
-        log.add(b"lf\nnext\n");
-        assert_eq!(read_all(&mut tail).bytes, b"first half\nnext\n");
-
-        let log = Log::new();
-        log.add(&vec![b'x'; 2 * 1024 * 1024]);
-        let mut tail = Tail::after(open(&log.path).unwrap().unwrap(), u64::MAX).unwrap();
-        log.add(b"rest\nnext\n");
-        assert_eq!(read_all(&mut tail).bytes, b"rest\nnext\n");
-    }
-
-    #[test]
-    fn an_offset_behind_the_end_is_a_file_that_was_truncated() {
-        let log = Log::new();
-        log.add(b"new\n");
-        assert_eq!(read_all(&mut log.tail(5)).bytes, b"new\n");
-        assert_eq!(read_all(&mut log.tail(4)).bytes, b"");
-    }
-}
+mod tests;

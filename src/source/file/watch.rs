@@ -10,7 +10,7 @@
 //! See inotify(7).
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -19,6 +19,7 @@ use std::pin::Pin;
 
 use futures_util::stream::Peekable;
 use futures_util::{FutureExt, StreamExt};
+use glob::MatchOptions;
 use inotify::{EventMask, EventStream, Inotify, WatchDescriptor, WatchMask, Watches};
 
 use super::error::FileError;
@@ -47,11 +48,35 @@ pub(super) enum Change {
 /// A directory that decides whether a log can be found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
-    directory: PathBuf,
-    /// The only name in it that matters.
-    name: Option<OsString>,
+    /// The directory.
+    pub(super) directory: PathBuf,
+    /// The names in it that matter.
+    pub(super) names: Names,
     /// The log or the next directory may appear or change here. Otherwise only a move of this directory matters.
-    near: bool,
+    pub(super) near: bool,
+}
+
+/// Which names in a directory matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Names {
+    /// Any.
+    All,
+    /// This one.
+    One(OsString),
+    /// Those that match.
+    Like(glob::Pattern),
+}
+
+impl Names {
+    /// Whether this is one of them. A dot at its start has to be meant.
+    pub(super) fn has(&self, name: &OsStr) -> bool {
+        let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
+        match self {
+            Self::All => true,
+            Self::One(only) => only == name,
+            Self::Like(like) => name.to_str().is_some_and(|name| like.matches_with(name, options)),
+        }
+    }
 }
 
 /// The directories to watch for the log at `path`, as things are now: change while it runs, so ask again afterwards.
@@ -75,7 +100,7 @@ fn add_ancestry(path: &Path, places: &mut Vec<Place>) {
             let near = nearest || below.is_symlink();
             places.push(Place {
                 directory: parent.to_owned(),
-                name: below.file_name().map(OsString::from),
+                names: below.file_name().map_or(Names::All, |name| Names::One(name.to_owned())),
                 near,
             });
             nearest = false;
@@ -91,7 +116,7 @@ fn add_ancestry(path: &Path, places: &mut Vec<Place>) {
 #[derive(Debug)]
 struct Holder {
     source: usize,
-    name: Option<OsString>,
+    names: Names,
 }
 
 /// One watch, held by all the sources that need it.
@@ -135,24 +160,22 @@ impl Watcher {
         let mut wanted = Vec::new();
         for place in places {
             match self.add(&place.directory, directory_mask(place.near)) {
-                Ok(descriptor) => wanted.push((descriptor, place.name.clone())),
+                Ok(descriptor) => wanted.push((descriptor, place.names.clone())),
                 Err(error) => failure = Some((place.directory.clone(), error)),
             }
         }
         for file in files {
             let mask = WatchMask::MODIFY | WatchMask::ATTRIB | WatchMask::MOVE_SELF | WatchMask::MASK_ADD;
             match self.add(&PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())), mask) {
-                Ok(descriptor) => wanted.push((descriptor, None)),
+                Ok(descriptor) => wanted.push((descriptor, Names::All)),
                 Err(error) => failure = Some((path.to_owned(), error)),
             }
         }
-        for watch in self.watches.values_mut() {
-            watch.holders.retain(|holder| holder.source != source);
-        }
-        for (descriptor, name) in wanted {
+        self.let_go(source);
+        for (descriptor, names) in wanted {
             let id = descriptor.get_watch_descriptor_id();
             let watch = self.watches.entry(id).or_insert(Watch { descriptor, holders: Vec::new() });
-            watch.holders.push(Holder { source, name });
+            watch.holders.push(Holder { source, names });
         }
         self.drop_unheld();
         match failure {
@@ -162,6 +185,12 @@ impl Watcher {
             }
             Some((path, source)) => Err(FileError::Unwatched { path, source }),
         }
+    }
+
+    /// Watches nothing for a source any more.
+    pub(super) fn forget(&mut self, source: usize) {
+        self.let_go(source);
+        self.drop_unheld();
     }
 
     /// Waits until something happened. Nothing is lost if the wait is given up.
@@ -184,7 +213,7 @@ impl Watcher {
             let id = event.wd.get_watch_descriptor_id();
             let Some(watch) = self.watches.get(&id) else { continue };
             for holder in &watch.holders {
-                let concerned = event.name.is_none() || holder.name.is_none() || event.name == holder.name;
+                let concerned = event.name.as_ref().is_none_or(|name| holder.names.has(name));
                 if concerned && event.mask == EventMask::MODIFY {
                     tell(Change::Written(holder.source));
                 } else if concerned {
@@ -199,6 +228,12 @@ impl Watcher {
 
     fn add(&mut self, path: &Path, mask: WatchMask) -> io::Result<WatchDescriptor> {
         self.kernel.add(path, mask)
+    }
+
+    fn let_go(&mut self, source: usize) {
+        for watch in self.watches.values_mut() {
+            watch.holders.retain(|holder| holder.source != source);
+        }
     }
 
     fn drop_unheld(&mut self) {

@@ -24,8 +24,12 @@ impl Listening {
         let (sender, blocks) = mpsc::channel(4);
         let allow = allow.iter().map(|network| network.parse().unwrap()).collect();
         let syslog = Syslog { name: "edge".into(), listen, allow, group: None };
-        let config =
-            SourceConfig { id: SourceId(0), input: Input::Syslog(syslog), resume: Default::default() };
+        let config = SourceConfig {
+            id: SourceId(0),
+            input: Input::Syslog(syslog),
+            resume: Default::default(),
+            manner: Default::default(),
+        };
         let listening = Self { sources: spawn(vec![config], sender), blocks };
         listening.until(|status| status.state == State::Following).await;
         listening
@@ -188,7 +192,12 @@ async fn a_place_that_is_taken_is_told_and_tried_again() {
     let (sender, _blocks) = mpsc::channel(4);
     let listen = vec![Endpoint::Tcp(address)];
     let syslog = Syslog { name: "edge".into(), listen, allow: Vec::new(), group: None };
-    let config = SourceConfig { id: SourceId(0), input: Input::Syslog(syslog), resume: Default::default() };
+    let config = SourceConfig {
+        id: SourceId(0),
+        input: Input::Syslog(syslog),
+        resume: Default::default(),
+        manner: Default::default(),
+    };
     let mut sources = spawn(vec![config.clone()], sender);
     let state = async |sources: &Sources, wanted: State| loop {
         let status = sources.statuses().remove(0);

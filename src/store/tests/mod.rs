@@ -50,7 +50,7 @@ fn what_was_committed_is_there_after_reopening() {
     note(&mut store, kept.clone().map(Verdict::Ban));
     store.commit();
     note(&mut store, [Verdict::Unban(ban("192.0.2.9/32", None), Ending::Expired)]);
-    let place = |offset| Position::File(FilePosition { device: u64::MAX, inode: 2, offset });
+    let place = |offset| Position::File(FilePosition { device: u64::MAX, inode: 2, offset, print: None });
     let reading = Reading { from: place(77), until: place(99) };
     store.note_reading(auth_log(), reading.clone());
     let [ban, other] = kept.clone();
@@ -87,7 +87,7 @@ fn a_failed_write_is_said_kept_and_made_good() {
     store.commit();
     until(|| !store.is_durable());
     // What comes meanwhile is kept as well, and the newer row replaces the older.
-    let position = Position::File(FilePosition { device: 1, inode: 2, offset: 99 });
+    let position = Position::File(FilePosition { device: 1, inode: 2, offset: 99, print: None });
     store.note_reading(auth_log(), Reading { from: position.clone(), until: position });
     note(&mut store, [Verdict::Ban(ban("192.0.2.2/32", None))]);
     store.commit();

@@ -8,7 +8,7 @@ fn a_restart_tells_what_is_known_from_what_is_new() {
     bench.add("log", "1\n2\n3\n");
     let until = bench.end_of("log");
     bench.add("log", "4\n");
-    bench.restart_with(Some(Reading { from: FilePosition { offset: 2, ..until }, until }));
+    bench.restart_with(Some(Reading { from: bench.place("log", 2), until }));
     assert_eq!(bench.settle_divided(), ("2\n3\n".into(), "4\n".into()));
     bench.rotate();
     bench.add("log", "5\n");
@@ -17,13 +17,16 @@ fn a_restart_tells_what_is_known_from_what_is_new() {
 
 #[test]
 fn a_restart_after_truncation_knows_nothing_of_the_file() {
-    for (from, text) in [(0, "new\n"), (4, "new\n"), (4, "new 1\n")] {
+    for (from, text) in
+        [(0, "new\n"), (4, "new\n"), (4, "new 1\n"), (0, "long enough\n"), (4, "long enough\n")]
+    {
         let mut bench = Bench::new();
         bench.add("log", "1\n2\n3\n4\n");
         let until = bench.end_of("log");
+        let from = bench.place("log", from);
         fs::write(bench.path("log"), text).unwrap();
-        bench.restart_with(Some(Reading { from: FilePosition { offset: from, ..until }, until }));
-        assert_eq!(bench.settle_divided(), (String::new(), text.into()), "{from}");
+        bench.restart_with(Some(Reading { from, until }));
+        assert_eq!(bench.settle_divided(), (String::new(), text.into()), "{from:?}");
         assert_eq!(bench.follower.restarts(), 1);
     }
 }
@@ -32,7 +35,7 @@ fn a_restart_after_truncation_knows_nothing_of_the_file() {
 fn a_restart_after_two_rotations_knows_all_of_the_file_in_between() {
     let mut bench = Bench::new();
     bench.add("log", "1\n2\n");
-    let from = FilePosition { offset: 2, ..bench.end_of("log") };
+    let from = bench.place("log", 2);
     bench.rotate();
     bench.add("log", "3\n");
     bench.rotate();
@@ -59,7 +62,7 @@ fn a_restart_after_two_rotations_knows_all_of_the_file_in_between() {
 fn what_an_older_file_gets_after_a_restart_is_new() {
     let mut bench = Bench::new();
     bench.add("log", "1\n");
-    let from = FilePosition { offset: 0, ..bench.end_of("log") };
+    let from = bench.place("log", 0);
     bench.rotate();
     bench.add("log", "2\n");
     bench.restart_with(Some(Reading { from, until: bench.end_of("log") }));
@@ -74,6 +77,20 @@ fn a_known_line_that_has_got_its_end_meanwhile_is_not_new() {
     bench.add("log", "1\nhalf");
     let until = bench.end_of("log");
     bench.add("log", " and half\n2\n");
-    bench.restart_with(Some(Reading { from: FilePosition { offset: 0, ..until }, until }));
+    bench.restart_with(Some(Reading { from: bench.place("log", 0), until }));
     assert_eq!(bench.settle_divided(), ("1\nhalf\n".into(), " and half\n2\n".into()));
+}
+
+#[test]
+fn a_new_file_under_an_old_inode_number_is_a_new_file() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n2\n");
+    let until = bench.end_of("log");
+    // As if it had been deleted, and its number given to this one.
+    fs::write(bench.path("log"), "another one\n").unwrap();
+    bench.restart(Some(until));
+    assert_eq!(bench.settle_divided(), (String::new(), "another one\n".into()));
+    // A position that an older version stored.
+    bench.restart(Some(FilePosition { print: None, ..until }));
+    assert_eq!(bench.settle(), "her one\n");
 }

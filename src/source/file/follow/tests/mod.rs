@@ -1,17 +1,22 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::error::FileError;
-use crate::namespace::{after_setup, without_privilege};
+use super::super::open::open;
+use super::super::tail::Tail;
 use crate::source::lines::LONGEST_LINE;
 use crate::source::{
-    self, Block, FilePosition, Input, Position, Reading, SourceConfig, SourceId, SourceStatus, Sources, State,
+    self, Block, Input, Manner, Position, Reading, Readings, SourceConfig, SourceId, SourceStatus, Sources,
+    State,
 };
 use tokio::sync::mpsc;
+
+mod logrotate;
+mod patterns;
+mod trouble;
 
 /// So long without an answer means that none will come. No test measures time.
 const NEVER: Duration = Duration::from_secs(60);
@@ -34,6 +39,7 @@ impl Run {
                     .iter()
                     .map(|at| (path.as_os_str().into(), Reading { from: at.clone(), until: at.clone() }))
                     .collect(),
+                manner: Manner::default(),
             })
             .collect();
         Self { sources: source::spawn(config, sender), blocks }
@@ -89,8 +95,7 @@ fn at_start(path: &Path) -> Option<Position> {
 }
 
 fn place(path: &Path, offset: u64) -> Position {
-    let metadata = fs::metadata(path).unwrap();
-    Position::File(FilePosition { device: metadata.dev(), inode: metadata.ino(), offset })
+    Position::File(Tail::new(open(path).unwrap().unwrap(), offset).position())
 }
 
 fn rotate(log: &Path, generations: u32) {
@@ -297,41 +302,6 @@ async fn rotations_are_noticed_while_nobody_takes_the_blocks() {
 }
 
 #[tokio::test]
-async fn a_queue_overflow_makes_everybody_look() {
-    let limit: usize =
-        fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let log = dir.path().join("log");
-    File::create(&log).unwrap();
-    let mut run = Run::one(&log, State::Following).await;
-    // One thread runs both the test and the source: nothing is taken off the queue meanwhile.
-    for _ in 0..limit / 2 + 10 {
-        File::create(dir.path().join("other")).unwrap();
-        fs::remove_file(dir.path().join("other")).unwrap();
-    }
-    add(&log, "1\n");
-    rotate(&log, 3);
-    add(&log, "2\n");
-    run.expect("1\n2\n").await;
-}
-
-#[tokio::test]
-async fn what_is_not_a_file_is_told_and_tried_again_when_it_changes() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = dir.path().join("log");
-    fs::create_dir(&log).unwrap();
-    let mut run = Run::one(&log, State::Failed).await;
-    assert_eq!(
-        run.status().error.unwrap(),
-        format!("{log:?} is a directory and not a log file: name a regular file")
-    );
-    fs::remove_dir(&log).unwrap();
-    add(&log, "1\n");
-    run.expect("1\n").await;
-    assert_eq!((run.status().state, run.status().error), (State::Following, None));
-}
-
-#[tokio::test]
 async fn stopping_and_starting_again_neither_loses_nor_doubles() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
@@ -389,70 +359,4 @@ async fn dropping_the_sources_ends_the_channel() {
     let Run { sources, mut blocks } = Run::start(&[(&dir.path().join("log"), None)], 1);
     drop(sources);
     assert_eq!(tokio::time::timeout(NEVER, blocks.recv()).await.unwrap(), None);
-}
-
-fn run(body: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(body);
-}
-
-#[test]
-fn without_permission() {
-    without_privilege("source::file::follow::tests::without_permission", || {
-        run(async {
-            let dir = tempfile::tempdir().unwrap();
-            let log = dir.path().join("log");
-            add(&log, "old\n");
-            let allow = |mode| fs::set_permissions(&log, fs::Permissions::from_mode(mode)).unwrap();
-            allow(0o200);
-            let mut run = Run::one(&log, State::Failed).await;
-            assert_eq!(run.status().error.unwrap(), FileError::Denied { path: log.clone() }.to_string());
-            add(&log, "1\n");
-            allow(0o600);
-            run.expect("1\n").await;
-            assert_eq!(run.status().error, None);
-        });
-    });
-}
-
-#[test]
-fn without_watches() {
-    after_setup(
-        "source::file::follow::tests::without_watches",
-        "echo 1 > /proc/sys/user/max_inotify_watches",
-        || {
-            run(async {
-                let dir = tempfile::tempdir().unwrap();
-                let log = dir.path().join("log");
-                File::create(&log).unwrap();
-                let mut run = Run::one(&log, State::Following).await;
-                let error = run.status().error.unwrap();
-                assert!(
-                    error.contains("limit of inotify watches") && error.contains("max_user_watches"),
-                    "{error}"
-                );
-                add(&log, "1\n");
-                rotate(&log, 3);
-                add(&log, "2\n");
-                run.expect("1\n2\n").await;
-            });
-        },
-    );
-}
-
-#[test]
-fn without_inotify() {
-    after_setup(
-        "source::file::follow::tests::without_inotify",
-        "echo 0 > /proc/sys/user/max_inotify_instances",
-        || {
-            run(async {
-                let dir = tempfile::tempdir().unwrap();
-                let log = dir.path().join("log");
-                let mut run = Run::one(&log, State::Waiting).await;
-                assert!(run.status().error.unwrap().contains("max_user_instances"));
-                add(&log, "1\n");
-                run.expect("1\n").await;
-            });
-        },
-    );
 }

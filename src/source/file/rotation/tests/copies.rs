@@ -1,0 +1,69 @@
+//! What `copytruncate` and other copies leave behind is read once.
+
+use super::*;
+
+#[test]
+fn copytruncate_starts_over_and_does_not_read_the_copy() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n2\n");
+    assert_eq!(bench.settle(), "1\n2\n");
+    fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+    File::create(bench.path("log")).unwrap();
+    assert_eq!(bench.settle(), "");
+    bench.add("log", "3\n");
+    assert_eq!(bench.settle(), "3\n");
+    bench.rotate();
+    bench.add("log", "4\n");
+    assert_eq!(bench.settle(), "4\n");
+}
+
+#[test]
+fn what_was_not_read_before_truncating_is_read_in_the_copy() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\nha");
+    assert_eq!(bench.settle(), "1\n");
+    for new in ["", "4\n", "more than there was before\n"] {
+        bench.add("log", "lf\n2\nunended");
+        fs::remove_file(bench.path("log.1")).ok();
+        fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+        fs::write(bench.path("log"), new).unwrap();
+        assert_eq!(bench.settle(), format!("half\n2\n{new}"));
+        bench.let_grace_pass();
+        assert_eq!(bench.settle(), "unended\n", "as of any file that leaves");
+        assert_eq!(bench.follower.files().count(), 1);
+        File::create(bench.path("log")).unwrap();
+        bench.add("log", "ha");
+        assert_eq!(bench.settle(), "");
+    }
+}
+
+#[test]
+fn a_copy_without_truncating_is_not_read_after_the_next_rotation_either() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n");
+    bench.settle();
+    fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+    bench.add("log", "2\n");
+    bench.rotate();
+    bench.add("log", "3\n");
+    assert_eq!(bench.settle(), "2\n3\n");
+}
+
+#[test]
+fn a_restart_after_copytruncate_reads_the_rest_in_the_copies() {
+    for new in ["6\n", "longer than the old one was\n"] {
+        for from in [0, 2, 4] {
+            let mut bench = Bench::new();
+            bench.add("log", "1\n2\n");
+            let reading = Reading { from: bench.place("log", from), until: bench.end_of("log") };
+            bench.add("log", "3\n");
+            fs::copy(bench.path("log"), bench.path("log.2")).unwrap();
+            fs::write(bench.path("log"), "4\n5\n").unwrap();
+            fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+            fs::write(bench.path("log"), new).unwrap();
+            bench.restart_with(Some(reading));
+            let again = "1\n2\n"[usize::try_from(from).unwrap()..].to_owned();
+            assert_eq!(bench.settle_divided(), (again, format!("3\n4\n5\n{new}")), "from {from}");
+        }
+    }
+}
