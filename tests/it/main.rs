@@ -32,6 +32,8 @@ mod feeds;
 #[cfg(test)]
 mod firewall;
 #[cfg(test)]
+mod habits;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod house;
@@ -67,5 +69,7 @@ mod settings;
 mod sshd;
 #[cfg(test)]
 mod terminal;
+#[cfg(test)]
+mod top;
 #[cfg(test)]
 mod watch;

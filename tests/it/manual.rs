@@ -37,7 +37,7 @@ fn page(command: clap::Command, section: &str, see_also: &str) -> String {
 
 /// The verbs with their full names, each followed by those below it.
 fn verbs(above: &str, command: &clap::Command) -> Vec<(String, clap::Command)> {
-    let each = command.get_subcommands().flat_map(|verb| {
+    let each = command.get_subcommands().filter(|verb| !verb.is_hide_set()).flat_map(|verb| {
         let full = format!("{above} {}", verb.get_name());
         let below = verbs(&full, verb);
         [(full, verb.clone().disable_help_flag(true))].into_iter().chain(below)
