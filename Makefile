@@ -5,6 +5,7 @@
 # make install   copies what `make` has built; DESTDIR= for packagers
 
 PREFIX  ?= /usr
+UNITS   ?= $(PREFIX)/lib/systemd/system
 DESTDIR ?=
 CARGO   ?= cargo
 BUILT    = $(or $(CARGO_TARGET_DIR),target)/release
@@ -41,6 +42,7 @@ check:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	$(CARGO) fetch --locked # also what other targets need: cargo-deny reads all of it
 	$(CARGO) deny --offline check bans licenses sources
+	scripts/check-units
 
 bench:
 	$(CARGO) bench --locked
@@ -59,6 +61,12 @@ install:
 	install -Dm644 docs/kban.toml         $(DESTDIR)$(PREFIX)/share/doc/kban/kban.toml
 	install -d $(DESTDIR)$(PREFIX)/share/kban/filter.d $(DESTDIR)/etc/kban/kban.d $(DESTDIR)/etc/kban/filter.d
 	install -m644 src/filter/catalogue/*.toml $(DESTDIR)$(PREFIX)/share/kban/filter.d
+
+	install -d $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/share/kban/systemd
+	install -m644 systemd/kban.service systemd/kban.socket $(DESTDIR)$(UNITS)
+	sed -i 's#^\(Exec[A-Za-z]*=\)/usr/#\1$(PREFIX)/#' $(DESTDIR)$(UNITS)/kban.service
+	install -m644 systemd/sysusers.d/kban.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/kban.conf
+	install -m644 systemd/drop-ins/*.conf $(DESTDIR)$(PREFIX)/share/kban/systemd
 
 clean:
 	$(CARGO) clean

@@ -19,6 +19,7 @@
 
 // Words that several rooms share.
 pub mod service;
+mod syslog;
 pub mod tier;
 
 // Blank lines keep this order: it is that of the diagram.

@@ -138,9 +138,18 @@ fn edited(text: &str, jail: &str, enabled: bool) -> Result<String, toml_edit::To
         table.set_implicit(true);
         Item::Table(table)
     };
+    // Of a file of comments only, they stand at the end: they belong above what is added.
+    let comments = document.is_empty().then(|| document.trailing().as_str().unwrap_or_default().to_owned());
+    if comments.is_some() {
+        document.set_trailing("");
+    }
     let jails = document.entry("jail").or_insert_with(implicit);
     if let Some(jails) = jails.as_table_like_mut() {
-        let table = jails.entry(jail).or_insert_with(|| Item::Table(Table::new()));
+        let table = jails.entry(jail).or_insert_with(|| {
+            let mut table = Table::new();
+            table.decor_mut().set_prefix(comments.unwrap_or_else(|| "\n".to_owned()));
+            Item::Table(table)
+        });
         if let Some(table) = table.as_table_like_mut() {
             match table.get_mut("enabled").and_then(Item::as_value_mut) {
                 Some(value) => {

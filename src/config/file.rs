@@ -10,11 +10,16 @@ use serde::Deserialize;
 use super::choices::{FirewallVerdict, Interface, LogPrefix, Neighbour, Ownership, StoreMode, UseDns};
 use super::duration::{BanTime, Period};
 use super::feed::{ListPath, ListUrl, Words};
+use super::journalmatch::JournalMatches;
 use super::judgement::{Counts, Escalate, Mode, Subnet, Switch, Trust};
 use super::network::{Entries, Networks};
 use super::ports::{Ports, Protocols};
 use super::size::StoreSize;
-use super::value::{At, Count, FeedName, FilterName, GroupName, Ipv6Prefix, JailName, LogPaths, Table};
+use super::source::{Endpoints, JournalDirectory, Namespace, PipePath, Senders};
+use super::value::{
+    At, Count, FeedName, FilterName, GroupName, Ipv6Prefix, JailName, LogPaths, SourceName, SourceNames,
+    Table,
+};
 
 /// Failures before a ban.
 pub type MaxRetry = Count<1, 1_000_000>;
@@ -41,6 +46,8 @@ pub struct File {
     pub defaults: Table<Defaults>,
     /// `[jail.NAME]`.
     pub jail: BTreeMap<JailName, At<Table<Jail>>>,
+    /// `[source.NAME]`.
+    pub source: BTreeMap<SourceName, At<Table<Source>>>,
     /// `[feed.NAME]`.
     pub feed: BTreeMap<FeedName, At<Table<Feed>>>,
     /// `[firewall]`.
@@ -103,6 +110,10 @@ pub struct Jail {
     pub filter: Option<At<FilterName>>,
     /// The log files; left out, the filter's own.
     pub logpath: Option<At<LogPaths>>,
+    /// What else it reads: the NAMEs of `[source.NAME]`.
+    pub source: Option<At<SourceNames>>,
+    /// Which entries of the journal it reads; left out, the filter's own, if it reads the journal.
+    pub journalmatch: Option<At<JournalMatches>>,
     /// As in `[defaults]`.
     pub bantime: Option<At<BanTime>>,
     /// As in `[defaults]`.
@@ -141,6 +152,26 @@ pub struct Jail {
     pub counts: Option<At<Counts>>,
     /// As in `[defaults]`.
     pub renew_on_contact: Option<At<bool>>,
+}
+
+/// `[source.NAME]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Source {
+    /// Messages are received here: one place, or a list.
+    pub syslog: Option<At<Endpoints>>,
+    /// The hosts that may send them.
+    pub allow: Option<At<Senders>>,
+    /// The group that may write to the unix sockets, beside root.
+    pub group: Option<At<GroupName>>,
+    /// Lines are what is written into this named pipe.
+    pub pipe: Option<At<PipePath>>,
+    /// Lines are what this program writes: its name or path, and each argument.
+    pub command: Option<At<Words>>,
+    /// The journals in this directory, received from other machines.
+    pub journal_directory: Option<At<JournalDirectory>>,
+    /// The journal of this namespace.
+    pub journal_namespace: Option<At<Namespace>>,
 }
 
 /// `[feed.NAME]`.

@@ -23,6 +23,8 @@ pub struct Layout {
     pub drop_ins: Option<PathBuf>,
     /// Where the administrator's filters are looked for, in this order.
     pub filter_dirs: Vec<PathBuf>,
+    /// The machine whose journal is looked for: `/`.
+    pub root: PathBuf,
 }
 
 impl Default for Layout {
@@ -33,6 +35,7 @@ impl Default for Layout {
             main_required: false,
             drop_ins: Some(PathBuf::from("/etc/kban/kban.d")),
             filter_dirs: vec![PathBuf::from("/etc/kban/filter.d")],
+            root: PathBuf::from("/"),
         }
     }
 }
@@ -42,7 +45,7 @@ impl Layout {
     pub fn single(file: impl Into<PathBuf>) -> Self {
         let main = file.into();
         let filter_dirs = vec![main.with_file_name("filter.d")];
-        Layout { main, main_required: true, drop_ins: None, filter_dirs }
+        Layout { main, main_required: true, drop_ins: None, filter_dirs, ..Self::default() }
     }
 
     /// What `--config PATH` names: a directory like /etc/kban, or just one file.
@@ -56,6 +59,7 @@ impl Layout {
             main_required: false,
             drop_ins: Some(path.join("kban.d")),
             filter_dirs: vec![path.join("filter.d")],
+            ..Self::default()
         }
     }
 

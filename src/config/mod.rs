@@ -17,9 +17,11 @@ mod excerpt;
 pub mod feed;
 pub mod file;
 pub mod ignorecommand;
+pub mod journalmatch;
 pub mod judgement;
 pub mod layout;
 mod library;
+mod lint;
 pub mod merge;
 pub mod network;
 pub mod plan;
@@ -28,6 +30,7 @@ mod recover;
 pub mod report;
 pub mod setting;
 pub mod size;
+pub mod source;
 mod suggest;
 pub mod validate;
 pub mod value;
@@ -37,11 +40,15 @@ mod tests;
 
 pub use layout::Layout;
 pub use library::load as load_filter;
+pub use lint::lint;
 pub use merge::Merged;
 pub use plan::Plan;
 pub use report::{Problem, Report, Severity, SourceFile};
 pub use setting::Setting;
+use validate::Machine;
 pub use validate::{FilterLibrary, FilterProblem, LoadedFilter};
+
+use crate::source::journal;
 
 /// The lowest layer: every default, and the jails that kban ships.
 const VENDOR: &str = include_str!("vendor.toml");
@@ -65,14 +72,23 @@ pub fn load_over(
     over: &[Arc<SourceFile>],
     filters: &dyn FilterLibrary,
 ) -> Result<Plan, Report> {
-    let (merged, problems) = read_over(layout, &[], over);
-    validate::validate(&merged, problems, &layout.filter_dirs, filters)
+    check(layout, &[], over, filters)
 }
 
 /// As [`load`], as if these drop-ins were there: before they are.
 pub fn load_changed(layout: &Layout, changed: &[Arc<SourceFile>]) -> Result<Plan, Report> {
-    let (merged, problems) = read_over(layout, changed, &[]);
-    validate::validate(&merged, problems, &layout.filter_dirs, &library::load)
+    check(layout, changed, &[], &library::load)
+}
+
+fn check(
+    layout: &Layout,
+    changed: &[Arc<SourceFile>],
+    over: &[Arc<SourceFile>],
+    filters: &dyn FilterLibrary,
+) -> Result<Plan, Report> {
+    let (merged, problems) = read_over(layout, changed, over);
+    let has_journal = journal::is_here(&layout.root);
+    validate::validate(&merged, problems, &Machine { filter_dirs: &layout.filter_dirs, has_journal }, filters)
 }
 
 /// The merged configuration as far as it could be read, and what is wrong with the rest; filters are not looked at.

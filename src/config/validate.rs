@@ -2,9 +2,11 @@
 //!
 //! A value that is wrong by itself was refused when it was read; here is what takes more than one value to see.
 
+mod inputs;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -19,8 +21,9 @@ use super::network::{Entries, Ignored, Networks};
 use super::plan::{ControlPlan, FirewallPlan, JailPlan, LogPlan, Plan, StorePlan};
 use super::ports::{Ports, Protocols};
 use super::report::{Problem, Report, SourceFile};
+use super::source::PlannedSources;
 use super::value::{At, JailName, Table};
-use crate::filter::Filter;
+use crate::filter::{Filter, for_journal};
 use crate::service::Service;
 use crate::source::Input;
 
@@ -60,6 +63,14 @@ pub struct FilterProblem {
     pub location: Option<(PathBuf, Range<usize>, String)>,
 }
 
+/// What is known of the machine.
+pub(super) struct Machine<'m> {
+    /// Where the administrator's filters are looked for.
+    pub(super) filter_dirs: &'m [PathBuf],
+    /// It has a journal, and what reads it.
+    pub(super) has_journal: bool,
+}
+
 /// Part of the warning about a jail that waits for its log.
 pub const NO_LOG_FILE: &str = "none of its log files exists";
 
@@ -67,12 +78,14 @@ pub const NO_LOG_FILE: &str = "none of its log files exists";
 pub(super) fn validate(
     merged: &Merged,
     problems: Vec<Problem>,
-    dirs: &[PathBuf],
+    machine: &Machine<'_>,
     library: &dyn FilterLibrary,
 ) -> Result<Plan, Report> {
     let Merged { file, layers, settings } = merged;
     let flawless = problems.is_empty();
-    let mut check = Check { layers, problems, dirs, library, loaded: BTreeMap::new() };
+    let mut problems = problems;
+    let sources = PlannedSources::new(&file.source, layers, &mut problems);
+    let mut check = Check { layers, problems, machine, library, loaded: BTreeMap::new(), sources };
     let enabled = file.jail.iter().filter(|(_, jail)| jail.value.enabled.as_ref().is_some_and(|on| on.value));
     let enabled: Vec<_> = enabled.collect();
     let in_front = enabled.iter().flat_map(|(_, jail)| networks(jail.value.proxies.as_ref()));
@@ -119,10 +132,11 @@ pub(super) fn validate(
 struct Check<'c> {
     layers: &'c Layers,
     problems: Vec<Problem>,
-    dirs: &'c [PathBuf],
+    machine: &'c Machine<'c>,
     library: &'c dyn FilterLibrary,
     /// Jails with the same filter share it.
     loaded: BTreeMap<String, LoadedFilter>,
+    sources: PlannedSources,
 }
 
 impl Check<'_> {
@@ -131,12 +145,14 @@ impl Check<'_> {
         let (filter, sources) = match jail.counts.as_ref().map(|counts| counts.value) {
             Some(Counts::Bans) => (None, self.no_logs(jail)),
             Some(Counts::Failures) | None => {
-                let loaded = self.filter(name, typed)?;
-                let sources = match &jail.logpath {
-                    Some(paths) => {
-                        Some(once_each(paths.value.0.iter().map(|path| Input::File(path.0.clone()))))
-                    }
-                    None => self.default_sources(name, typed, &loaded.logpath),
+                let loaded = self.filter(name, typed, false)?;
+                let sources = self.inputs(name, typed, &loaded);
+                let only_journals =
+                    |inputs: &Vec<Input>| inputs.iter().all(|input| matches!(input, Input::Journal { .. }));
+                // Its lines have another head there.
+                let loaded = match loaded.filter.is_dialect() && sources.as_ref().is_some_and(only_journals) {
+                    true => self.filter(name, typed, true)?,
+                    false => loaded,
                 };
                 (Some(loaded.filter), sources)
             }
@@ -191,7 +207,10 @@ impl Check<'_> {
     /// A jail that counts bans reads no log.
     fn no_logs(&mut self, jail: &Jail) -> Option<Vec<Input>> {
         let filter = jail.filter.as_ref().map(|filter| ("filter", &filter.span));
-        let unused = filter.or(jail.logpath.as_ref().map(|paths| ("logpath", &paths.span)));
+        let unused = filter
+            .or(jail.logpath.as_ref().map(|paths| ("logpath", &paths.span)))
+            .or(jail.source.as_ref().map(|names| ("source", &names.span)))
+            .or(jail.journalmatch.as_ref().map(|texts| ("journalmatch", &texts.span)));
         if let Some((key, span)) = unused {
             let problem = Problem::error(format!("a jail that counts bans has no {key}"));
             self.tell(self.layers.place(problem.help("leave it out, or take away counts = \"bans\""), span));
@@ -268,15 +287,16 @@ impl Check<'_> {
     }
 
     /// The filter that the jail names; left out, the one of its own name.
-    fn filter(&mut self, name: &JailName, jail: &At<Table<Jail>>) -> Option<LoadedFilter> {
+    fn filter(&mut self, name: &JailName, jail: &At<Table<Jail>>, journal: bool) -> Option<LoadedFilter> {
         let typed = jail.value.filter.as_ref();
         let reference = typed.map_or(&*name.0, |filter| filter.value.0.as_str());
-        if let Some(loaded) = self.loaded.get(reference) {
+        let reference = if journal { for_journal(reference) } else { reference.to_owned() };
+        if let Some(loaded) = self.loaded.get(&reference) {
             return Some(loaded.clone());
         }
-        match self.library.load(reference, self.dirs) {
+        match self.library.load(&reference, self.machine.filter_dirs) {
             Ok(loaded) => {
-                self.loaded.insert(reference.to_owned(), loaded.clone());
+                self.loaded.insert(reference, loaded.clone());
                 Some(loaded)
             }
             Err(error) => {
@@ -289,29 +309,6 @@ impl Check<'_> {
                 None
             }
         }
-    }
-
-    /// The first of the filter's log files that exists; if none does, the first, as it may come.
-    fn default_sources(
-        &mut self,
-        name: &JailName,
-        jail: &At<Table<Jail>>,
-        paths: &[PathBuf],
-    ) -> Option<Vec<Input>> {
-        let Some(first) = paths.first() else {
-            let problem = Problem::error(format!("jail {}: its filter knows no log file", name.0))
-                .help("name it: logpath = \"/var/log/...\"");
-            self.tell(self.layers.place(problem, &jail.span));
-            return None;
-        };
-        if let Some(present) = paths.iter().find(|path| path.exists()) {
-            return Some(vec![Input::File(present.clone())]);
-        }
-        let all = paths.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ");
-        let problem = Problem::warning(format!("jail {}: {NO_LOG_FILE} ({all})", name.0));
-        let help = format!("waiting for {}; another one is named with logpath", shown(first));
-        self.tell(self.layers.place(problem.help(help), &jail.span));
-        Some(vec![Input::File(first.clone())])
     }
 
     fn ignorecommand(&mut self, jail: &Jail, defaults: &Defaults) -> Option<Arc<IgnoreCommand>> {
@@ -348,17 +345,4 @@ fn ignored(typed: Option<&At<Entries>>) -> Ignored {
 
 fn networks(typed: Option<&At<Networks>>) -> Vec<IpNet> {
     typed.map_or(Vec::new(), |list| list.value.0.iter().map(|network| network.0).collect())
-}
-
-fn once_each<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
-    all.fold(Vec::new(), |mut kept, one| {
-        if !kept.contains(&one) {
-            kept.push(one);
-        }
-        kept
-    })
-}
-
-fn shown(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }

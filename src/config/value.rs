@@ -101,7 +101,7 @@ macro_rules! deserialize_text {
 }
 pub(super) use deserialize_text;
 
-deserialize_text!(JailName, FeedName, LogPath, GroupName, FilterName);
+deserialize_text!(JailName, FeedName, SourceName, LogPath, GroupName, FilterName);
 
 /// NAME in `[feed.NAME]`: 1 to 64 of `A-Z a-z 0-9 . _ -`. Its bans belong to the jail `feed.NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,7 +118,32 @@ impl Text for FeedName {
     }
 }
 
-/// What names of jails and feeds are made of.
+/// NAME in `[source.NAME]`: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourceName(pub Arc<str>);
+
+impl Text for SourceName {
+    const EXPECTED: &'static str = "the name of a source";
+
+    fn read(typed: &str) -> Result<Self, (String, String)> {
+        if is_name(typed) {
+            return Ok(Self(typed.into()));
+        }
+        Err((format!("`{}` cannot be the name of a source", short(typed)), NAMES.to_owned()))
+    }
+}
+
+/// One source or a list of them; never none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceNames(pub Vec<SourceName>);
+
+impl<'de> Deserialize<'de> for SourceNames {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMore::of(SourceName::EXPECTED)).map(SourceNames)
+    }
+}
+
+/// What names of jails, sources and feeds are made of.
 const NAMES: &str = "use 1 to 64 letters, digits, `.`, `_` or `-`";
 
 fn is_name(typed: &str) -> bool {

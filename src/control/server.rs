@@ -94,31 +94,60 @@ pub enum ServerError {
         /// What the system says.
         error: io::Error,
     },
+    /// The socket that somebody else has made is of no use.
+    #[error("cannot listen at the socket that kban.socket made: {error}: restart kban.socket")]
+    Given {
+        /// What the system says.
+        error: io::Error,
+    },
 }
 
-/// The listening socket. Its file is removed when this is dropped.
+/// Where clients come.
+#[derive(Debug)]
+pub enum Place {
+    /// A socket is made there.
+    Path(PathBuf),
+    /// Somebody else has made it, and has said who may use it.
+    Given(std::os::unix::net::UnixListener),
+}
+
+/// The listening socket. The file that it made is removed when this is dropped.
 #[derive(Debug)]
 pub struct Server {
-    path: PathBuf,
+    made: Option<PathBuf>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
-    /// Listens at `path` and hands requests to `calls`. Root, the daemon's own user and the members of
+    /// Listens at `place` and hands requests to `calls`. Root, the daemon's own user and the members of
     /// `group` may use it.
     ///
     /// # Errors
     /// When another daemon listens there, or the socket cannot be made.
     pub fn start(
-        path: &Path,
+        place: Place,
         group: &str,
         calls: mpsc::Sender<Call>,
         events: Events,
     ) -> Result<Self, ServerError> {
-        Self::start_with(path, group, Ends { calls, events }, PATIENCE)
+        Self::start_with(place, group, Ends { calls, events }, PATIENCE)
     }
 
-    fn start_with(path: &Path, group: &str, ends: Ends, patience: Patience) -> Result<Self, ServerError> {
+    fn start_with(place: Place, group: &str, ends: Ends, patience: Patience) -> Result<Self, ServerError> {
+        let group = Group::from_name(group).ok().flatten().map(|group| group.gid);
+        let (listener, made) = match place {
+            Place::Path(path) => (Self::bind(&path, group)?, Some(path)),
+            Place::Given(given) => {
+                let failed = |error| ServerError::Given { error };
+                given.set_nonblocking(true).map_err(failed)?;
+                (UnixListener::from_std(given).map_err(failed)?, None)
+            }
+        };
+        let task = tokio::spawn(accept(listener, group, ends, patience));
+        Ok(Self { made, task })
+    }
+
+    fn bind(path: &Path, group: Option<Gid>) -> Result<UnixListener, ServerError> {
         let failed = |error| ServerError::Socket { path: path.to_owned(), error };
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(ServerError::AlreadyRunning { path: path.to_owned() });
@@ -131,21 +160,21 @@ impl Server {
             _ => {}
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
-        let group = Group::from_name(group).ok().flatten().map(|group| group.gid);
         if group.is_some() {
             nix::unistd::chown(path, None, group).map_err(|errno| failed(errno.into()))?;
         }
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
-        let task = tokio::spawn(accept(listener, group, ends, patience));
-        Ok(Self { path: path.to_owned(), task })
+        Ok(listener)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::debug!("cannot remove {}: {error}", self.path.display());
+        if let Some(path) = &self.made
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::debug!("cannot remove {}: {error}", path.display());
         }
     }
 }
@@ -188,7 +217,7 @@ struct Connection {
 impl Connection {
     async fn serve(&mut self, group: Option<Gid>, ends: &Ends) -> io::Result<()> {
         let peer = self.stream.get_ref().peer_cred()?;
-        if !may_use(peer.uid(), peer.gid(), peer.pid(), group) {
+        if !may_use(peer.uid(), peer.gid(), group).await {
             return self
                 .refuse(Kind::Permission, "only root and the control group may use this socket")
                 .await;
@@ -266,17 +295,18 @@ impl Connection {
 }
 
 /// Whether this peer may give orders. The socket's mode says the same; this holds if somebody changes it.
-fn may_use(uid: u32, gid: u32, pid: Option<i32>, group: Option<Gid>) -> bool {
+async fn may_use(uid: u32, gid: u32, group: Option<Gid>) -> bool {
     if uid == 0 || uid == geteuid().as_raw() {
         return true;
     }
-    let Some(group) = group.map(Gid::as_raw) else { return false };
-    gid == group || pid.is_some_and(|pid| supplementary_groups(pid).contains(&group))
+    let Some(group) = group else { return false };
+    gid == group.as_raw() || is_member(uid, group).await
 }
 
-/// The `Groups:` line of `/proc/PID/status` (proc(5)).
-fn supplementary_groups(pid: i32) -> Vec<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
-    groups.split_whitespace().filter_map(|group| group.parse().ok()).collect()
+/// Whether the system's database has a user in a group. A process's own list of groups is in `/proc`, where a service that
+/// is well confined sees no others.
+async fn is_member(uid: u32, group: Gid) -> bool {
+    let Some(name) = Who::of(uid).await.name else { return false };
+    let found = tokio::task::spawn_blocking(move || Group::from_gid(group).ok().flatten()).await;
+    found.ok().flatten().is_some_and(|group| group.mem.iter().any(|member| **member == *name))
 }

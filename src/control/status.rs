@@ -123,8 +123,11 @@ pub struct FeedRow {
 /// One log source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRow {
-    /// What is read.
+    /// What is read: the path of a file; else kind, name and place of the source.
     pub path: String,
+    /// Which source it belongs to: the path of a file; else its kind and name.
+    #[serde(default)]
+    pub source: String,
     /// `following`, `waiting` or `failed`.
     pub state: String,
     /// What is wrong, if anything.
@@ -137,6 +140,30 @@ pub struct SourceRow {
     pub lines_cut: u64,
     /// Lines that matched but whose date could not be read.
     pub undated: u64,
+    /// How often reading began anew.
+    #[serde(default)]
+    pub restarts: u64,
+    /// Datagrams that the kernel had no room for.
+    #[serde(default)]
+    pub lost: u64,
+    /// Datagrams and connections of senders that are not allowed.
+    #[serde(default)]
+    pub refused: u64,
+    /// Messages that were not as their format has it.
+    #[serde(default)]
+    pub broken: u64,
+    /// Connections that kband ended.
+    #[serde(default)]
+    pub closed: u64,
+    /// Entries of the journal that matched, and that anybody could have written.
+    #[serde(default)]
+    pub untrusted: u64,
+    /// How often entries of the journal were gone before they were read.
+    #[serde(default)]
+    pub gaps: u64,
+    /// How old the last entry of the journal was when it was read, in milliseconds.
+    #[serde(default)]
+    pub behind_ms: Option<u64>,
     /// Failures whose hosts are names that no jail asks for.
     #[serde(default)]
     pub named: u64,

@@ -20,13 +20,16 @@ pub(super) struct Options {
     pub(super) state_dir: PathBuf,
     /// Where the control socket is made.
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
-    runtime_dir: PathBuf,
+    pub(super) runtime_dir: PathBuf,
     /// Check the configuration and exit: 0, or 78 with every error.
     #[arg(long)]
     pub(super) check: bool,
     /// Remove the table, and with it every ban, when stopping.
     #[arg(long)]
     pub(super) flush_on_exit: bool,
+    /// Let kband, and the programs that it runs, write beyond its own directories and temporary ones.
+    #[arg(long)]
+    pub(super) unconfined: bool,
 }
 
 const AFTER_HELP: &str = "\

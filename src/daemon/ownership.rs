@@ -5,19 +5,17 @@
 //! restart or an upgrade neither opens a gap nor lets anybody else have it. Without one, the kernel keeps the table
 //! with all its bans, and the next kband claims it.
 
+use std::os::fd::RawFd;
+
 use sd_notify::NotifyState;
 
+use super::manager;
 use crate::config::choices::Ownership;
 use crate::firewall::{Firewall, FirewallError, Options, nft_reads_owned_tables};
 
-/// The name under which the socket is kept.
-const NAME: &str = "kban-table";
-
-/// Opens the firewall: with the socket that was kept, if there is one.
-pub(super) fn open(options: Options) -> Result<Firewall, FirewallError> {
-    let kept =
-        sd_notify::listen_fds_with_names().ok().and_then(|mut kept| kept.find(|(_, name)| name == NAME));
-    if let Some((descriptor, _)) = kept {
+/// Opens the firewall: with the socket that was `kept`, if there is one.
+pub(super) fn open(kept: Option<RawFd>, options: Options) -> Result<Firewall, FirewallError> {
+    if let Some(descriptor) = kept {
         match Firewall::inherit(descriptor, options.clone()) {
             Ok(firewall) => return Ok(firewall),
             Err(error) => tracing::warn!("what the service manager has kept is of no use: {error}"),
@@ -51,10 +49,11 @@ pub(super) fn decide(
 pub(super) fn hand_over(firewall: &Firewall) {
     let handed = if firewall.is_owned() {
         // A netlink socket is never at its end, so there is nothing to poll it for.
-        let store = [NotifyState::FdStore, NotifyState::FdName(NAME), NotifyState::Custom("FDPOLL=0")];
+        let store =
+            [NotifyState::FdStore, NotifyState::FdName(manager::TABLE), NotifyState::Custom("FDPOLL=0")];
         sd_notify::notify_with_fds(&store, &[firewall.descriptor()])
     } else {
-        sd_notify::notify(&[NotifyState::FdStoreRemove, NotifyState::FdName(NAME)])
+        sd_notify::notify(&[NotifyState::FdStoreRemove, NotifyState::FdName(manager::TABLE)])
     };
     if let Err(error) = handed {
         tracing::warn!(

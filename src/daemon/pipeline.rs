@@ -16,7 +16,7 @@ use super::intent;
 use super::log;
 use super::renewal::Renewal;
 use super::resolver::Question;
-use super::trails::{self, Trails};
+use super::trails::Trails;
 use crate::config::choices::UseDns;
 use crate::config::plan::{JailPlan, Plan, StorePlan};
 use crate::control::events::{Events, What};
@@ -45,7 +45,9 @@ pub(super) struct Pipeline {
     pub(super) beside: Beside,
     adoption: Adoption,
     pub(super) renewal: Renewal,
-    readers: Vec<Reader>,
+    readers: BTreeMap<SourceId, Reader>,
+    /// The highest id that a source has ever had.
+    last_source: usize,
     trails: Trails,
     zone: TimeZone,
 }
@@ -61,6 +63,7 @@ pub(super) enum NotBanned {
 
 /// One source, and the jails that read it.
 struct Reader {
+    input: Input,
     /// As the store knows it.
     name: Arc<str>,
     scanner: Scanner,
@@ -88,7 +91,8 @@ impl Pipeline {
             beside: Beside::default(),
             adoption: Adoption::default(),
             renewal: Renewal::default(),
-            readers: Vec::new(),
+            readers: BTreeMap::new(),
+            last_source: 0,
             trails: Trails::new(stored),
             zone: TimeZone::system(),
         }
@@ -109,14 +113,18 @@ impl Pipeline {
             }
         }
         self.zone = TimeZone::system();
-        self.readers.clear();
+        let known: BTreeMap<Input, SourceId> =
+            std::mem::take(&mut self.readers).into_iter().map(|(id, reader)| (reader.input, id)).collect();
         let all = reading.len();
         let mut sources = Vec::new();
         for (input, jails) in reading {
             let window = jails.iter().map(|(_, jail)| jail.findtime).max().unwrap_or_default();
             let name: Arc<str> = input.to_string().into();
             let resume = self.trails.resume(&name, window);
-            let id = SourceId(self.readers.len());
+            let id = known.get(input).copied().unwrap_or_else(|| {
+                self.last_source += 1;
+                SourceId(self.last_source)
+            });
             sources.push(SourceConfig { id, input: input.clone(), resume });
             let filters: Vec<Arc<Filter>> =
                 jails.iter().filter_map(|(_, jail)| jail.filter.clone()).collect();
@@ -128,24 +136,22 @@ impl Pipeline {
             if !asking.is_empty() {
                 scanner.keep_named();
             }
-            self.readers.push(Reader {
-                name,
-                scanner,
-                asking,
-                jails: jails
-                    .into_iter()
-                    .filter_map(|(id, jail)| Some((id, Arc::clone(&jail.name), jail.filter.clone()?)))
-                    .collect(),
-            });
+            let jails = jails
+                .into_iter()
+                .filter_map(|(id, jail)| Some((id, Arc::clone(&jail.name), jail.filter.clone()?)))
+                .collect();
+            let input = input.clone();
+            self.readers.insert(id, Reader { input, name, scanner, asking, jails });
         }
         sources
     }
 
     /// Deals with one block: after this, whoever it convicts is in the kernel's set.
     pub(super) fn block(&mut self, block: &Block, now: Timestamp) {
-        let Some(reader) = self.readers.get_mut(block.source.0) else { return };
-        let trail = self.trails.of(&reader.name, &block.stream);
-        let stream: Arc<str> = block.stream.to_string_lossy().into();
+        let Some(reader) = self.readers.get_mut(&block.source) else { return };
+        // What a restart cannot go back to has no trail: its streams may be as many as there are senders.
+        let mut trail = block.span.as_ref().map(|span| (self.trails.of(&reader.name, &block.stream), span));
+        let stream: Arc<str> = reader.input.of_stream(&block.stream).into();
         let clock = Clock { now, zone: self.zone.clone() };
         let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &stream);
         let (evidence, keep_users) = (&mut self.evidence, self.keep_users);
@@ -156,7 +162,7 @@ impl Pipeline {
                 Told::Failure(failure) => failure,
                 Told::Success(success) => return engine.succeeded(*id, &success, now),
             };
-            let counted = if block.again {
+            let counted = if let (true, Some((trail, _))) = (block.again, &mut trail) {
                 trail.counts(failure.time, now).then(|| engine.recall(*id, &failure, now)).flatten()
             } else {
                 tell_failure(events, engine, *id, &failure, name, now);
@@ -192,7 +198,10 @@ impl Pipeline {
         let heard: Vec<Target> =
             heard.iter().flat_map(|prefix| intent::targets_of(&self.engine, prefix)).collect();
         self.effect.doubt(heard);
-        trails::note(trail, &reader.name, block, &mut self.store, now);
+        if let Some((trail, span)) = trail {
+            let key = StreamKey { source: Arc::clone(&reader.name), stream: Arc::clone(&block.stream) };
+            self.store.note_reading(key, trail.advance(span, block.again, now));
+        }
         for (filter, named) in reader.scanner.take_named() {
             // What is read again was asked for when it was read first.
             let asking =
@@ -212,7 +221,7 @@ impl Pipeline {
     /// Notes where sources begin that have not sent anything yet.
     pub(super) fn note_beginnings(&mut self, sources: &[SourceStatus], now: Timestamp) {
         for source in sources {
-            let (Some(began), Some(reader)) = (&source.began, self.readers.get(source.id.0)) else {
+            let (Some(began), Some(reader)) = (&source.began, self.readers.get(&source.id)) else {
                 continue;
             };
             if let Some(reading) = self.trails.of(&reader.name, &source.stream).begin(began.clone(), now) {
@@ -358,15 +367,20 @@ impl Pipeline {
         [next_end, next_release, next_try, next_allowed].into_iter().flatten().min()
     }
 
+    /// What each source is.
+    pub(super) fn input(&self, source: SourceId) -> Option<&Input> {
+        self.readers.get(&source).map(|reader| &reader.input)
+    }
+
     /// Failures in each source whose hosts are names that no jail asks for.
     pub(super) fn named(&self, source: SourceId) -> u64 {
-        let reader = self.readers.get(source.0).filter(|reader| reader.asking.is_empty());
+        let reader = self.readers.get(&source).filter(|reader| reader.asking.is_empty());
         reader.map_or(0, |reader| reader.scanner.counters().named)
     }
 
     /// Lines of each source that matched without a readable date.
     pub(super) fn undated(&self, source: SourceId) -> u64 {
-        self.readers.get(source.0).map_or(0, |reader| reader.scanner.counters().undated)
+        self.readers.get(&source).map_or(0, |reader| reader.scanner.counters().undated)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::Interval;
 
 use super::allowing;
 use super::answer;
@@ -13,6 +14,7 @@ use super::feeds::Swaps;
 use super::guard::Guard;
 use super::lifts::Lifts;
 use super::lookups::Lookups;
+use super::manager;
 use super::own;
 use super::ownership;
 use super::pipeline::Pipeline;
@@ -56,6 +58,8 @@ pub(super) struct Daemon {
     pub(super) recall: Recall,
     pub(super) today: Today,
     lists: mpsc::Receiver<News>,
+    /// Signs of life that the service manager waits for.
+    pulse: Option<Interval>,
 }
 
 impl Daemon {
@@ -67,7 +71,8 @@ impl Daemon {
         mut pipeline: Pipeline,
         guard: Guard,
     ) -> Self {
-        let (sources, blocks) = follow(&plan, &mut pipeline);
+        let (sender, blocks) = mpsc::channel(BLOCKS);
+        let sources = source::spawn(pipeline.set_readers(&plan), sender);
         let (news, lists) = mpsc::channel(LISTS);
         let mut feeds = Feeds::new(state.to_owned(), news);
         feeds.configure(&plan.feeds, false);
@@ -90,6 +95,7 @@ impl Daemon {
             recall,
             today: Today::new(started),
             lists,
+            pulse: manager::pulse().map(tokio::time::interval),
         }
     }
 
@@ -102,6 +108,7 @@ impl Daemon {
         let Signals { term, int, hup } = signals;
         let mut tidy = tokio::time::interval_at(tokio::time::Instant::now() + SETTLED, TIDY);
         tidy.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        manager::ready();
         loop {
             let deadline = self.pipeline.until_deadline(Timestamp::now());
             tokio::select! {
@@ -135,6 +142,7 @@ impl Daemon {
                     }
                 }
                 _ = tidy.tick() => self.tidy(),
+                () = beat(&mut self.pulse) => manager::alive(),
             }
             let pipeline = &mut self.pipeline;
             pipeline.effect.follow_clocks(&pipeline.engine, Timestamp::now(), Instant::now());
@@ -153,9 +161,20 @@ impl Daemon {
     }
 
     fn try_reload(&mut self) -> Result<(), Report> {
+        manager::reloading();
+        let reloaded = self.take_configuration();
+        manager::ready();
+        reloaded
+    }
+
+    fn take_configuration(&mut self) -> Result<(), Report> {
         let mut plan = config::load(&self.layout)?;
         self.note_beginnings();
         let now = Timestamp::now();
+        // What has been read already is judged by the jails that it was read for.
+        while let Ok(block) = self.blocks.try_recv() {
+            self.pipeline.block(&block, now);
+        }
         for lift in self.pipeline.engine.configure(&plan) {
             self.lifts.begin(lift, None, &mut self.pipeline, now);
         }
@@ -187,7 +206,7 @@ impl Daemon {
         for warning in &plan.warnings {
             tracing::warn!("{warning}");
         }
-        (self.sources, self.blocks) = follow(&plan, &mut self.pipeline);
+        self.sources.configure(self.pipeline.set_readers(&plan));
         self.feeds.configure(&plan.feeds, true);
         self.lookups.configure(&plan.lookups());
         let gone = |feed: &&FeedPlan| plan.feeds.iter().all(|other| other.name != feed.name);
@@ -222,6 +241,8 @@ impl Daemon {
             self.allow();
         }
         self.pipeline.tidy(now);
+        let (jails, bans) = (self.plan.jails.len(), self.pipeline.engine.bans().len());
+        manager::status(&format!("jails: {jails}, bans in force: {bans}"));
     }
 
     /// Makes the table what the plan says of it.
@@ -252,6 +273,15 @@ impl Daemon {
     }
 }
 
+async fn beat(pulse: &mut Option<Interval>) {
+    match pulse {
+        Some(pulse) => {
+            pulse.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
 /// The table as the plan wants it.
 pub(super) fn options(plan: &FirewallPlan) -> Options {
     Options {
@@ -274,11 +304,6 @@ pub(super) fn engine(plan: &Plan) -> Engine {
     engine.set_own_addresses(own::addresses(), own::neighbours(&plan.firewall.protect));
     engine.configure(plan);
     engine
-}
-
-fn follow(plan: &Plan, pipeline: &mut Pipeline) -> (Sources, mpsc::Receiver<Block>) {
-    let (sender, blocks) = mpsc::channel(BLOCKS);
-    (source::spawn(pipeline.set_readers(plan), sender), blocks)
 }
 
 /// The signals that the daemon understands. From here on none of them ends it unasked.

@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::alone::{Alone, NotAlone};
+use super::confine;
 use super::effect::Effect;
 use super::guard::Guard;
 use super::intent;
 use super::log;
+use super::manager;
 use super::options::Options;
 use super::ownership;
 use super::pipeline::Pipeline;
@@ -22,10 +24,10 @@ use crate::config::{
     plan::{Plan, StorePlan},
 };
 use crate::control::events::Events;
-use crate::control::server::{Server, ServerError};
+use crate::control::server::{Place, Server, ServerError};
 use crate::feed::Kept;
 use crate::firewall::FirewallError;
-use crate::store::{Memory, Store};
+use crate::store::{self, Memory, Store};
 
 /// sysexits.h: the configuration is wrong.
 const EX_CONFIG: u8 = 78;
@@ -68,6 +70,9 @@ pub fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     log::init();
+    if !options.unconfined {
+        confine(&options, &plan);
+    }
     let started = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -92,7 +97,12 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     }
     let (calls, requests) = mpsc::channel(CALLS);
     let events = Events::default();
-    let server = Server::start(&typed.socket(), &plan.control.group, calls, events.clone())?;
+    let mut kept = manager::Kept::take();
+    let place = match kept.control.take() {
+        Some(listener) => Place::Given(listener),
+        None => Place::Path(typed.socket()),
+    };
+    let server = Server::start(place, &plan.control.group, calls, events.clone())?;
 
     let _alone = Alone::mark()?;
     let (store, memory) = open_store(typed, &plan.store);
@@ -101,18 +111,18 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     engine.restore_allowed(memory.allowed);
     let remembered = remember(&mut engine, memory.bans, now);
     remind(&mut engine, memory.offenders, store.archive(), &plan, now);
-    let kept = Kept::load(&typed.state_dir, &plan.feeds, now);
-    for (feed, entries, until) in &kept.lists {
+    let lists = Kept::load(&typed.state_dir, &plan.feeds, now);
+    for (feed, entries, until) in &lists.lists {
         engine.take_feed(feed, entries.clone(), *until, now);
     }
-    let mut firewall = ownership::open(options(&plan.firewall))?;
+    let mut firewall = ownership::open(kept.table, options(&plan.firewall))?;
     engine.set_can_renew(firewall.can_renew()?);
     let why_plain = ownership::decide(&mut firewall, plan.firewall.ownership)?;
     let found = firewall.set_up_known(&engine.allowed(), |set| intent::count_in(&engine, set))?;
 
     ownership::hand_over(&firewall);
 
-    let adopted = adopt(&mut engine, &found.elements, &remembered.ended, &kept.gone, now);
+    let adopted = adopt(&mut engine, &found.elements, &remembered.ended, &lists.gone, now);
     tracing::info!(
         "kband {} protects {} jails; {} bans remembered, {} adopted from the kernel",
         env!("CARGO_PKG_VERSION"),
@@ -130,8 +140,8 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     pipeline.place_bans(now);
     pipeline.take(&remembered.ended, now);
     pipeline.work(now);
-    pipeline.adopt_later(found.unlisted, kept.gone.clone());
-    kept.settled();
+    pipeline.adopt_later(found.unlisted, lists.gone.clone());
+    lists.settled();
     // Not before: a listener doubles what it costs to restore many bans. What it has missed is looked for soon.
     let guard = Guard::new(pipeline.effect.firewall.port())?;
 
@@ -139,6 +149,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     let ended = daemon.run(&mut signals, requests).await;
 
     tracing::info!("stopping");
+    manager::stopping();
     daemon.note_beginnings();
     drop(server);
     let mut pipeline = daemon.pipeline;
@@ -146,6 +157,22 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     pipeline.store.close();
     ended?;
     Ok(flushed?)
+}
+
+/// Only its own directories can be written from here on, by whatever it runs as well.
+fn confine(options: &Options, plan: &Plan) {
+    let mut own = vec![options.state_dir.clone(), options.runtime_dir.clone()];
+    // Whoever cannot make them is told so when they are needed.
+    let _ = store::make_directory(&options.state_dir);
+    let _ = std::fs::create_dir_all(&options.runtime_dir);
+    own.extend(confine::places(plan));
+    match confine::to(&own) {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::info!("this kernel has no Landlock: kband is confined by file permissions alone");
+        }
+        Err(error) => tracing::warn!("kband is confined by file permissions alone: {error}"),
+    }
 }
 
 /// kband protects without a store rather than not at all.

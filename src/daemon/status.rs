@@ -44,10 +44,12 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
     });
     let mut warnings: Vec<String> = trouble.iter().cloned().collect();
     warnings.extend(sources.iter().filter_map(|source| source.error.clone()));
+    warnings.extend(sources.iter().flat_map(reception_warnings));
     warnings.extend(sources.iter().filter(|source| source.named > 0).map(|source| {
         let SourceRow { path, named, .. } = source;
         format!("{path}: {named} failures name hosts without addresses and ban nobody: have the service log addresses, or set usedns")
     }));
+    warnings.extend(sources.iter().flat_map(journal_warnings));
     warnings.extend(jail_warnings(&pipeline.engine));
     if pipeline.beside.unasked() > 0 {
         warnings.push(format!(
@@ -121,15 +123,59 @@ fn jail_warnings(engine: &Engine) -> Vec<String> {
     told
 }
 
+/// What a socket received and nobody has read as it was.
+fn reception_warnings(source: &SourceRow) -> Vec<String> {
+    let SourceRow { path, lost, refused, closed, .. } = source;
+    let told = [
+        (*lost, "datagrams were lost, more came than could be read: let senders use tcp"),
+        (*refused, "datagrams or connections came from senders that `allow` does not name, and were refused"),
+        (*closed, "connections were ended: too many were open, or a message did not end; see kband's log"),
+    ];
+    told.iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{path}: {count} {what}"))
+        .collect()
+}
+
+/// What a journal held and nobody has counted.
+fn journal_warnings(source: &SourceRow) -> Vec<String> {
+    let SourceRow { path, untrusted, gaps, .. } = source;
+    let mut told = Vec::new();
+    if *untrusted > 0 {
+        told.push(format!(
+            "{path}: {untrusted} entries match that the service cannot be seen to have written, and ban nobody: does a local \
+             user forge them? If the service runs as a person's user, name it: \
+             journalmatch = \"_SYSTEMD_UNIT=NAME.service _UID=NUMBER\""
+        ));
+    }
+    if *gaps > 0 {
+        told.push(format!(
+            "{path}: {gaps} times the journal was vacuumed before it was read on: raise SystemMaxUse or MaxRetentionSec \
+             in journald.conf"
+        ));
+    }
+    told
+}
+
 fn source_row(source: &SourceStatus, pipeline: &Pipeline) -> SourceRow {
+    let (input, reception) = (pipeline.input(source.id), source.reception);
     SourceRow {
-        path: source.stream.to_string_lossy().into_owned(),
+        path: input.map(|input| input.shown(&source.stream)).unwrap_or_default(),
+        source: input.map(ToString::to_string).unwrap_or_default(),
         state: source.state.to_string(),
         error: source.error.clone(),
         lines: source.lines,
         bytes: source.bytes,
         lines_cut: source.lines_cut,
         undated: pipeline.undated(source.id),
+        restarts: source.restarts,
+        lost: reception.lost,
+        refused: reception.refused,
+        broken: reception.broken,
+        closed: reception.closed,
+        untrusted: source.untrusted,
+        gaps: source.gaps,
+        behind_ms: source.behind.map(|behind| u64::try_from(behind.as_millis()).unwrap_or(u64::MAX)),
         named: pipeline.named(source.id),
     }
 }

@@ -176,7 +176,7 @@ mod tests {
             reading = new(&mut trail, position(1, end - 1), position(1, end), at(minute * 60));
         }
         assert_eq!(reading.until, position(1, 70));
-        let Position::File(from) = reading.from;
+        let Position::File(from) = reading.from else { panic!("{reading:?}") };
         assert!((57..=60).contains(&from.offset), "{from:?}");
         let Phase::Following { reached, .. } = trail.phase else { panic!("{trail:?}") };
         assert!(reached.len() <= 12);

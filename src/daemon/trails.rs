@@ -4,11 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::trail::Trail;
-use crate::source::{Block, Reading, Readings, Stream, StreamKey};
-use crate::store::Store;
+use crate::source::{Reading, Readings, Stream, StreamKey};
 
 /// All of them, by the names of their sources.
 #[derive(Debug, Default)]
@@ -53,13 +50,5 @@ impl Trails {
             trail.set_window(followed.window);
             trail
         })
-    }
-}
-
-/// Notes in the store that a block has been dealt with, if a restart can go back there.
-pub(super) fn note(trail: &mut Trail, source: &Arc<str>, block: &Block, store: &mut Store, now: Timestamp) {
-    if let Some(span) = &block.span {
-        let key = StreamKey { source: Arc::clone(source), stream: Arc::clone(&block.stream) };
-        store.note_reading(key, trail.advance(span, block.again, now));
     }
 }

@@ -44,6 +44,7 @@ pub use error::{Fault, FaultKind, FilterError, closest};
 pub use fail2ban::{JailConf, Place};
 pub use matcher::{Field, Filter, LineMatch, LineVerdict};
 pub use prefix::date_shape;
+pub use reference::for_journal;
 pub use scanner::{Counters, Scanner, Told};
 
 /// Lines of this many bytes or more never match. A source cuts them somewhere, and whoever wrote the line

@@ -94,6 +94,21 @@ pub(super) fn resolve(reference: &str, directories: &[PathBuf]) -> Result<Found,
     }
 }
 
+/// The same filter, if it is in fail2ban's dialect, for lines of the journal: unless it says itself what its lines are.
+#[must_use]
+pub fn for_journal(reference: &str) -> String {
+    match parse(reference) {
+        Ok(Reference { options, .. }) if options.iter().any(|(name, _)| name == "logtype") => {
+            reference.to_owned()
+        }
+        Ok(Reference { target, options }) if options.is_empty() => format!("{target}[logtype=journal]"),
+        _ => match reference.trim_end().strip_suffix(']') {
+            Some(open) => format!("{open}, logtype=journal]"),
+            None => reference.to_owned(),
+        },
+    }
+}
+
 /// The file of that name in `directory`.
 fn in_directory(directory: &Path, name: &str) -> Result<Option<PathBuf>, FilterError> {
     let file = |extension: &str| directory.join(format!("{name}.{extension}"));
@@ -188,6 +203,15 @@ mod tests {
             parsed("/f/sshd.conf[mode=\"a, b\", logtype=journal]"),
             ("/f/sshd.conf".into(), vec![pair("mode", "a, b"), pair("logtype", "journal")])
         );
+        for (reference, of_journal) in [
+            ("/f/sshd.conf", "/f/sshd.conf[logtype=journal]"),
+            ("/f/sshd.conf[]", "/f/sshd.conf[logtype=journal]"),
+            ("/f/sshd.conf[mode=x]", "/f/sshd.conf[mode=x, logtype=journal]"),
+            ("/f/sshd.conf[logtype=short]", "/f/sshd.conf[logtype=short]"),
+            ("[", "["),
+        ] {
+            assert_eq!(for_journal(reference), of_journal);
+        }
         for wrong in
             ["", "[mode=x]", "sshd[mode=x", "sshd[mode]", "sshd[mode=\"x]", "sshd[mode='x' y]", "..", "a b"]
         {

@@ -12,22 +12,30 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
+mod command;
 pub mod file;
+mod flow;
+pub mod journal;
 pub mod lines;
+mod pipe;
 mod position;
 mod status;
+pub mod syslog;
 
+use flow::Flow;
 pub use position::{FilePosition, NoPosition, Position, Reading};
 use status::Board;
-pub use status::{SourceStatus, State};
+pub use status::{Reception, SourceStatus, State};
+use syslog::Syslog;
 
 /// The most that a source reads at once, in bytes (256 KiB): the slice after which others get their turn.
 pub const BLOCK_BYTES: usize = 256 * 1024;
 
-/// Names one source within a running daemon: an index into its list of sources.
+/// Names one source within a running daemon, for as long as that reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceId(pub usize);
 
@@ -87,6 +95,49 @@ pub struct SourceConfig {
 pub enum Input {
     /// A log file, through its rotations: the path under which its writer opens it. Nothing needs to be there yet.
     File(PathBuf),
+    /// What is written into a named pipe.
+    Pipe {
+        /// NAME in `[source.NAME]`.
+        name: Arc<str>,
+        /// The pipe. It need not be there yet.
+        path: PathBuf,
+    },
+    /// Messages that are sent to kband.
+    Syslog(Syslog),
+    /// What a program writes to its standard output for as long as it runs.
+    Command {
+        /// NAME in `[source.NAME]`.
+        name: Arc<str>,
+        /// The program and its arguments; never empty.
+        words: Vec<String>,
+    },
+    /// Entries of the journal.
+    Journal {
+        /// Which journal.
+        place: journal::Place,
+        /// Which entries of it.
+        matches: journal::Matches,
+    },
+}
+
+impl Input {
+    /// What `banctl status` calls one stream of it.
+    pub fn shown(&self, stream: &OsStr) -> String {
+        match self {
+            Self::File(_) => stream.to_string_lossy().into_owned(),
+            Self::Journal { .. } => self.to_string(),
+            _ => format!("{self} {}", stream.display()),
+        }
+    }
+
+    /// What a ban says of where its lines came from.
+    pub fn of_stream(&self, stream: &OsStr) -> String {
+        match self {
+            Self::File(_) => stream.to_string_lossy().into_owned(),
+            Self::Syslog(_) => format!("{self} from {}", stream.display()),
+            Self::Pipe { .. } | Self::Command { .. } | Self::Journal { .. } => self.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Input {
@@ -94,20 +145,88 @@ impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
+            Self::Syslog(Syslog { name, .. }) => write!(f, "syslog {name}"),
+            Self::Pipe { name, .. } => write!(f, "pipe {name}"),
+            Self::Command { name, .. } => write!(f, "command {name}"),
+            Self::Journal { place, matches } => write!(f, "{place} {matches}"),
         }
     }
 }
 
-/// The running sources. Dropping it stops them; lines not handed over by then are read from the last position
+/// The running sources. Dropping it stops them; lines of files not handed over by then are read from the last position
 /// when they are started again.
 #[derive(Debug)]
 pub struct Sources {
     board: Board,
+    blocks: mpsc::Sender<Block>,
     tasks: JoinSet<()>,
+    /// Those that go on anywhere: files and journals.
+    again: Vec<AbortHandle>,
+    /// What is read once, and so is never interrupted.
+    streams: BTreeMap<SourceId, AbortHandle>,
 }
 
 impl Sources {
-    /// How each stream of each source is doing at this moment, in the order of the configuration.
+    /// Nothing is read yet; everything will go into the same channel.
+    pub fn new(blocks: mpsc::Sender<Block>) -> Self {
+        let (board, tasks) = (Board::default(), JoinSet::new());
+        Self { board, blocks, tasks, again: Vec::new(), streams: BTreeMap::new() }
+    }
+
+    /// Reads this from now on, and nothing else. Files and journals are opened anew, where their readings say; every other
+    /// source that is read already, under the same id, stays as it is. Must be called within a tokio runtime.
+    pub fn configure(&mut self, config: Vec<SourceConfig>) {
+        let mut before = std::mem::take(&mut self.streams);
+        let mut files = Vec::new();
+        let mut journals: BTreeMap<journal::Place, Vec<journal::Subscriber>> = BTreeMap::new();
+        for SourceConfig { id, input, resume } in config {
+            let Some(running) = before.remove(&id) else {
+                match input {
+                    Input::File(path) => files.push(file::Entry::new(id, path, &resume, &self.board)),
+                    Input::Journal { place, matches } => {
+                        let name =
+                            Input::Journal { place: place.clone(), matches: matches.clone() }.to_string();
+                        let stream = Stream::from(OsStr::new(&name));
+                        let (board, now) = (&self.board, Timestamp::now());
+                        let subscriber = journal::Subscriber::new(id, stream, matches, &resume, board, now);
+                        journals.entry(place).or_default().push(subscriber);
+                    }
+                    other => self.start(id, other),
+                }
+                continue;
+            };
+            self.streams.insert(id, running);
+        }
+        self.again.drain(..).chain(before.into_values()).for_each(|gone| gone.abort());
+        if !files.is_empty() {
+            self.again.push(self.tasks.spawn(file::follow(files, self.blocks.clone())));
+        }
+        for (place, subscribers) in journals {
+            self.again.push(self.tasks.spawn(journal::follow(place, subscribers, self.blocks.clone())));
+        }
+    }
+
+    fn start(&mut self, id: SourceId, input: Input) {
+        let flow = |stream: &OsStr| Flow::new(id, stream.into(), &self.board, self.blocks.clone());
+        let running = match input {
+            Input::File(_) | Input::Journal { .. } => return,
+            Input::Syslog(syslog) => {
+                let following = syslog::follow(syslog, id, &self.board, &self.blocks);
+                self.tasks.spawn(following)
+            }
+            Input::Pipe { path, .. } => {
+                let flow = flow(path.as_os_str());
+                self.tasks.spawn(pipe::follow(path, flow))
+            }
+            Input::Command { words, .. } => {
+                let flow = flow(words.first().map_or("", String::as_str).as_ref());
+                self.tasks.spawn(command::follow(words, flow))
+            }
+        };
+        self.streams.insert(id, running);
+    }
+
+    /// How each stream of each source is doing at this moment, by source.
     pub fn statuses(&self) -> Vec<SourceStatus> {
         self.board.statuses()
     }
@@ -115,22 +234,18 @@ impl Sources {
     /// Waits until one of those that read has died, which none of them should: the daemon must not go on as if nothing
     /// had happened.
     pub async fn died(&mut self) {
-        if self.tasks.join_next().await.is_none() {
-            std::future::pending::<()>().await;
+        while let Some(ended) = self.tasks.join_next().await {
+            if !ended.is_err_and(|error| error.is_cancelled()) {
+                return;
+            }
         }
+        std::future::pending::<()>().await;
     }
 }
 
 /// Starts to read every source, each into the same channel. Must be called within a tokio runtime.
 pub fn spawn(config: Vec<SourceConfig>, blocks: mpsc::Sender<Block>) -> Sources {
-    let board = Board::default();
-    let mut files = Vec::new();
-    for SourceConfig { id, input, resume } in config {
-        match input {
-            Input::File(path) => files.push(file::Entry::new(id, path, &resume, &board)),
-        }
-    }
-    let mut tasks = JoinSet::new();
-    tasks.spawn(file::follow(files, blocks));
-    Sources { board, tasks }
+    let mut sources = Sources::new(blocks);
+    sources.configure(config);
+    sources
 }

@@ -1,15 +1,20 @@
 //! Places in what is read, by which reading goes on after a restart.
 //!
-//! Their text is what the store keeps, readable with `sqlite3`: `file DEVICE INODE OFFSET`.
+//! Their text is what the store keeps, readable with `sqlite3`: `file DEVICE INODE OFFSET`, `journal CURSOR`, or
+//! `journal @MICROSECONDS` since 1970.
 
 use std::fmt;
 use std::str::FromStr;
+
+use super::journal::JournalPosition;
 
 /// A place in a source that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Position {
     /// In a file.
     File(FilePosition),
+    /// In the journal.
+    Journal(JournalPosition),
 }
 
 /// A place in a file that survives renames.
@@ -41,7 +46,7 @@ impl Position {
     /// Whether what was there `before` begins anew at this place: the same file, truncated.
     #[must_use]
     pub fn rewinds(&self, before: &Self) -> bool {
-        let (Self::File(place), Self::File(before)) = (self, before);
+        let (Self::File(place), Self::File(before)) = (self, before) else { return false };
         (place.device, place.inode) == (before.device, before.inode) && place.offset < before.offset
     }
 }
@@ -49,8 +54,16 @@ impl Position {
 impl Reading {
     /// The reading of a file; `None`: it was something else that had this name.
     pub(super) fn of_file(&self) -> Option<Reading<FilePosition>> {
-        let (Position::File(from), Position::File(until)) = (&self.from, &self.until);
+        let (Position::File(from), Position::File(until)) = (&self.from, &self.until) else { return None };
         Some(Reading { from: *from, until: *until })
+    }
+
+    /// The reading of a journal; `None`: it was something else that had this name.
+    pub(super) fn of_journal(&self) -> Option<Reading<JournalPosition>> {
+        let (Position::Journal(from), Position::Journal(until)) = (&self.from, &self.until) else {
+            return None;
+        };
+        Some(Reading { from: from.clone(), until: until.clone() })
     }
 }
 
@@ -58,6 +71,7 @@ impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(FilePosition { device, inode, offset }) => write!(f, "file {device} {inode} {offset}"),
+            Self::Journal(position) => write!(f, "journal {position}"),
         }
     }
 }
@@ -67,8 +81,10 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, NoPosition> {
         let (kind, place) = text.split_once(' ').ok_or(NoPosition)?;
-        if kind != "file" {
-            return Err(NoPosition);
+        match kind {
+            "file" => {}
+            "journal" => return place.parse().map(Self::Journal),
+            _ => return Err(NoPosition),
         }
         let numbers: Result<Vec<u64>, _> = place.split(' ').map(str::parse).collect();
         match numbers.as_deref() {
@@ -88,7 +104,20 @@ mod tests {
     fn what_is_stored_is_read_again() {
         let place = Position::File(FilePosition { device: u64::MAX, inode: 2, offset: 77 });
         assert_eq!(place.to_string().parse(), Ok(place));
-        for bad in ["", "file", "file 1 2", "file 1 2 3 4", "file 1 2 -3", "fifo 1 2 3", "1 2 3"] {
+        for place in ["journal s=d0;i=163;b=83;m=5a21;t=660c;x=51", "journal @1795290402964155"] {
+            assert_eq!(place.parse::<Position>().unwrap().to_string(), place);
+        }
+        for bad in [
+            "",
+            "file",
+            "file 1 2",
+            "file 1 2 3 4",
+            "file 1 2 -3",
+            "fifo 1 2 3",
+            "1 2 3",
+            "journal",
+            "journal 7",
+        ] {
             assert_eq!(bad.parse::<Position>(), Err(NoPosition), "{bad}");
         }
     }

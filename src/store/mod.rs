@@ -92,6 +92,14 @@ pub struct Offender {
     pub until: Option<Timestamp>,
 }
 
+/// Makes the state directory, if it is not there: what is in it is nobody else's business.
+///
+/// # Errors
+/// What the file system says.
+pub fn make_directory(directory: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o750).create(directory)
+}
+
 /// Why the store cannot be used. kban protects on without it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -203,10 +211,7 @@ impl Store {
     }
 
     fn open_with(directory: &Path, limits: Limits, pace: Pace) -> Result<(Self, Memory), StoreError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o750)
-            .create(directory)
+        make_directory(directory)
             .map_err(|error| StoreError::Directory { path: directory.to_owned(), error })?;
         Self::start(&directory.join(FILE), limits, pace)
     }

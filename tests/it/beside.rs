@@ -309,6 +309,38 @@ fn a_restart_through_the_descriptor_store_leaves_no_gap() {
     machine.sh("nft delete table inet kban");
 }
 
+#[test]
+fn the_service_manager_is_told_and_makes_the_socket() {
+    let machine = machine("owned");
+    let mut manager = Manager::new(&machine);
+    let socket = machine.path("run").join("control.sock");
+    std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    assert_eq!(manager.order(&format!("listen {}", socket.display())), "kban-control");
+    manager.order("start");
+    let mut told = String::new();
+    eventually("it gives a sign of life", || {
+        told += &format!("{} ", manager.order("told"));
+        told.contains("WATCHDOG")
+    });
+    assert!(told.contains("READY"), "{told}");
+    assert!(machine.banctl(&["reload"]).status.success());
+    let mut told = String::new();
+    eventually("it says how it is", || {
+        told += &format!("{} ", manager.order("told"));
+        told.contains("RELOADING MONOTONIC_USEC STATUS READY")
+    });
+    machine.configure("[nonsense]\n");
+    assert!(!machine.banctl(&["reload"]).status.success());
+    let mut told = String::new();
+    eventually("it is ready, as it was", || {
+        told += &format!("{} ", manager.order("told"));
+        told.contains("RELOADING MONOTONIC_USEC READY")
+    });
+    manager.order("stop");
+    assert!(manager.order("told").ends_with("STOPPING"));
+    assert!(socket.exists(), "it belongs to whoever made it");
+}
+
 /// A neighbour that is banned and floods us, and how many of its packets come through.
 struct Flood {
     _sender: Background,

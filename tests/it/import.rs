@@ -139,7 +139,7 @@ filter = dor
         "DIR/jail.local:9: ignoreip: the jail gate spares 127.0.0.0/8 too, by [defaults]: ",
         "DIR/jail.local:10: ignorecommand is not carried over: ",
         "DIR/jail.local:11: colour is not carried over: ",
-        "DIR/jail.local:14: backend = systemd is not carried over: ",
+        "DIR/jail.local:14: the jail door has no journalmatch and reads the whole journal; it is not enabled: ",
         "DIR/jail.local:15: the jail door is not enabled, because kban cannot run its filter dor: ",
     ] {
         assert_eq!(lines.iter().filter(|line| line.starts_with(expected)).count(), 1, "{expected}\n{told}");

@@ -68,6 +68,10 @@ mod settings;
 #[cfg(test)]
 mod sshd;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
+mod syslog;
+#[cfg(test)]
 mod terminal;
 #[cfg(test)]
 mod top;

@@ -3,47 +3,49 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::check::{Check, State};
 use super::root::Root;
 use crate::config::Plan;
 use crate::control::protocol::SourceRow;
 use crate::source::Input;
+use crate::source::journal::PLACES;
 
-/// Where journald keeps its files.
-const JOURNALS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
+/// What is read, by its name, and the jails that read it.
+type Logs<'p> = BTreeMap<String, (Option<&'p Input>, Vec<String>)>;
 
-/// A log and the jails that follow it.
-type Logs = BTreeMap<PathBuf, Vec<String>>;
-
-/// Looks at every log of the plan, and at every one that kband reads.
+/// Looks at every source of the plan, and at every one that kband reads.
 pub(super) fn checks(root: &Root, plan: Option<&Plan>, sources: Option<&[SourceRow]>) -> Vec<Check> {
     let mut logs = Logs::new();
     for jail in plan.iter().flat_map(|plan| &plan.jails) {
         for input in &jail.sources {
-            let Input::File(path) = input;
-            logs.entry(path.clone()).or_default().push(jail.name.to_string());
+            let (known, jails) = logs.entry(input.to_string()).or_default();
+            *known = Some(input);
+            jails.push(jail.name.to_string());
         }
     }
     for source in sources.unwrap_or_default() {
-        logs.entry(PathBuf::from(&source.path)).or_default();
+        logs.entry(source.source.clone()).or_default();
     }
-    let journal = JOURNALS.iter().any(|directory| !root.names(directory).is_empty());
-    let row = |path: &Path| sources?.iter().find(|source| Path::new(&source.path) == path);
-    let mut found: Vec<Check> = logs
-        .iter()
-        .map(|(path, jails)| {
-            let log = match jails.as_slice() {
-                [] => path.display().to_string(),
-                jails => format!("{} ({})", path.display(), jails.join(", ")),
-            };
-            match row(path) {
-                Some(source) => by_kband(&log, source, journal),
-                None => by_ourselves(&log, &root.at(path), sources.is_some(), journal),
+    let journal = PLACES.iter().any(|directory| !root.names(directory).is_empty());
+    let mut found = Vec::new();
+    for (name, (input, jails)) in &logs {
+        let with_jails = |log: &str| match jails.as_slice() {
+            [] => log.to_owned(),
+            jails => format!("{log} ({})", jails.join(", ")),
+        };
+        let rows: Vec<&SourceRow> =
+            sources.iter().flat_map(|all| all.iter()).filter(|row| row.source == *name).collect();
+        found.extend(rows.iter().map(|row| by_kband(&with_jails(&row.path), row, journal)));
+        match input {
+            Some(Input::File(path)) if rows.is_empty() => {
+                found.push(by_ourselves(&with_jails(name), &root.at(path), sources.is_some(), journal));
             }
-        })
-        .collect();
+            Some(_) if rows.is_empty() => found.push(unread(&with_jails(name), sources.is_some())),
+            _ => {}
+        }
+    }
     if found.is_empty() && plan.is_some() {
         found.push(Check::ok("logs.none", "no jail follows a log"));
     }
@@ -78,11 +80,7 @@ fn by_ourselves(log: &str, path: &Path, runs: bool, journal: bool) -> Check {
         .metadata()
         .and_then(|metadata| if metadata.is_file() { File::open(path).map(|_| true) } else { Ok(false) });
     match opened {
-        Ok(true) if runs => Check::warn(
-            name,
-            format!("{log} is in the configuration, but kband does not read it"),
-            "`banctl reload` puts the configuration into effect",
-        ),
+        Ok(true) if runs => not_in_effect(log),
         Ok(true) => Check::ok(name, format!("{log} can be read")),
         Ok(false) => {
             Check::fail(name, format!("{log} is no regular file, and is not read"), "name a log file")
@@ -101,12 +99,28 @@ fn by_ourselves(log: &str, path: &Path, runs: bool, journal: bool) -> Check {
     }
 }
 
+/// What only kband itself can read.
+fn unread(log: &str, runs: bool) -> Check {
+    if runs {
+        return not_in_effect(log);
+    }
+    Check::unknown("logs.file", format!("{log} is read by kband, which does not run"), "start kband")
+}
+
+fn not_in_effect(log: &str) -> Check {
+    Check::warn(
+        "logs.file",
+        format!("{log} is in the configuration, but kband does not read it"),
+        "`banctl reload` puts the configuration into effect",
+    )
+}
+
 fn missing(log: &str, journal: bool) -> Check {
     let found = format!("{log} is not there: nobody is banned by it until it appears");
     let remedy = match journal {
         true => {
-            "name another with logpath; if the messages are only in the journal, install rsyslog, since this version \
-             of kband reads files only"
+            "name another with logpath; if the messages are only in the journal, name the unit that writes them: \
+             journalmatch = \"_SYSTEMD_UNIT=NAME.service\""
         }
         false => "name another with logpath, or have the service write it",
     };
@@ -159,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_machine_with_only_a_journal_is_told_what_to_do() {
-        assert!(missing("x", true).remedy.unwrap().contains("install rsyslog"));
-        assert!(!missing("x", false).remedy.unwrap().contains("rsyslog"));
+        assert!(missing("x", true).remedy.unwrap().contains("journalmatch"));
+        assert!(!missing("x", false).remedy.unwrap().contains("journalmatch"));
     }
 }

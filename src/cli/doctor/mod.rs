@@ -5,6 +5,7 @@
 
 mod check;
 mod config;
+mod confined;
 mod daemon;
 mod drift;
 mod kernel;
@@ -88,7 +89,7 @@ fn diagnose(patient: &Patient, asked: &Asked, now: Timestamp) -> Vec<Check> {
                 plan.iter().flat_map(|plan| &plan.warnings).map(ToString::to_string).collect();
             checks.extend(daemon::checks(status, &known, now));
             checks.push(daemon::socket(root, socket));
-            checks.extend(service::checks(root, pid, status.firewall.owned));
+            checks.extend(service::checks(root, pid, status.firewall.owned, plan));
         }
         Err(error) => checks.push(daemon::silent(error)),
     }

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::check::Check;
+use super::confined;
 use super::root::Root;
+use crate::config::Plan;
 
 /// Changing the firewall (linux/capability.h).
 const CAP_NET_ADMIN: u32 = 12;
@@ -17,7 +19,7 @@ const SANDBOX: &str = "limit it in its unit: CapabilityBoundingSet=CAP_NET_ADMIN
                        and NoNewPrivileges=yes";
 
 /// Looks at the process with this id; `owned`: it has to keep the table's socket over a restart.
-pub(super) fn checks(root: &Root, pid: Option<i32>, owned: bool) -> Vec<Check> {
+pub(super) fn checks(root: &Root, pid: Option<i32>, owned: bool, plan: Option<&Plan>) -> Vec<Check> {
     let hidden = |what: &str| {
         vec![Check::unknown(
             "service.process",
@@ -39,6 +41,9 @@ pub(super) fn checks(root: &Root, pid: Option<i32>, owned: bool) -> Vec<Check> {
         found.push(kept_socket(root.text(process.join("environ")).ok().as_deref()));
     }
     found.push(privileges(&fields));
+    if let (Some(unit), Some(plan)) = (&unit, plan) {
+        found.extend(confined::checks(root, unit, plan));
+    }
     found.push(memory(&fields));
     found
 }
@@ -172,7 +177,7 @@ mod tests {
             ("/proc/7/environ", "A=b\0NOTIFY_SOCKET=/run/systemd/notify\0FDSTORE=1\0"),
             ("/run/systemd/system/x", ""),
         ]);
-        let checks = checks(&root, Some(7), true);
+        let checks = checks(&root, Some(7), true, None);
         let ok = ["manager", "kept_socket", "privileges", "memory"].map(|what| format!("service.{what}"));
         assert_eq!(states(&checks), ok.each_ref().map(|name| (name.as_str(), State::Ok)));
         assert!(checks[0].found.contains("kban.service (pid 7)"));
@@ -183,7 +188,7 @@ mod tests {
     fn what_cannot_be_seen_is_said() {
         let (_directory, root) = machine(&[]);
         for pid in [None, Some(7)] {
-            assert_eq!(states(&checks(&root, pid, true)), [("service.process", State::Unknown)]);
+            assert_eq!(states(&checks(&root, pid, true, None)), [("service.process", State::Unknown)]);
         }
         assert_eq!(kept_socket(None).state, State::Unknown);
         assert_eq!(privileges(&fields("")).state, State::Unknown);

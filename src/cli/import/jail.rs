@@ -52,20 +52,14 @@ impl Import<'_> {
             return self.keys(name, &format!("enabled = {bans}\ncounts = \"bans\"\n"), defaults);
         }
         let filter = self.filter(name);
-        let paths = self.logpath(name);
-        if paths.is_empty() {
-            let help = "name the log file in kban.toml, and enable the jail there";
-            self.tell(some, "logpath", format!("the jail {name} has no log file, and is not enabled"), help);
-        }
-        let enabled = filter.is_some() && !paths.is_empty() && bans;
+        let inputs = match self.reads_journal(name) {
+            true => self.journalmatch(name, filter.as_deref()),
+            false => self.logpaths(name),
+        };
+        let enabled = filter.is_some() && inputs.is_some() && bans;
         let mut text = format!("enabled = {enabled}\n");
         text += &filter.map_or(String::new(), |filter| format!("filter = {}\n", quoted(&filter)));
-        let list: Vec<String> = paths.iter().map(|path| quoted(path)).collect();
-        match list.as_slice() {
-            [] => {}
-            [path] => text += &format!("logpath = {path}\n"),
-            paths => text += &format!("logpath = [{}]\n", paths.join(", ")),
-        }
+        text += &inputs.unwrap_or_default();
         self.keys(name, &text, defaults)
     }
 
@@ -155,7 +149,22 @@ impl Import<'_> {
         format!("ignorecommand = {}\nignorecommand_timeout = \"10s\"\n", listed(&words))
     }
 
-    /// The log files. fail2ban ignores them where it reads the journal; kban reads them instead.
+    /// The key that names the log files; `None`: there are none.
+    fn logpaths(&mut self, jail: &str) -> Option<String> {
+        let paths = self.logpath(jail);
+        match paths.as_slice() {
+            [] => {
+                let help = "name the log file in kban.toml, and enable the jail there";
+                let message = format!("the jail {jail} has no log file, and is not enabled");
+                self.tell(Some(jail), "logpath", message, help);
+                None
+            }
+            [path] => Some(format!("logpath = {}\n", quoted(path))),
+            paths => Some(format!("logpath = {}\n", listed(paths))),
+        }
+    }
+
+    /// The log files.
     fn logpath(&mut self, jail: &str) -> Vec<String> {
         let some = Some(jail);
         let mut paths: Vec<String> = Vec::new();
@@ -190,10 +199,6 @@ impl Import<'_> {
                 }
                 paths.push(path.to_owned());
             }
-        }
-        if self.value(some, "backend").is_some_and(|backend| backend.trim().starts_with("systemd")) {
-            let help = "see that the service (or rsyslog) writes the file that logpath names";
-            self.tell(some, "backend", "backend = systemd is not carried over: kban follows log files", help);
         }
         paths
     }
@@ -252,7 +257,7 @@ fn written(key: &str, number: i64) -> Option<String> {
 }
 
 /// A single address without its length.
-fn listed(list: &[String]) -> String {
+pub(super) fn listed(list: &[String]) -> String {
     let list: Vec<String> = list.iter().map(|one| quoted(one)).collect();
     format!("[{}]", list.join(", "))
 }

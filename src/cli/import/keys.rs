@@ -4,7 +4,7 @@ use super::Import;
 use super::action;
 
 /// What kban reads, and what has no meaning or no effect without what is told of already.
-const SILENT: [&str; 30] = [
+const SILENT: [&str; 31] = [
     "enabled",
     "mode",
     "filter",
@@ -15,6 +15,7 @@ const SILENT: [&str; 30] = [
     "ignoreip",
     "ignoreself",
     "backend",
+    "journalmatch",
     "port",
     "usedns",
     "action",
@@ -38,13 +39,12 @@ const SILENT: [&str; 30] = [
 ];
 
 /// Options that change what a jail does, with what to do.
-const TOLD: [(&str, &str); 7] = [
+const TOLD: [(&str, &str); 6] = [
     ("failregex", "write it into a filter of your own and name that in filter"),
     ("ignoreregex", "write it into a filter of your own and name that in filter"),
     ("prefregex", "write it into a filter of your own and name that in filter"),
     ("datepattern", "write it into a filter of your own and name that in filter"),
     ("maxlines", "write it into a filter of your own and name that in filter"),
-    ("journalmatch", "kban follows log files: have the journal written to one, and name it in logpath"),
     ("logtimezone", "run kban in the zone that the log is written in"),
 ];
 

@@ -7,6 +7,7 @@ mod action;
 pub(super) mod bans;
 mod escalate;
 mod jail;
+mod journal;
 mod keys;
 mod ports;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::blocks::{Blocks, unreadable};
 use crate::cli::exit::{Failure, usage};
+use crate::source::journal::Matches;
 
 /// What compressed files begin with, and the program that unpacks them from its standard input: gzip (RFC 1952, 2.3.1), xz
 /// (the .xz file format, 2.1.1.1), zstd (RFC 8878, 3.1.1).
@@ -116,25 +117,14 @@ fn unpacker(path: &str) -> Option<(&'static str, &'static str)> {
     packed.map(|(_, program, option)| (*program, *option))
 }
 
-/// What journalctl is asked for: the terms of one entry belong together, and entries are alternatives.
+/// What journalctl is asked for.
 fn selection(matches: &[String]) -> Result<Vec<String>, Failure> {
-    let mut terms: Vec<String> = Vec::new();
-    for entry in matches {
-        if !terms.is_empty() {
-            terms.push("+".to_owned());
-        }
-        for term in entry.split_whitespace() {
-            let is_field = term.split_once('=').is_some_and(|(name, _)| {
-                !name.is_empty()
-                    && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-            });
-            if !is_field && term != "+" {
-                return Err(usage(format!("the filter's journalmatch '{entry}' is none: write FIELD=value")));
-            }
-            terms.push(term.to_owned());
-        }
+    if matches.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(terms)
+    let matches =
+        Matches::of(matches).map_err(|error| usage(format!("the filter's journalmatch: {error}")))?;
+    Ok(Matches::arguments([&matches]))
 }
 
 #[cfg(test)]
@@ -159,7 +149,7 @@ mod tests {
     fn a_filter_cannot_give_journalctl_options() {
         let terms =
             |entries: &[&str]| selection(&entries.iter().map(|e| (*e).to_owned()).collect::<Vec<_>>());
-        assert_eq!(terms(&["_UID=0 A=b", "C=-d"]).unwrap(), ["_UID=0", "A=b", "+", "C=-d"]);
+        assert_eq!(terms(&["_UID=0 A=b", "C=-d"]).unwrap(), ["A=b", "_UID=0", "+", "C=-d"]);
         assert_eq!(terms(&["A=b + C=d"]).unwrap(), ["A=b", "+", "C=d"]);
         for wrong in ["--file=/etc/shadow", "x", "=x", "a=b"] {
             assert!(terms(&[wrong]).is_err(), "{wrong}");

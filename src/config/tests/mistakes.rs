@@ -75,7 +75,7 @@ colour = "red"
         4 | [sshd]
           |  ^^^^
           |
-          = help: a jail is written [jail.sshd]; other tables are `defaults`, `jail`, `feed`, `firewall`, `store`, `control`
+          = help: a jail is written [jail.sshd]; other tables are `defaults`, `jail`, `source`, `feed`, `firewall`, `store`, `control`
 
         error: unknown key `default`
          --> /etc/kban/kban.toml:7:2
@@ -99,7 +99,7 @@ colour = "red"
         13 | colour = "red"
            | ^^^^^^
            |
-           = help: known here: `enabled`, `filter`, `logpath`, `bantime`, `findtime`, `maxretry`, `ignoreip`, `proxies`, `ignorecommand`, `ignorecommand_timeout`, `ipv6_prefix`, `max_tracked`, `port`, `protocol`, `usedns`, `escalate`, `subnet`, `trust`, `mode`, `max_bans_per_minute`, `counts`, `renew_on_contact`
+           = help: known here: `enabled`, `filter`, `logpath`, `source`, `journalmatch`, `bantime`, `findtime`, `maxretry`, `ignoreip`, `proxies`, `ignorecommand`, `ignorecommand_timeout`, `ipv6_prefix`, `max_tracked`, `port`, `protocol`, `usedns`, `escalate`, `subnet`, `trust`, `mode`, `max_bans_per_minute`, `counts`, `renew_on_contact`
 
         5 errors
         "#);

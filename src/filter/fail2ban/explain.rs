@@ -5,6 +5,7 @@ use std::ops::Range;
 use regex_syntax::hir::Hir;
 
 use super::date::Detector;
+use super::judge::journal_head;
 use super::regex::Pattern;
 use super::rules::Rules;
 use crate::filter::Clock;
@@ -88,7 +89,7 @@ impl<'r> Seer<'r> {
     /// What the patterns see of a line (without its end); an error: what the prefregex saw, and did not match.
     pub(in crate::filter) fn see(&mut self, line: &str, clock: &Clock) -> Result<Seen, Seen> {
         let date = match self.rules.journal {
-            true => None,
+            true => journal_head(line, clock).map(|(head, _)| head),
             false => {
                 self.detector.find(line, clock.now).map(|dated| dated.span()).filter(|span| !span.is_empty())
             }

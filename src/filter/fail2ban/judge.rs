@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use jiff::Timestamp;
 use smallvec::SmallVec;
@@ -13,7 +14,9 @@ use super::host::{self, Host};
 use super::lines::{Buffer, Line, Split, text_of};
 use super::regex::{Chosen, Found, Pattern};
 use super::rules::Rules;
+use crate::filter::date;
 use crate::filter::matcher::{Field, LineMatch, LineVerdict};
+use crate::filter::prefix::{self, DateText};
 use crate::filter::{Clock, Failure, Named};
 
 /// Lines without date belong to the last date, if it is no older than this, in seconds.
@@ -77,6 +80,14 @@ struct Match {
     host: Host,
     /// If wanted.
     known: Option<Box<Known>>,
+}
+
+/// The date that our own journal source, or journalctl, puts before a line, with the blank behind it, and what it
+/// says. fail2ban's filters never see one there.
+pub(super) fn journal_head(line: &str, clock: &Clock) -> Option<(Range<usize>, Timestamp)> {
+    let date = prefix::parse(line.as_bytes()).date?;
+    let DateText::Iso(text) = date else { return None };
+    Some((0..text.len() + 1, date::read(date, clock)?))
 }
 
 impl Memory {
@@ -171,15 +182,11 @@ impl Memory {
     }
 
     /// Where the date is that is to be cut out, and when the line was written, if that can be told.
-    fn dated(
-        &mut self,
-        rules: &Rules,
-        text: &str,
-        clock: &Clock,
-    ) -> (std::ops::Range<usize>, Option<Timestamp>) {
+    fn dated(&mut self, rules: &Rules, text: &str, clock: &Clock) -> (Range<usize>, Option<Timestamp>) {
         if rules.journal {
-            self.last_date = Some(clock.now);
-            return (0..0, Some(clock.now));
+            let (head, time) = journal_head(text, clock).unwrap_or((0..0, clock.now));
+            self.last_date = Some(time);
+            return (head, Some(time));
         }
         let last = self.last_date.filter(|last| clock.now.as_second() - last.as_second() < DATE_LASTS);
         let Some(dated) = self.detector.find(text, clock.now) else { return (0..0, last) };

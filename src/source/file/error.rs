@@ -10,7 +10,8 @@ use std::path::PathBuf;
 pub(super) enum FileError {
     /// `EACCES` or `EPERM`.
     #[error(
-        "permission to read {path:?} is denied: let kband run as root or in the group that owns it (often adm)"
+        "permission to read {path:?} is denied: let kband run in the group that owns it (often adm); \
+         where only root may read it, add the drop-in root-logs.conf to kban.service"
     )]
     Denied {
         /// The file.

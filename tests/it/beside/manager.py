@@ -1,7 +1,9 @@
 """A stand-in for a service manager with a descriptor store (sd_notify(3), sd_listen_fds(3)).
 
 usage: manager.py NOTIFY_SOCKET PROGRAM ARGUMENT...
-Reads `start`, `stop` or `kill` from standard input, and answers each with a line: the names in its store.
+Reads `start`, `stop`, `kill`, `listen PATH` or `told` from standard input, and answers each with a line: `told` with
+what it was told since the last time, in order, without what is told again and again; the others with the names in its
+store. It wants a sign of life every second.
 """
 
 import os
@@ -14,6 +16,7 @@ path, command = sys.argv[1], sys.argv[2:]
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 notify.bind(path)
 store = {}
+heard = []
 child = None
 
 
@@ -21,6 +24,9 @@ def keep():
     while True:
         text, descriptors, _, _ = socket.recv_fds(notify, 4096, 8)
         told = dict(line.split("=", 1) for line in text.decode().splitlines())
+        for name in ("READY", "RELOADING", "MONOTONIC_USEC", "STOPPING", "WATCHDOG", "STATUS"):
+            if name in told and name not in heard[-1:]:
+                heard.append(name)
         if told.get("FDSTORE") == "1":
             for descriptor in descriptors:
                 os.set_inheritable(descriptor, False)
@@ -37,6 +43,7 @@ def start():
     if pid:
         return pid
     os.environ["NOTIFY_SOCKET"] = path
+    os.environ["WATCHDOG_USEC"] = "1000000"
     if store:
         os.environ["LISTEN_PID"] = str(os.getpid())
         os.environ["LISTEN_FDS"] = str(len(store))
@@ -48,9 +55,19 @@ def start():
 
 threading.Thread(target=keep, daemon=True).start()
 for line in sys.stdin:
-    if line.strip() == "start":
+    order, *rest = line.split()
+    if order == "told":
+        print(" ".join(heard), flush=True)
+        heard.clear()
+        continue
+    if order == "start":
         child = start()
+    elif order == "listen":
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(rest[0])
+        listener.listen()
+        store["kban-control"] = listener.detach()
     else:
-        os.kill(child, signal.SIGKILL if line.strip() == "kill" else signal.SIGTERM)
+        os.kill(child, signal.SIGKILL if order == "kill" else signal.SIGTERM)
         os.waitpid(child, 0)
     print(" ".join(store), flush=True)

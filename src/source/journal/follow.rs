@@ -1,0 +1,152 @@
+//! The task that reads one journal for all who want something of it.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+
+use super::child::{Following, JournalError, first_at};
+use super::cursor::JournalPosition;
+use super::export::{Broken, Export};
+use super::matches::Matches;
+use super::subscriber::Subscriber;
+use super::{Place, entry};
+use crate::source::{BLOCK_BYTES, Block, State};
+
+/// How much is taken from journalctl at once: what a pipe holds.
+const CHUNK: usize = 64 * 1024;
+/// When journalctl is started again that has ended; twice as long each time that it ends soon, up to the longest.
+const SHORTEST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Nobody takes the blocks any more.
+struct Closed;
+
+/// Reads the journal at `place` until nobody takes the blocks any more.
+pub(in crate::source) async fn follow(
+    place: Place,
+    subscribers: Vec<Subscriber>,
+    blocks: mpsc::Sender<Block>,
+) {
+    let fields: BTreeSet<&str> =
+        subscribers.iter().flat_map(|it| it.matches.fields()).chain(entry::FIELDS).collect();
+    let fields = fields.into_iter().collect::<Vec<_>>().join(",");
+    let arguments = Matches::arguments(subscribers.iter().map(|it| &it.matches));
+    let mut journal = Journal { place, subscribers, blocks, zone: TimeZone::system(), said: None };
+    let mut pause = SHORTEST;
+    let mut first = true;
+    loop {
+        let started = Instant::now();
+        let Ok(error) = journal.read(&arguments, &fields, !std::mem::take(&mut first)).await else { return };
+        journal.tell(State::Failed, Some(&error.to_string()));
+        pause = if started.elapsed() > LONGEST { SHORTEST } else { pause };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = journal.blocks.closed() => return,
+        }
+        pause = (pause * 2).min(LONGEST);
+    }
+}
+
+struct Journal {
+    place: Place,
+    subscribers: Vec<Subscriber>,
+    blocks: mpsc::Sender<Block>,
+    zone: TimeZone,
+    /// The last error that was logged.
+    said: Option<String>,
+}
+
+impl Journal {
+    /// Reads what one journalctl writes; why it is no more.
+    async fn read(
+        &mut self,
+        arguments: &[String],
+        fields: &str,
+        again: bool,
+    ) -> Result<JournalError, Closed> {
+        let places = self.subscribers.iter().map(Subscriber::at);
+        let Some(from) = places.reduce(|first, other| first.earlier(other)).cloned() else {
+            return Err(Closed);
+        };
+        let mut following = match Following::start(&self.place, arguments, fields, &from) {
+            Ok(following) => following,
+            Err(error) => return Ok(error),
+        };
+        self.subscribers.iter_mut().for_each(Subscriber::begin);
+        self.subscribers.iter().for_each(|it| it.count(again.into(), 0));
+        self.tell(State::Following, None);
+        self.look_for_gap(&from).await;
+        let mut export = Export::new();
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let (output, complaints, said) = following.ends();
+            tokio::select! {
+                read = output.read(&mut chunk) => match read {
+                    Ok(count @ 1..) => {
+                        let taken = self.take(&mut export, chunk.get(..count).unwrap_or_default()).await?;
+                        if let Err(error) = taken {
+                            return Ok(error);
+                        }
+                    }
+                    Ok(0) | Err(_) => return Ok(following.ended().await),
+                },
+                said = Following::complaint(complaints, said) => {
+                    self.tell(State::Following, Some(&format!("journalctl says `{said}`")));
+                }
+                () = self.blocks.closed() => return Err(Closed),
+            }
+            // Others have their turn.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Takes what journalctl has written, and hands it over.
+    async fn take(&mut self, export: &mut Export, bytes: &[u8]) -> Result<Result<(), JournalError>, Closed> {
+        let mut ready: Vec<Block> = Vec::new();
+        let (subscribers, zone) = (&mut self.subscribers, &self.zone);
+        let taken = export.take(bytes, &mut |entry| {
+            let cursor = entry::cursor(entry).ok_or(Broken::NAMELESS)?;
+            for subscriber in subscribers.iter_mut() {
+                ready.extend(subscriber.take(entry, &cursor, zone));
+                if subscriber.waiting() >= BLOCK_BYTES {
+                    ready.extend(subscriber.hand_over(false));
+                }
+            }
+            Ok(())
+        });
+        ready.extend(subscribers.iter_mut().filter_map(|it| it.hand_over(false)));
+        subscribers.iter_mut().for_each(Subscriber::tell_refused);
+        for block in ready {
+            self.blocks.send(block).await.map_err(|_| Closed)?;
+        }
+        Ok(taken.map_err(JournalError::Broken))
+    }
+
+    /// What was to be read first may have been removed meanwhile, and more with it.
+    async fn look_for_gap(&mut self, from: &JournalPosition) {
+        let JournalPosition::Behind(cursor) = from else { return };
+        let first = first_at(&self.place, cursor).await;
+        let Some(first) = first.filter(|first| first != cursor) else { return };
+        let shown = |time: Timestamp| time.to_zoned(self.zone.clone()).strftime("%F %T %z").to_string();
+        tracing::warn!(
+            "{}: the entry of {} behind which reading was to go on is gone; it goes on at the oldest there is behind it, of {}: \
+             what lay between, if anything, was not read; raise SystemMaxUse or MaxRetentionSec in journald.conf",
+            self.place,
+            shown(cursor.time()),
+            shown(first.time()),
+        );
+        self.subscribers.iter().for_each(|it| it.count(0, 1));
+    }
+
+    fn tell(&mut self, state: State, error: Option<&str>) {
+        if let Some(error) = error.filter(|error| self.said.as_deref() != Some(*error)) {
+            tracing::warn!("{}: {error}", self.place);
+            self.said = Some(error.to_owned());
+        }
+        self.subscribers.iter().for_each(|it| it.tell(state, error));
+    }
+}

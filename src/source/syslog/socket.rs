@@ -1,0 +1,151 @@
+//! Opening the sockets.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::sockopt::{Ipv6V6Only, KeepAlive, RcvBuf, RcvBufForce, ReuseAddr};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr};
+use nix::sys::socket::{bind, listen, setsockopt, socket};
+use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::{Group, chown};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram};
+
+/// What waits in the kernel for kband, in bytes; what is more is lost.
+const BUFFER: usize = 8 << 20;
+/// How many connections may wait to be accepted.
+const WAITING: i32 = 1024;
+/// How many files kband wants to have open at once.
+const FILES: u64 = 16 * 1024;
+
+/// Why there is no socket. Paths are shown escaped.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SocketError {
+    #[error("somebody else listens there: end that program, or name another place")]
+    InUse,
+    #[error(
+        "kband may not listen there: for the network it needs the drop-in network.conf, for ports below 1024 low-ports.conf; \
+         its own directory for sockets is /run/kban"
+    )]
+    Denied,
+    #[error("this machine does not have that address (yet): name one of its own, or 0.0.0.0 or [::] for all")]
+    NoAddress,
+    #[error("{0:?} is there and no socket: name another path")]
+    Occupied(PathBuf),
+    #[error("the directory of {0:?} is missing: make it, or name another path")]
+    NoDirectory(PathBuf),
+    #[error("there is no group {0:?}: name one of this machine")]
+    NoGroup(String),
+    #[error(
+        "kband may not give its socket to group {0:?}: it has to be one of its own (SupplementaryGroups=)"
+    )]
+    NotItsGroup(String),
+    #[error("listening failed ({0}); it is tried again")]
+    Failed(io::Error),
+}
+
+impl From<io::Error> for SocketError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse,
+            io::ErrorKind::PermissionDenied => Self::Denied,
+            io::ErrorKind::AddrNotAvailable => Self::NoAddress,
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+impl From<Errno> for SocketError {
+    fn from(errno: Errno) -> Self {
+        io::Error::from(errno).into()
+    }
+}
+
+const FLAGS: SockFlag = SockFlag::SOCK_CLOEXEC.union(SockFlag::SOCK_NONBLOCK);
+
+/// A socket of UDP. `only6`: IPv4 has one of its own.
+pub(super) fn udp(address: SocketAddr, only6: bool) -> Result<UdpSocket, SocketError> {
+    let socket = internet(SockType::Datagram, address, only6)?;
+    // Without CAP_NET_ADMIN it is what net.core.rmem_max allows.
+    if setsockopt(&socket, RcvBufForce, &BUFFER).is_err() {
+        let _ = setsockopt(&socket, RcvBuf, &BUFFER);
+    }
+    Ok(UdpSocket::from_std(socket.into())?)
+}
+
+/// A listening socket of TCP. `only6`: IPv4 has one of its own.
+pub(super) fn tcp(address: SocketAddr, only6: bool) -> Result<TcpListener, SocketError> {
+    let socket = internet(SockType::Stream, address, only6)?;
+    listen(&socket, Backlog::new(WAITING)?)?;
+    want_files();
+    Ok(TcpListener::from_std(socket.into())?)
+}
+
+/// A sender that is gone without a word is noticed in time.
+pub(super) fn keep_alive(stream: &TcpStream) {
+    // Where it fails, the limit of connections is still there.
+    let _ = setsockopt(stream, KeepAlive, &true);
+}
+
+fn internet(kind: SockType, address: SocketAddr, only6: bool) -> Result<OwnedFd, SocketError> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = socket(family, kind, FLAGS, None)?;
+    if kind == SockType::Stream {
+        setsockopt(&socket, ReuseAddr, &true)?;
+    }
+    if address.is_ipv6() {
+        setsockopt(&socket, Ipv6V6Only, &only6)?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    Ok(socket)
+}
+
+/// A socket of datagrams that root and, if there is one, `group` may write to: who writes there decides who is banned.
+pub(super) fn unix(path: &Path, group: Option<&str>) -> Result<UnixDatagram, SocketError> {
+    let gid = group.map(|name| match Group::from_name(name) {
+        Ok(Some(group)) => Ok(group.gid),
+        _ => Err(SocketError::NoGroup(name.to_owned())),
+    });
+    let gid = gid.transpose()?;
+    remove_stale(path)?;
+    let socket = socket(AddressFamily::Unix, SockType::Datagram, FLAGS, None)?;
+    // The path gets these when it is made: nobody else can write to it for a moment.
+    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+    fchmod(&socket, if gid.is_some() { mode | Mode::S_IRGRP | Mode::S_IWGRP } else { mode })?;
+    bind(socket.as_raw_fd(), &UnixAddr::new(path)?).map_err(|errno| match errno {
+        Errno::ENOENT | Errno::ENOTDIR => SocketError::NoDirectory(path.to_owned()),
+        other => other.into(),
+    })?;
+    if let (Some(gid), Some(name)) = (gid, group) {
+        chown(path, None, Some(gid)).map_err(|_| SocketError::NotItsGroup(name.to_owned()))?;
+    }
+    Ok(UnixDatagram::from_std(socket.into())?)
+}
+
+/// Removes a socket that nobody listens on any more, and nothing else.
+fn remove_stale(path: &Path) -> Result<(), SocketError> {
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    if !found.file_type().is_socket() {
+        return Err(SocketError::Occupied(path.to_owned()));
+    }
+    match std::os::unix::net::UnixDatagram::unbound()?.connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(fs::remove_file(path)?),
+        // EPROTOTYPE: a stream socket with a listener.
+        _ => Err(SocketError::InUse),
+    }
+}
+
+/// Each connection is an open file; the usual limit is for programs that ask for no more.
+fn want_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < FILES
+    {
+        // With less there is room for fewer connections, and that is told when it is so.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(FILES), hard);
+    }
+}
