@@ -1,5 +1,6 @@
 # make demo      install what is missing, build, and show the main job in throw-away namespaces
 # make test      install what the tests need, and pass them
+# make test-system    the tests that need a booted machine: in a Debian of their own, with real journald and sshd; as root
 # make test-kernels   the tests that talk to the kernel, on the kernels of Debian 11, 12 and 13 in qemu
 # make check     format, lints, dependencies, docs
 # make install   copies what `make` has built; DESTDIR= for packagers
@@ -10,7 +11,7 @@ DESTDIR ?=
 CARGO   ?= cargo
 BUILT    = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: all demo test test-kernels check bench install clean
+.PHONY: all demo test test-system test-kernels check bench install clean
 
 all:
 	$(CARGO) build --release --locked
@@ -30,6 +31,11 @@ else
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --test it --config 'target."cfg(all())".runner = ["sudo", "-E"]'
 endif
+
+test-system:
+	scripts/install-tools test-system
+	$(CARGO) build --locked
+	scripts/test-system
 
 test-kernels:
 	scripts/install-tools test-kernels

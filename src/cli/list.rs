@@ -163,8 +163,10 @@ fn print(rows: &[Row<'_>], out: &mut dyn Write) -> std::io::Result<()> {
     let extra = |has: fn(&Row<'_>) -> bool, title| rows.first().is_some_and(has).then_some(title);
     let (name, country) =
         (extra(|row| row.name.is_some(), "NAME"), extra(|row| row.country.is_some(), "COUNTRY"));
-    let titles = [Some("ADDRESS"), name, country].into_iter().flatten();
-    let titles: Vec<&str> = titles.chain(["JAIL", "PORTS", "LEFT", "TIMES", "SINCE", "REASON"]).collect();
+    let counted = rows.iter().any(|row| row.ban.packets.is_some());
+    let titles = [Some("ADDRESS"), name, country, Some("JAIL"), Some("PORTS"), Some("LEFT"), Some("TIMES")];
+    let titles = titles.into_iter().chain([counted.then_some("PACKETS"), Some("SINCE"), Some("REASON")]);
+    let titles: Vec<&str> = titles.flatten().collect();
     let zone = TimeZone::system();
     let mut table = Columns::new(&titles);
     for Row { ban, name, country } in rows {
@@ -176,17 +178,14 @@ fn print(rows: &[Row<'_>], out: &mut dyn Write) -> std::io::Result<()> {
         let mut cells = vec![ban.address.clone()];
         cells.extend(name.as_ref().map(or_none));
         cells.extend(country.as_ref().map(or_none));
-        cells.extend([
-            output::harmless(&ban.jail),
-            ports(ban),
-            left(ban),
-            ban.count.to_string(),
-            ban.since.to_zoned(zone.clone()).strftime("%F %T").to_string(),
-            reason,
-        ]);
+        let left = if ban.renews { format!("{} or more", left(ban)) } else { left(ban) };
+        cells.extend([output::harmless(&ban.jail), ports(ban), left, ban.count.to_string()]);
+        let packets = ban.packets.map_or_else(|| "-".into(), |packets| packets.to_string());
+        cells.extend(counted.then_some(packets));
+        cells.extend([ban.since.to_zoned(zone.clone()).strftime("%F %T").to_string(), reason]);
         table.add_row(cells);
     }
-    table.print(&["PORTS", "SINCE", "TIMES", "REASON", "COUNTRY", "NAME"], out)
+    table.print(&["PORTS", "SINCE", "TIMES", "REASON", "PACKETS", "COUNTRY", "NAME"], out)
 }
 
 /// Nothing is closed: its jail only says whom it would ban.

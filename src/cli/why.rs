@@ -132,13 +132,15 @@ pub(super) fn print(why: &Why, out: &mut dyn Write) -> io::Result<()> {
 fn print_ban(ban: &BanRow, kernel: Option<bool>, out: &mut dyn Write) -> io::Result<()> {
     let until = ban.until.map_or_else(|| "permanently".into(), |until| format!("until {}", local(until)));
     let left = ban.seconds_left.map_or_else(String::new, |_| format!(" ({} left)", list::left(ban)));
+    let renews = if ban.renews { ", anew with each packet" } else { "" };
     writeln!(
         out,
-        "  by {} since {}, {until}{left}, time {}",
+        "  by {} since {}, {until}{left}{renews}, time {}",
         output::harmless(&ban.jail),
         local(ban.since),
         ban.count
     )?;
+    let packets = ban.packets.map_or_else(String::new, |packets| format!("; {packets} packets dropped"));
     let ports = match ban.ports.as_deref() {
         None => "every port".to_owned(),
         Some([]) => "only observed: nothing is closed".to_owned(),
@@ -152,7 +154,7 @@ fn print_ban(ban: &BanRow, kernel: Option<bool>, out: &mut dyn Write) -> io::Res
         (_, true) => "; the kernel agrees",
         (_, false) => "; NOT IN THE KERNEL",
     };
-    writeln!(out, "    {ports}; {} ({reason}){agrees}", output::harmless(&ban.source))
+    writeln!(out, "    {ports}; {} ({reason}){agrees}{packets}", output::harmless(&ban.source))
 }
 
 fn print_lines(lines: &[LineRow], out: &mut dyn Write) -> io::Result<()> {

@@ -212,6 +212,8 @@ pub struct Firewall {
     pub interfaces: Option<At<Vec<Interface>>>,
     /// Whether an offender's TCP connections are ended with the ban.
     pub cut_connections: Option<At<bool>>,
+    /// Whether each ban counts the packets that it drops.
+    pub count: Option<At<bool>>,
     /// Neighbours that are never dropped.
     pub protect: Option<At<Vec<Neighbour>>>,
     /// Whether the table is to be kband's alone.

@@ -152,6 +152,8 @@ pub struct FirewallPlan {
     pub interfaces: Vec<String>,
     /// An offender's TCP connections are ended with the ban.
     pub cut_connections: bool,
+    /// Each ban counts the packets that it drops.
+    pub count: bool,
     /// Neighbours that are never dropped.
     pub protect: Vec<Neighbour>,
     /// Whether the table is to be kband's alone.
@@ -179,6 +181,7 @@ impl FirewallPlan {
             log: None,
             interfaces: Vec::new(),
             cut_connections: false,
+            count: false,
             protect: Vec::new(),
             ownership: Ownership::Auto,
             max_bans_per_minute: None,

@@ -225,6 +225,7 @@ impl Check<'_> {
         let prefix = self.built_in(typed.log_prefix.as_ref(), "firewall.log_prefix");
         let interfaces = self.built_in(typed.interfaces.as_ref(), "firewall.interfaces");
         let cut_connections = self.built_in(typed.cut_connections.as_ref(), "firewall.cut_connections");
+        let count = self.built_in(typed.count.as_ref(), "firewall.count");
         let protect = self.built_in(typed.protect.as_ref(), "firewall.protect");
         let ownership = self.built_in(typed.ownership.as_ref(), "firewall.ownership");
         let group = typed.log_group.as_ref();
@@ -240,6 +241,7 @@ impl Check<'_> {
             log: logs?.then_some(log),
             interfaces: interfaces?.into_iter().map(|interface| interface.0).collect(),
             cut_connections: cut_connections?,
+            count: count?,
             protect: protect?,
             ownership: ownership?,
             max_bans_per_minute: typed.max_bans_per_minute.as_ref().map(|most| most.value.0),

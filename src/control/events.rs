@@ -2,7 +2,7 @@
 //!
 //! Nobody waits for a watcher. One that reads too slowly misses events, and is told how many.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -135,34 +135,25 @@ impl From<&Verdict> for What {
 }
 
 /// Where events are told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Events {
-    sender: broadcast::Sender<Arc<str>>,
-}
-
-impl Default for Events {
-    fn default() -> Self {
-        Self { sender: broadcast::Sender::new(WAITING) }
-    }
+    /// Made for the first who watches: it takes its whole room at once, and mostly nobody does.
+    sender: Arc<OnceLock<broadcast::Sender<Arc<str>>>>,
 }
 
 impl Events {
-    fn are_watched(&self) -> bool {
-        self.sender.receiver_count() > 0
-    }
-
     /// Tells what happened at `time`; it is only put into words if anybody watches.
     pub fn tell(&self, time: Timestamp, what: impl FnOnce() -> What) {
-        if self.are_watched()
+        if let Some(sender) = self.sender.get().filter(|sender| sender.receiver_count() > 0)
             && let Some(line) = line(time, what())
         {
             // The last watcher may have gone just now.
-            let _ = self.sender.send(line.into());
+            let _ = sender.send(line.into());
         }
     }
 
     pub(super) fn watch(&self) -> Watcher {
-        Watcher { receiver: self.sender.subscribe() }
+        Watcher { receiver: self.sender.get_or_init(|| broadcast::Sender::new(WAITING)).subscribe() }
     }
 }
 

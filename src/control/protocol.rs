@@ -294,10 +294,14 @@ pub struct BanRow {
     pub reason: String,
     /// Whether the kernel's set holds it now.
     pub in_kernel: bool,
+    /// Whether each packet of the offender begins the time anew.
+    pub renews: bool,
+    /// How many packets the kernel has dropped by it since it was last told of it; `null` if that is not counted.
+    pub packets: Option<u64>,
 }
 
 impl BanRow {
-    /// The row of a ban, seen at `now`.
+    /// The row of a ban, seen at `now`; of packets nothing is known.
     #[must_use]
     pub fn new(ban: &Ban, now: Timestamp, in_kernel: bool) -> Self {
         Self {
@@ -311,6 +315,8 @@ impl BanRow {
             source: ban.source.to_string(),
             reason: ban.reason.to_string(),
             in_kernel,
+            renews: ban.renew.is_some(),
+            packets: None,
         }
     }
 }

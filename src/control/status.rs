@@ -192,6 +192,9 @@ pub struct FirewallStatus {
     /// Why it is not, as half a sentence.
     #[serde(default)]
     pub why_plain: Option<String>,
+    /// Whether the kernel can renew bans with the offender's packets; not known of an older kband.
+    #[serde(default)]
+    pub can_renew: Option<bool>,
     /// How many times others have changed the table.
     pub changed_by_others: u64,
     /// The last of these changes.

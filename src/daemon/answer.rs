@@ -226,8 +226,9 @@ fn list(
             Err(error) => return Err(Refused::new(Kind::Kernel, error)),
         };
         let in_kernel = !ban.is_observed() && held.iter().all(Option::is_some);
+        let packets = intent::packets(firewall, &ban);
         let ban = renewal::as_renewed(ban, held.iter().flatten(), now);
-        bans.push(BanRow::new(&ban, now, in_kernel));
+        bans.push(BanRow { packets, ..BanRow::new(&ban, now, in_kernel) });
     }
     let next = slice.next.map(|(prefix, jail)| Cursor { prefix, jail: jail.to_string() });
     Ok(Answer::Page { bans, next })

@@ -17,6 +17,8 @@ use crate::jail::shown;
 pub(super) struct Beside {
     resolver: Option<Resolver>,
     asker: Option<Asker>,
+    /// Failures that count against nobody because their host's name has no address, and the last such name.
+    unresolved: (u64, Option<String>),
 }
 
 /// What has been found out.
@@ -54,11 +56,17 @@ impl Beside {
 
     /// The next answer. To be dropped and called again at any time.
     pub(super) async fn answered(&mut self) -> Answered {
-        let Self { resolver, asker } = self;
+        let Self { resolver, asker, .. } = self;
         tokio::select! {
             answer = resolved(resolver) => Answered::Name(answer),
             (case, advice) = advised(asker) => Answered::Case(Box::new(case), advice),
         }
+    }
+
+    /// How many failures count against nobody because their host's name has no address, and the last such name.
+    pub(super) fn unresolved(&self) -> Option<(u64, &str)> {
+        let (failures, name) = &self.unresolved;
+        Some((*failures, name.as_deref()?))
     }
 
     /// Names that were not asked for because too many waited.
@@ -116,18 +124,41 @@ impl Pipeline {
 
     /// Counts a failure of a named host against each of its addresses.
     fn count_resolved(&mut self, answer: &Answer, now: Timestamp) -> Vec<Verdict> {
-        let Question { jail, source, named } = &answer.question;
+        let Question { jail, source, named, line } = &answer.question;
         let (mut verdicts, mut cases) = (Vec::new(), Vec::new());
         let known = self.engine.jails().iter().position(|known| known.name == *jail);
         let Some(id) = known.map(JailId) else { return verdicts };
+        if answer.addresses.is_empty() {
+            if answer.is_new {
+                tracing::info!(
+                    "[{jail}] {} has no address: its failures in {source} count against nobody",
+                    named.name
+                );
+            }
+            let (failures, last) = &mut self.beside.unresolved;
+            *failures += u64::from(named.attempts);
+            *last = Some(named.name.clone());
+        }
         for &address in &answer.addresses {
             let Named { time, pattern, attempts, .. } = *named;
             let failure = Failure { time, address, prefix_len: None, pattern, attempts };
             tell_failure(&self.events, &self.engine, id, &failure, source, now);
-            match self.engine.observe(id, &failure, None, source, now) {
-                Judgement::Verdicts(more) => verdicts.extend(more),
-                Judgement::Ask(case) => cases.push(case),
-                Judgement::Nothing | Judgement::Counted(_) | Judgement::StillHeard(_) => {}
+            let counted = match self.engine.observe(id, &failure, None, source, now) {
+                Judgement::Verdicts(more) => {
+                    let prefix = more.first().map(|verdict| verdict.ban().prefix);
+                    verdicts.extend(more);
+                    prefix
+                }
+                Judgement::Ask(case) => {
+                    let prefix = case.prefix;
+                    cases.push(case);
+                    Some(prefix)
+                }
+                Judgement::Counted(prefix) => Some(prefix),
+                Judgement::Nothing | Judgement::StillHeard(_) => None,
+            };
+            if let (Some(prefix), Some(line)) = (counted, line) {
+                self.evidence.note(prefix, jail, time, line);
             }
         }
         verdicts.extend(self.ask(cases, now));

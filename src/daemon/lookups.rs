@@ -1,7 +1,7 @@
 //! Who is meant by the names and files of `ignoreip`: asked for again and again, each on a thread of its own.
 //!
 //! Nothing here is waited for: a name server that is down delays neither a ban nor another name. What was found last
-//! counts until something else is found.
+//! counts until something else is found, and over a restart if it is a name (`names`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 
+use super::names::Names;
 use crate::config::network::{Lookup, folded};
 use crate::feed;
 use crate::jail::allow::too_wide;
@@ -46,6 +47,7 @@ type Reading = (Vec<IpNet>, Option<String>);
 /// The running lookups. Dropping it stops them.
 pub(super) struct Lookups {
     running: BTreeMap<Lookup, Running>,
+    names: Names,
     news: mpsc::Sender<Found>,
     found: mpsc::Receiver<Found>,
 }
@@ -57,21 +59,23 @@ struct Running {
 }
 
 impl Lookups {
-    pub(super) fn new() -> Self {
+    /// None yet; what names come to is kept in the directory `state`.
+    pub(super) fn new(state: &Path) -> Self {
         let (news, found) = mpsc::channel(WAITING);
-        Self { running: BTreeMap::new(), news, found }
+        Self { running: BTreeMap::new(), names: Names::new(state), news, found }
     }
 
     /// Stops what is not wanted any more, starts what is new, and has everything looked up again.
     pub(super) fn configure(&mut self, wanted: &BTreeSet<Lookup>) {
         self.running.retain(|lookup, _| wanted.contains(lookup));
+        self.names.keep_only(wanted);
         for running in self.running.values() {
             // One that has ended has said why.
             let _ = running.orders.send(());
         }
         for lookup in wanted {
             if !self.running.contains_key(lookup) {
-                let running = start(lookup.clone(), self.news.clone());
+                let running = start(lookup.clone(), self.names.clone(), self.news.clone());
                 self.running.insert(lookup.clone(), running);
             }
         }
@@ -91,10 +95,10 @@ impl Lookups {
     }
 }
 
-fn start(lookup: Lookup, news: mpsc::Sender<Found>) -> Running {
+fn start(lookup: Lookup, names: Names, news: mpsc::Sender<Found>) -> Running {
     let (orders, taken) = channel();
     let (warning, seen) = watch::channel(None);
-    let worker = Worker { lookup, news, warning, orders: taken };
+    let worker = Worker { lookup, names, news, warning, orders: taken };
     if let Err(error) = std::thread::Builder::new().name("lookup".into()).spawn(move || worker.work()) {
         tracing::error!(
             "nobody is allowed by names and files of ignoreip: {error}: reload when there is memory"
@@ -105,6 +109,7 @@ fn start(lookup: Lookup, news: mpsc::Sender<Found>) -> Running {
 
 struct Worker {
     lookup: Lookup,
+    names: Names,
     news: mpsc::Sender<Found>,
     warning: watch::Sender<Option<String>>,
     orders: Receiver<()>,
@@ -116,6 +121,16 @@ type Stamp = Option<(u64, u64, u64, SystemTime)>;
 impl Worker {
     fn work(self) {
         let (mut last, mut failures) = (Vec::new(), 0);
+        // Since when it has been what it was when kband last ran, until somebody answers.
+        let mut kept = None;
+        if let Lookup::Name(name) = &self.lookup
+            && let Some((addresses, since)) = self.names.last(name)
+        {
+            (last, kept) = (addresses, Some(since));
+            if !self.found(&last) {
+                return;
+            }
+        }
         loop {
             let stamp = self.stamp();
             let read = match &self.lookup {
@@ -124,22 +139,26 @@ impl Worker {
             };
             match read {
                 Ok((prefixes, warning)) => {
-                    failures = 0;
+                    (failures, kept) = (0, None);
                     self.tell(warning);
                     if prefixes != last {
-                        last.clone_from(&prefixes);
-                        let found = Found { lookup: self.lookup.clone(), prefixes };
-                        if self.news.blocking_send(found).is_err() {
+                        last = prefixes;
+                        if let Lookup::Name(name) = &self.lookup {
+                            self.names.keep(name, &last);
+                        }
+                        if !self.found(&last) {
                             return;
                         }
                     }
                 }
                 Err(error) => {
                     failures += 1;
-                    let rest = if last.is_empty() {
-                        "nobody is allowed by it yet"
-                    } else {
-                        "who was allowed by it stays so"
+                    let rest = match kept {
+                        _ if last.is_empty() => "nobody is allowed by it yet".to_owned(),
+                        None => "who was allowed by it stays so".to_owned(),
+                        Some(since) => {
+                            format!("who was allowed by it when kband last ran stays so (since {since:.0})")
+                        }
                     };
                     self.tell(Some(format!("ignoreip: {error}; {rest}")));
                 }
@@ -149,6 +168,12 @@ impl Worker {
                 return;
             }
         }
+    }
+
+    /// Tells what it has come to; `false` means: stop.
+    fn found(&self, prefixes: &[IpNet]) -> bool {
+        let found = Found { lookup: self.lookup.clone(), prefixes: prefixes.to_vec() };
+        self.news.blocking_send(found).is_ok()
     }
 
     /// Until it is time, somebody wants it now, or the file has changed; `false` means: stop.

@@ -25,6 +25,7 @@ mod lifts;
 mod log;
 mod lookups;
 mod manager;
+mod names;
 mod options;
 mod own;
 mod ownership;
@@ -51,3 +52,7 @@ pub use start::main;
 pub fn command() -> clap::Command {
     <options::Options as clap::CommandFactory>::command()
 }
+
+#[cfg(test)]
+#[path = "dates_tests.rs"]
+mod dates;

@@ -202,16 +202,21 @@ impl Pipeline {
             let key = StreamKey { source: Arc::clone(&reader.name), stream: Arc::clone(&block.stream) };
             self.store.note_reading(key, trail.advance(span, block.again, now));
         }
-        for (filter, named) in reader.scanner.take_named() {
+        for (index, named, line) in reader.scanner.take_named() {
             // What is read again was asked for when it was read first.
-            let asking =
-                reader.jails.get(filter).and_then(|(id, ..)| reader.asking.get(id)).filter(|_| !block.again);
-            if let Some((jail, usedns)) = asking {
+            let reading = reader.jails.get(index).filter(|_| !block.again);
+            let asking = reading.and_then(|(id, _, filter)| Some((reader.asking.get(id)?, filter)));
+            if let Some(((jail, usedns), filter)) = asking {
                 if *usedns == UseDns::Warn {
                     tracing::warn!("[{jail}] {} is a name: asking for its addresses", named.name);
                 }
                 let (jail, source) = (Arc::clone(jail), Arc::clone(&stream));
-                self.beside.ask_name(Question { jail, source, named });
+                let line = match (self.evidence.is_wanted(), self.keep_users) {
+                    (false, _) => None,
+                    (true, true) => Some(line),
+                    (true, false) => filter.without_user(&line, named.pattern, &clock).map(Into::into),
+                };
+                self.beside.ask_name(Question { jail, source, named, line });
             }
         }
         verdicts.extend(self.ask(cases, now));
@@ -329,7 +334,7 @@ impl Pipeline {
 
     /// Whether there is work that waits for nobody.
     pub(super) fn has_work(&self) -> bool {
-        self.effect.sweep.is_some()
+        self.is_placing() || self.effect.sweep.is_some()
     }
 
     /// What is in these sets of the kernel was not listed: whatever of it nobody knows is found out in time. Feeds have
@@ -345,9 +350,13 @@ impl Pipeline {
         self.adoption.go_on(&mut self.engine, &mut self.effect, now);
     }
 
-    /// Does some of it.
+    /// Does some of it: first what makes bans last as they should, since a sweep then does not write them twice.
     pub(super) fn work(&mut self, now: Timestamp) {
-        self.effect.sweep(&self.engine, now);
+        if self.is_placing() {
+            self.place_some(now);
+        } else {
+            self.effect.sweep(&self.engine, now);
+        }
     }
 
     /// Ends every ban, and removes the table.

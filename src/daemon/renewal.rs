@@ -10,7 +10,7 @@ use super::effect::{TOLERANCE, differs};
 use super::intent;
 use super::pipeline::Pipeline;
 use crate::firewall::{Element, Target};
-use crate::jail::bans::Key;
+use crate::jail::bans::{Key, Slice};
 use crate::jail::engine::Engine;
 use crate::jail::{Ban, shown};
 
@@ -18,14 +18,22 @@ use crate::jail::{Ban, shown};
 const EXPIRED_AT_ONCE: usize = 1000;
 /// How many elements the kernel is asked for in one go: some 15 ms.
 const ASKED: usize = 5_000;
+/// How many bans become renewed, or not, in one go: each is asked for, taken out of one set and put into another.
+const PLACED: usize = 2_000;
 
 /// How far the ends have been followed.
 #[derive(Debug, Default)]
 pub(super) struct Renewal {
     after: Option<Key>,
+    /// Which bans have been looked at for whether they are renewed as their jails want it, while that goes on.
+    placing: Option<Placed>,
     /// It was said that some bans are not renewed.
     told: bool,
 }
+
+/// All bans up to this one, if any.
+#[derive(Debug, Default)]
+struct Placed(Option<Key>);
 
 impl Pipeline {
     /// Ends bans whose time is over, but for those that packets have renewed, so many at once that others get their turn;
@@ -77,18 +85,32 @@ impl Pipeline {
         self.store.commit();
     }
 
-    /// Has the bans in force renewed or not, as their jails want it now and the kernel can.
-    pub(super) fn place_bans(&mut self, now: Timestamp) {
+    /// Has the bans in force renewed or not, as their jails want it now and the kernel can; those that [`Pipeline::work`] comes
+    /// to.
+    pub(super) fn place_bans(&mut self) {
         if self.engine.wants_renewal_in_vain() {
             tracing::warn!("{IN_VAIN}");
         }
-        for ban in self.engine.misplaced() {
+        self.renewal.placing = Some(Placed::default());
+    }
+
+    /// Whether there are bans that [`Pipeline::place_some`] has not looked at.
+    pub(super) fn is_placing(&self) -> bool {
+        self.renewal.placing.is_some()
+    }
+
+    /// Does so for the next of them.
+    pub(super) fn place_some(&mut self, now: Timestamp) {
+        let Some(Placed(after)) = self.renewal.placing.take() else { return };
+        let Slice { bans, next } = self.engine.misplaced(after.as_ref(), PLACED);
+        self.renewal.placing = next.map(|last| Placed(Some(last)));
+        for ban in bans {
             self.follow(&ban, now);
             let Some(placed) = self.engine.place(&ban) else { continue };
             self.effect.doubt([&ban, &placed].into_iter().flat_map(intent::targets));
             self.store.note_moved(&placed);
         }
-        self.effect.settle(&self.engine, now);
+        self.effect.settle_slice(&self.engine, now);
         self.store.commit();
     }
 

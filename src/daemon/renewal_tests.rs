@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::config::plan::Plan;
+use crate::config::plan::{JailPlan, Plan};
 use crate::control::events::Events;
 use crate::daemon::effect::Effect;
 use crate::firewall::{Change, Firewall, Options};
@@ -186,5 +186,45 @@ fn very_many_are_asked_for_in_slices() {
         assert_eq!(pipeline.engine.bans().len(), 6_000, "the kernel holds them all, so they go on");
         pipeline.expire(now + 40 * MINUTE);
         assert_eq!(pipeline.engine.due(now + 40 * MINUTE), None);
+    });
+}
+
+/// A jail that renews its bans from now on, or no longer: others get their turn while very many change sets.
+#[test]
+fn very_many_change_sets_in_slices() {
+    in_namespace("daemon::renewal::tests::very_many_change_sets_in_slices", || {
+        let now = Timestamp::now();
+        let mut pipeline = banned(&[], now);
+        let hosts: Vec<String> =
+            (0..4_500_u32).map(|number| std::net::Ipv4Addr::from(0x0b00_0000 + number).to_string()).collect();
+        for host in &hosts {
+            pipeline.engine.restore(Ban { jail: "sshd".into(), renew: None, ..ban(host, &[], now) });
+        }
+        pipeline.effect.tell(&pipeline.engine, now);
+        let held = |pipeline: &mut Pipeline| {
+            let elements = pipeline.effect.firewall.elements().unwrap();
+            let renewed = elements.iter().filter(|element| element.target.renew.is_some()).count();
+            (elements.len() - renewed, renewed)
+        };
+        assert_eq!(held(&mut pipeline), (4_500, 0));
+        for renew_on_contact in [true, false] {
+            let sshd = JailPlan { renew_on_contact, ..JailPlan::named("sshd") };
+            pipeline.engine.configure(&Plan::of(vec![sshd], &[]));
+            pipeline.place_bans();
+            let mut changed = Vec::new();
+            while pipeline.has_work() {
+                pipeline.work(now);
+                changed.push(held(&mut pipeline));
+            }
+            let ways = [(2_500, 2_000), (500, 4_000), (0, 4_500)];
+            let back = |(there, here)| if renew_on_contact { (there, here) } else { (here, there) };
+            assert_eq!(changed, ways.map(back));
+            assert_eq!(pipeline.engine.misplaced(None, 9).bans, []);
+        }
+        for host in [&hosts[0], &hosts[4_499]] {
+            let kept = pipeline.engine.bans().of(&target(host, None).prefix)[0].until;
+            let end = |until: Option<Timestamp>| until.map(Timestamp::as_microsecond);
+            assert_eq!(end(kept), end(ban(host, &[], now).until));
+        }
     });
 }

@@ -21,6 +21,8 @@ pub(super) struct Question {
     pub(super) jail: Arc<str>,
     pub(super) source: Arc<str>,
     pub(super) named: Named,
+    /// What of the line may be kept, if any of it is.
+    pub(super) line: Option<Box<[u8]>>,
 }
 
 /// What a name came to: its addresses, or none.
@@ -28,6 +30,8 @@ pub(super) struct Question {
 pub(super) struct Answer {
     pub(super) question: Question,
     pub(super) addresses: Vec<IpAddr>,
+    /// It was asked for just now, rather than remembered.
+    pub(super) is_new: bool,
 }
 
 /// Asks for names beside everything else. The threads end when it is dropped.
@@ -45,8 +49,8 @@ impl Resolver {
     pub(super) fn start() -> std::io::Result<Self> {
         let memory = Arc::new(Memory::new(REMEMBERED));
         let pool = Pool::start("resolver", move |question: Question| {
-            let addresses = resolve(&question.named.name, &memory);
-            Answer { question, addresses }
+            let (addresses, is_new) = resolve(&question.named.name, &memory);
+            Answer { question, addresses, is_new }
         })?;
         Ok(Self { pool, dropped: 0 })
     }
@@ -72,9 +76,9 @@ impl Resolver {
     }
 }
 
-fn resolve(name: &str, memory: &Memory<String, Vec<IpAddr>>) -> Vec<IpAddr> {
+fn resolve(name: &str, memory: &Memory<String, Vec<IpAddr>>) -> (Vec<IpAddr>, bool) {
     if let Some(known) = memory.recall(name) {
-        return known;
+        return (known, false);
     }
     let mut addresses: Vec<IpAddr> = match (name, 0).to_socket_addrs() {
         Ok(found) => found.map(|address| address.ip().to_canonical()).collect(),
@@ -87,5 +91,5 @@ fn resolve(name: &str, memory: &Memory<String, Vec<IpAddr>>) -> Vec<IpAddr> {
     addresses.dedup();
     addresses.truncate(MOST_ADDRESSES);
     memory.remember(name.to_owned(), addresses.clone());
-    addresses
+    (addresses, true)
 }

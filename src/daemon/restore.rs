@@ -6,49 +6,118 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+use super::effect::Effect;
 use super::intent;
 use super::renewal::end;
 use crate::config::judgement::Mode;
 use crate::config::plan::Plan;
-use crate::firewall::{Element, Target};
+use crate::firewall::{Element, FirewallError, Target};
 use crate::jail::allow::Allow;
 use crate::jail::engine::Engine;
+use crate::jail::gathered::Gathered;
 use crate::jail::offenders::Past;
 use crate::jail::{ADOPTED, Ban, Ending, Verdict};
-use crate::store::{Archive, Offender};
+use crate::store::{Archive, Offender, Recalled, Recalling, StoreError};
 
-/// What became of the bans of the store.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// The bans of the store, as they are told.
+#[derive(Debug)]
 pub(super) struct Remembered {
-    /// How many go on.
-    pub(super) bans: usize,
+    /// Those that go on.
+    bans: Gathered,
     /// Those that do not go on: they are over, their jail is gone, or they are allowed now.
     pub(super) ended: Vec<Verdict>,
+    /// What is over by then is over.
+    now: Timestamp,
 }
 
-/// Takes in the bans that `memory` remembers and that go on; there are no others yet.
-pub(super) fn remember(engine: &mut Engine, mut memory: Vec<Ban>, now: Timestamp) -> Remembered {
-    let ending = |ban: &Ban| {
+impl Remembered {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self { bans: Gathered::default(), ended: Vec::new(), now }
+    }
+
+    /// Takes some of them; those that go on are `told` before.
+    pub(super) fn take(&mut self, engine: &Engine, bans: Vec<Ban>, mut told: impl FnMut(&Ban)) {
+        for ban in bans {
+            match self.ending(engine, &ban) {
+                Some(ending) => self.ended.push(Verdict::Unban(ban, ending)),
+                None => {
+                    told(&ban);
+                    self.bans.push(ban);
+                }
+            }
+        }
+    }
+
+    fn ending(&self, engine: &Engine, ban: &Ban) -> Option<Ending> {
         // Packets may have renewed a ban: whether it is over, the kernel knows.
-        if ban.renew.is_none() && ban.until.is_some_and(|until| until <= now) {
+        if ban.renew.is_none() && ban.until.is_some_and(|until| until <= self.now) {
             Some(Ending::Expired)
         } else if !engine.knows(&ban.jail) {
             Some(Ending::JailGone)
         } else {
             engine.forgives(ban).then_some(Ending::Allowed)
         }
-    };
-    let mut ended = Vec::new();
-    memory.retain(|ban| match ending(ban) {
-        Some(ending) => {
-            ended.push(Verdict::Unban(ban.clone(), ending));
-            false
+    }
+
+    /// Has the engine take in those that go on; it has no others yet. How many they are, and those that do not go on.
+    pub(super) fn restore(self, engine: &mut Engine) -> (usize, Vec<Verdict>) {
+        let bans = self.bans.len();
+        engine.restore_all(self.bans);
+        (bans, self.ended)
+    }
+}
+
+/// What the store has told.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// How many bans go on.
+    pub(super) bans: usize,
+    /// Those that do not.
+    pub(super) ended: Vec<Verdict>,
+    /// Who was banned before.
+    pub(super) offenders: Vec<Offender>,
+    /// Why not everything could be read, if so: there is no store.
+    pub(super) broken: Option<StoreError>,
+}
+
+/// Takes in what the store tells. With a table that was made just now, bans are `written` into it while the next are being
+/// read; see [`doubtful`] for those that are not done by that.
+pub(super) fn recall(
+    engine: &mut Engine,
+    recalling: Recalling,
+    mut written: Option<&mut Effect>,
+    now: Timestamp,
+) -> Result<Told, FirewallError> {
+    let (mut remembered, mut offenders, mut broken) = (Remembered::new(now), Vec::new(), None);
+    for piece in recalling {
+        match piece {
+            Recalled::Bans(bans) => {
+                let (mut changes, now) = (Vec::new(), Timestamp::now());
+                remembered.take(engine, bans, |ban| changes.extend(intent::additions(ban, now)));
+                if let Some(effect) = &mut written {
+                    effect.add(&changes);
+                }
+            }
+            Recalled::Offenders(all) => offenders = all,
+            Recalled::Damaged => {
+                remembered = Remembered::new(now);
+                if let Some(effect) = &mut written {
+                    effect.empty(engine, now)?;
+                }
+            }
+            Recalled::Failed(error) => broken = Some(error),
         }
-        None => true,
-    });
-    let bans = memory.len();
-    engine.restore_all(memory);
-    Remembered { bans, ended }
+    }
+    let (bans, ended) = remembered.restore(engine);
+    Ok(Told { bans, ended, offenders, broken })
+}
+
+/// What [`recall`] has not written as it should be: ranges, which are written all at once, and what several jails ban.
+pub(super) fn doubtful(engine: &Engine) -> Vec<Target> {
+    let bans = engine.bans();
+    let range = bans.prefixes().map(Target::from).find(intent::is_range);
+    let shared = bans.shared().flat_map(|prefix| intent::targets_of(engine, &prefix));
+    range.into_iter().chain(shared).collect()
 }
 
 /// Tells the jails who was banned before, and those that count bans of the bans that still count.
@@ -177,11 +246,15 @@ mod tests {
             left: Some(Duration::from_secs(30)),
         });
         let listed = ["192.0.2.1/32", "192.0.2.6/32"].map(|prefix| prefix.parse().unwrap());
-        let found = remember(&mut engine, memory, at(10));
-        let adopted = adopt(&mut engine, &kernel, &found.ended, &listed, at(10));
+        let mut remembered = Remembered::new(at(10));
+        let mut told = Vec::new();
+        remembered.take(&engine, memory, |ban| told.push(ban.prefix.to_string()));
+        assert_eq!(told, ["192.0.2.1/32"]);
+        let (bans, ended) = remembered.restore(&mut engine);
+        let adopted = adopt(&mut engine, &kernel, &ended, &listed, at(10));
         assert_eq!(adopted.unlisted, [Target::from(listed[1])]);
-        assert_eq!((found.bans, adopted.bans), (1, 1));
-        let ended: Vec<_> = found.ended.iter().map(|verdict| verdict.ban().prefix.to_string()).collect();
+        assert_eq!((bans, adopted.bans), (1, 1));
+        let ended: Vec<_> = ended.iter().map(|verdict| verdict.ban().prefix.to_string()).collect();
         assert_eq!(ended, ["192.0.2.2/32", "192.0.2.4/32", "192.0.2.5/32"]);
         let rows: Vec<_> = engine
             .bans()

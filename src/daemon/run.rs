@@ -26,7 +26,7 @@ use crate::config::{self, Layout, Problem, Report, Setting, setting};
 use crate::control::events::What;
 use crate::control::server::Call;
 use crate::feed::{Feeds, News};
-use crate::firewall::{FirewallError, Log, Options, Reply};
+use crate::firewall::{Firewall, FirewallError, Log, Options, Reply};
 use crate::jail::engine::Engine;
 use crate::source::{self, Block, Sources};
 use crate::store::Limits;
@@ -76,7 +76,7 @@ impl Daemon {
         let (news, lists) = mpsc::channel(LISTS);
         let mut feeds = Feeds::new(state.to_owned(), news);
         feeds.configure(&plan.feeds, false);
-        let mut lookups = Lookups::new();
+        let mut lookups = Lookups::new(state);
         lookups.configure(&plan.lookups());
         let (started, recall) = (Timestamp::now(), Recall::default());
         let (swaps, lifts) = (Swaps::default(), Lifts::default());
@@ -178,7 +178,7 @@ impl Daemon {
         for lift in self.pipeline.engine.configure(&plan) {
             self.lifts.begin(lift, None, &mut self.pipeline, now);
         }
-        self.pipeline.place_bans(now);
+        self.pipeline.place_bans();
         self.allow();
         if plan.firewall != self.plan.firewall
             && let Err(error) = self.set_up_again(&plan.firewall, now)
@@ -251,10 +251,12 @@ impl Daemon {
         let effect = &mut self.pipeline.effect;
         let (owned, why_plain) = (effect.firewall.is_owned(), effect.why_plain);
         effect.firewall.set_options(options(plan));
-        let done = ownership::decide(&mut effect.firewall, plan.ownership).and_then(|why_plain| {
-            effect.why_plain = why_plain;
-            effect.rebuild(&self.pipeline.engine, now)
-        });
+        let done = count_if_possible(&mut effect.firewall)
+            .and_then(|()| ownership::decide(&mut effect.firewall, plan.ownership))
+            .and_then(|why_plain| {
+                effect.why_plain = why_plain;
+                effect.rebuild(&self.pipeline.engine, now)
+            });
         if done.is_err() {
             effect.firewall.set_options(options(&self.plan.firewall));
             effect.firewall.set_owned(owned);
@@ -290,7 +292,19 @@ pub(super) fn options(plan: &FirewallPlan) -> Options {
         log: plan.log.clone().map(|LogPlan { group, prefix }| Log { group, prefix }),
         interfaces: plan.interfaces.clone(),
         cut_connections: plan.cut_connections,
+        count: plan.count,
     }
+}
+
+/// Has packets counted by ban only if the kernel can.
+pub(super) fn count_if_possible(firewall: &mut Firewall) -> Result<(), FirewallError> {
+    if firewall.counts() && !firewall.can_count()? {
+        tracing::warn!(
+            "[firewall] count = true cannot be had: this kernel has no counters in elements of sets"
+        );
+        firewall.set_counts(false);
+    }
+    Ok(())
 }
 
 /// What the store keeps.

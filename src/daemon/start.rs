@@ -17,8 +17,8 @@ use super::manager;
 use super::options::Options;
 use super::ownership;
 use super::pipeline::Pipeline;
-use super::restore::{adopt, remember, remind};
-use super::run::{Daemon, Signals, engine, limits, options};
+use super::restore::{adopt, doubtful, recall, remind};
+use super::run::{Daemon, Signals, count_if_possible, engine, limits, options};
 use crate::config::{
     self,
     plan::{Plan, StorePlan},
@@ -26,8 +26,8 @@ use crate::config::{
 use crate::control::events::Events;
 use crate::control::server::{Place, Server, ServerError};
 use crate::feed::Kept;
-use crate::firewall::FirewallError;
-use crate::store::{self, Memory, Store};
+use crate::firewall::{FirewallError, Found};
+use crate::store::{self, Memory, Recalling, Store};
 
 /// sysexits.h: the configuration is wrong.
 const EX_CONFIG: u8 = 78;
@@ -105,40 +105,58 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     let server = Server::start(place, &plan.control.group, calls, events.clone())?;
 
     let _alone = Alone::mark()?;
-    let (store, memory) = open_store(typed, &plan.store);
+    let (mut store, memory, recalling) = open_store(typed, &plan.store);
     let mut engine = engine(&plan);
     let now = Timestamp::now();
     engine.restore_allowed(memory.allowed);
-    let remembered = remember(&mut engine, memory.bans, now);
-    remind(&mut engine, memory.offenders, store.archive(), &plan, now);
+    let mut firewall = ownership::open(kept.table, options(&plan.firewall))?;
+    engine.set_can_renew(firewall.can_renew()?);
+    count_if_possible(&mut firewall)?;
+    let why_plain = ownership::decide(&mut firewall, plan.firewall.ownership)?;
+    // What is in a table that is there can only be judged when everything is known that should be.
+    let is_new = !firewall.is_there()? && {
+        let found = firewall.set_up_known(&engine.allowed(), |_| 0)?;
+        !found.kept && found.elements.is_empty()
+    };
+    let mut effect = Effect::new(firewall);
+    effect.why_plain = why_plain;
+    let told = recall(&mut engine, recalling, is_new.then_some(&mut effect), now)?;
+    if let Some(error) = told.broken {
+        tracing::error!("{error}");
+        store = Store::in_memory(limits(&plan.store));
+    }
+    remind(&mut engine, told.offenders, store.archive(), &plan, now);
     let lists = Kept::load(&typed.state_dir, &plan.feeds, now);
     for (feed, entries, until) in &lists.lists {
         engine.take_feed(feed, entries.clone(), *until, now);
     }
-    let mut firewall = ownership::open(kept.table, options(&plan.firewall))?;
-    engine.set_can_renew(firewall.can_renew()?);
-    let why_plain = ownership::decide(&mut firewall, plan.firewall.ownership)?;
-    let found = firewall.set_up_known(&engine.allowed(), |set| intent::count_in(&engine, set))?;
+    let found = if is_new {
+        effect.doubt(doubtful(&engine));
+        effect.add_lists(!lists.lists.is_empty());
+        Found::default()
+    } else {
+        let known = |set| intent::count_in(&engine, set);
+        let found = effect.firewall.set_up_known(&engine.allowed(), known)?;
+        effect.compare(&found);
+        found
+    };
 
-    ownership::hand_over(&firewall);
+    ownership::hand_over(&effect.firewall);
 
-    let adopted = adopt(&mut engine, &found.elements, &remembered.ended, &lists.gone, now);
+    let adopted = adopt(&mut engine, &found.elements, &told.ended, &lists.gone, now);
     tracing::info!(
         "kband {} protects {} jails; {} bans remembered, {} adopted from the kernel",
         env!("CARGO_PKG_VERSION"),
         plan.jails.len(),
-        remembered.bans,
+        told.bans,
         adopted.bans
     );
-    let mut effect = Effect::new(firewall);
-    effect.why_plain = why_plain;
-    effect.compare(&found);
     effect.doubt(adopted.unlisted);
     let mut pipeline = Pipeline::new(engine, effect, store, memory.readings, events);
     pipeline.set_memory(&plan.store);
     adopted.renewed.iter().for_each(|ban| pipeline.store.note_moved(ban));
-    pipeline.place_bans(now);
-    pipeline.take(&remembered.ended, now);
+    pipeline.place_bans();
+    pipeline.take(&told.ended, now);
     pipeline.work(now);
     pipeline.adopt_later(found.unlisted, lists.gone.clone());
     lists.settled();
@@ -176,12 +194,12 @@ fn confine(options: &Options, plan: &Plan) {
 }
 
 /// kband protects without a store rather than not at all.
-fn open_store(options: &Options, plan: &StorePlan) -> (Store, Memory) {
-    let in_memory = || (Store::in_memory(limits(plan)), Memory::default());
+fn open_store(options: &Options, plan: &StorePlan) -> (Store, Memory, Recalling) {
+    let in_memory = || (Store::in_memory(limits(plan)), Memory::default(), Recalling::nothing());
     if plan.in_memory {
         return in_memory();
     }
-    Store::open(&options.state_dir, limits(plan)).unwrap_or_else(|error| {
+    Store::begin(&options.state_dir, limits(plan)).unwrap_or_else(|error| {
         tracing::error!("{error}");
         in_memory()
     })

@@ -57,6 +57,11 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
             pipeline.beside.unasked()
         ));
     }
+    if let Some((failures, last)) = pipeline.beside.unresolved() {
+        warnings.push(format!(
+            "{failures} failures count against nobody, their hosts' names have no address (the last: {last}): have the service log addresses"
+        ));
+    }
     warnings.extend(daemon.lookups.warnings());
     warnings.extend(renewal::warnings(&pipeline.engine));
     warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
@@ -76,6 +81,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
             pending: pipeline.effect.pending(),
             owned: pipeline.effect.firewall.is_owned(),
             why_plain: pipeline.effect.why_plain.map(str::to_owned),
+            can_renew: Some(pipeline.engine.can_renew()),
             changed_by_others: daemon.guard.intrusions,
             last_change: daemon.guard.last.clone().map(|(at, what)| ForeignChange { at, what }),
             restored: pipeline.effect.drift.restored,

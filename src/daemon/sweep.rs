@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::effect::{Effect, differs};
 use super::intent;
 use crate::firewall::{Change, Target};
+use crate::jail::FEED;
 use crate::jail::bans::Key;
 use crate::jail::engine::{Engine, Remaining};
 
@@ -31,6 +32,8 @@ pub(super) struct Sweep {
 pub(super) enum Way {
     /// The sets were empty: it is added.
     Add,
+    /// It is added if it is of a list: the others have been.
+    AddLists,
     /// The kernel is asked for it, and told if it differs.
     Compare,
     /// The kernel is told how long it has left.
@@ -46,7 +49,7 @@ impl Sweep {
     pub(super) fn left(&self) -> usize {
         match self.way {
             Way::Compare => 0,
-            Way::Add | Way::Tell => self.left.unwrap_or(0),
+            Way::Add | Way::AddLists | Way::Tell => self.left.unwrap_or(0),
         }
     }
 
@@ -60,7 +63,9 @@ impl Sweep {
         let bans = engine.bans();
         let (mut targets, mut seen, mut last) = (BTreeSet::new(), 0, None);
         for ban in bans.iter_after(self.after.as_ref()).take(most) {
-            targets.extend(intent::targets(&ban));
+            if self.way != Way::AddLists || ban.jail.starts_with(FEED) {
+                targets.extend(intent::targets(&ban));
+            }
             seen += 1;
             last = Some((ban.prefix, ban.jail.clone()));
         }
@@ -80,7 +85,11 @@ impl Effect {
         let targets = sweep.next(engine, SLICE);
         sweep.ranges = sweep.ranges.or_else(|| targets.iter().copied().find(intent::is_range));
         match sweep.way {
-            Way::Add => self.add(engine, &targets, now),
+            Way::Add | Way::AddLists => {
+                let bans = self.changes(engine, &targets, now);
+                let bans: Vec<Change> = bans.filter(|change| matches!(change, Change::Ban { .. })).collect();
+                self.add(&bans);
+            }
             Way::Tell => self.doubt(targets.into_iter().filter(|target| !intent::is_range(target))),
             Way::Compare => self.compare_slice(engine, targets, now),
         }
@@ -90,6 +99,11 @@ impl Effect {
             self.doubt([range]);
         }
         self.settle(engine, now);
+    }
+
+    /// Has the bans of lists added, if there are any; all others have been.
+    pub(super) fn add_lists(&mut self, any: bool) {
+        self.sweep = any.then(|| Sweep::new(Way::AddLists));
     }
 
     /// Whether a sweep writes more bans than one slice holds.
@@ -114,10 +128,9 @@ impl Effect {
         single.map(move |target| intent::change(engine, *target, now))
     }
 
-    fn add(&mut self, engine: &Engine, targets: &BTreeSet<Target>, now: Timestamp) {
-        let bans = self.changes(engine, targets, now).filter(|change| matches!(change, Change::Ban { .. }));
-        let bans: Vec<Change> = bans.collect();
-        match self.firewall.add(&bans) {
+    /// Adds bans that are not in the kernel.
+    pub(super) fn add(&mut self, bans: &[Change]) {
+        match self.firewall.add(bans) {
             Ok(rejected) => self.wait_for(rejected, false),
             // Settling knows what to do about it.
             Err(_) => self.doubt(bans.iter().map(Change::target)),

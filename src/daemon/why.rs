@@ -33,8 +33,9 @@ pub(super) fn why(pipeline: &mut Pipeline, wanted: IpNet, now: Timestamp) -> Why
             intent::targets(&ban).map(|target| held(firewall, target).flatten()).collect();
         in_kernel = in_kernel.map(|so_far| so_far || elements.iter().any(Option::is_some));
         let all = !ban.is_observed() && elements.iter().all(Option::is_some);
+        let packets = intent::packets(firewall, &ban);
         let ban = renewal::as_renewed(ban, elements.iter().flatten(), now);
-        bans.push(BanRow::new(&ban, now, all));
+        bans.push(BanRow { packets, ..BanRow::new(&ban, now, all) });
     }
     // Failures are counted against what would be banned for an address, which may be the network that it is in.
     let lines = |jail: &Arc<str>| {

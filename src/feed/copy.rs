@@ -22,6 +22,8 @@ use crate::config::plan::FeedPlan;
 
 /// The directory in the state directory.
 const DIRECTORY: &str = "feeds";
+/// Who may read copies.
+const MODE: u32 = 0o640;
 /// How the first line begins; the head follows as JSON.
 const MARK: &str = "# kban ";
 
@@ -48,13 +50,12 @@ pub(super) struct Copy {
 pub(super) struct Keeper {
     list: PathBuf,
     before: PathBuf,
-    new: PathBuf,
 }
 
 impl Keeper {
     pub(super) fn new(state: &Path, feed: &str) -> Self {
         let path = |suffix| state.join(DIRECTORY).join(format!("{feed}.{suffix}"));
-        Self { list: path("list"), before: path("before"), new: path("new") }
+        Self { list: path("list"), before: path("before") }
     }
 
     /// The last good copy. One that is damaged is none.
@@ -68,11 +69,8 @@ impl Keeper {
 
     /// Keeps a list in place of the one before, which is still remembered until [`Keeper::settled`].
     pub(super) fn save(&self, head: &Head, entries: &[IpNet]) -> io::Result<()> {
-        if let Some(directory) = self.list.parent() {
-            DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
-        }
         if let Ok(text) = fs::read(&self.list) {
-            let mut before = file(&self.before, true)?;
+            let mut before = File::options().create(true).append(true).mode(MODE).open(&self.before)?;
             before.write_all(&text)?;
             before.write_all(b"\n")?;
             before.sync_all()?;
@@ -81,10 +79,7 @@ impl Keeper {
         for entry in entries {
             writeln!(text, "{entry}").map_err(io::Error::other)?;
         }
-        let mut new = file(&self.new, false)?;
-        new.write_all(text.as_bytes())?;
-        new.sync_all()?;
-        fs::rename(&self.new, &self.list)
+        replace(&self.list, text.as_bytes())
     }
 
     /// The list is still right.
@@ -147,8 +142,19 @@ fn entries(text: &[u8]) -> Option<Vec<IpNet>> {
     List::read(text, usize::MAX).ok().map(|list| list.entries)
 }
 
-fn file(path: &Path, append: bool) -> io::Result<File> {
-    File::options().create(true).write(true).append(append).truncate(!append).mode(0o640).open(path)
+/// Writes a file anew, all of it or nothing, and the directory that it is in if need be.
+///
+/// # Errors
+/// What the file system says; what was there before is still there then.
+pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
+    }
+    let new = path.with_extension("new");
+    let mut file = File::options().create(true).write(true).truncate(true).mode(MODE).open(&new)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
 }
 
 #[cfg(test)]

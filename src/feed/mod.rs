@@ -23,7 +23,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
-pub use copy::Kept;
+pub use copy::{Kept, replace};
 pub use fetch::file as text_of;
 
 use crate::config::plan::{FeedPlan, FeedSource};

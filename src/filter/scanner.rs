@@ -29,6 +29,8 @@ use super::{Clock, Failure, LONGEST_LINE, Named, Success};
 
 /// How many failures of names are kept until somebody takes them.
 const MOST_NAMED: usize = 1000;
+/// How many bytes of their lines are kept.
+const LONGEST_KEPT: usize = 1024;
 /// What the lazy DFAs of all scanners of a program may take together, in bytes: their size is up to whoever writes the logs.
 pub(super) const CACHE_BUDGET: usize = (16 << 20) - GUIDES_BUDGET;
 /// What those that guide fail2ban's patterns may take together, in bytes.
@@ -60,18 +62,21 @@ pub struct Scanner {
     counters: Counters,
 }
 
+/// A failure of a host of which only a name is known: which filter found it, and the beginning of its line.
+type Kept = (usize, Named, Box<[u8]>);
+
 /// Failures of hosts of which only a name is known, if somebody wants them.
 #[derive(Default)]
 struct Names {
-    kept: Option<Vec<(usize, Named)>>,
+    kept: Option<Vec<Kept>>,
 }
 
 impl Names {
-    fn note(&mut self, filter: usize, named: Named, counters: &mut Counters) {
+    fn note(&mut self, filter: usize, named: Named, line: &[u8], counters: &mut Counters) {
         counters.named += u64::from(named.attempts);
         let room = self.kept.as_mut().filter(|kept| kept.len() < MOST_NAMED);
         if let (Some(kept), true) = (room, host::name(named.name.as_bytes()).is_some()) {
-            kept.push((filter, named));
+            kept.push((filter, named, line.get(..LONGEST_KEPT).unwrap_or(line).into()));
         }
     }
 }
@@ -165,7 +170,9 @@ impl Scanner {
                         let head = parsed.get_or_insert_with(|| prefix::parse(line));
                         match automata.hear(line, head, clock, &mut self.dates, &mut self.counters) {
                             Some(Heard::Told(told)) => tell(index, told, line),
-                            Some(Heard::Named(named)) => self.names.note(index, named, &mut self.counters),
+                            Some(Heard::Named(named)) => {
+                                self.names.note(index, named, line, &mut self.counters);
+                            }
                             None => {}
                         }
                     }
@@ -174,7 +181,7 @@ impl Scanner {
                         match dialect.failures(memory, line, clock, &mut on_failure) {
                             Ok(named) => named
                                 .into_iter()
-                                .for_each(|one| self.names.note(index, one, &mut self.counters)),
+                                .for_each(|one| self.names.note(index, one, line, &mut self.counters)),
                             Err(Ignored) => self.counters.ignored += 1,
                         }
                     }
@@ -226,9 +233,9 @@ impl Scanner {
         self.names.kept.get_or_insert_default();
     }
 
-    /// The failures of hosts of which only a name is known since this was last asked, with the index of the filter; a
-    /// thousand at most.
-    pub fn take_named(&mut self) -> Vec<(usize, Named)> {
+    /// The failures of hosts of which only a name is known since this was last asked, with the index of the filter and the
+    /// first 1,024 bytes of the line; a thousand at most.
+    pub fn take_named(&mut self) -> Vec<Kept> {
         self.names.kept.as_mut().map(std::mem::take).unwrap_or_default()
     }
 

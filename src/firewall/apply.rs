@@ -269,7 +269,7 @@ impl Firewall {
             let mut batch = self.socket.batch(None)?;
             if let Some(opening) = opening {
                 for set in &opening.missing {
-                    ruleset::add_set(&mut batch, *set, self.options.set_size)?;
+                    ruleset::add_set(&mut batch, *set, self.options.set_size, self.options.count)?;
                 }
                 rules::write_rules(&mut batch, &self.options, opening.used.iter().copied(), opening.counter)?;
             }

@@ -24,6 +24,7 @@
 mod allow;
 mod apply;
 mod connections;
+mod counting;
 mod elements;
 mod error;
 mod monitor;
@@ -359,7 +360,8 @@ impl Firewall {
         if let Some(table) = &self.table {
             return Ok(table.clone());
         }
-        let table = ruleset::read(&mut self.socket).map_err(|reason| FirewallError::of(attempt, reason))?;
+        let table = ruleset::read(&mut self.socket, self.options.count);
+        let table = table.map_err(|reason| FirewallError::of(attempt, reason))?;
         self.table.clone_from(&table);
         table.ok_or(FirewallError::Missing { attempt })
     }

@@ -13,6 +13,8 @@ pub struct Options {
     pub interfaces: Vec<String>,
     /// Whether an offender's TCP connections are ended with a ban.
     pub cut_connections: bool,
+    /// Whether packets are counted by element.
+    pub count: bool,
 }
 
 /// What becomes of an offender's packets.
@@ -38,6 +40,13 @@ impl Options {
     /// Sets of this size, and otherwise what is usual.
     #[must_use]
     pub fn sized(set_size: u32) -> Self {
-        Self { set_size, reply: Reply::Drop, log: None, interfaces: Vec::new(), cut_connections: false }
+        Self {
+            set_size,
+            reply: Reply::Drop,
+            log: None,
+            interfaces: Vec::new(),
+            cut_connections: false,
+            count: false,
+        }
     }
 }

@@ -59,7 +59,7 @@ impl Firewall {
                 }
                 written = set;
                 if table.sizes.insert(set, size).is_none() {
-                    ruleset::add_set(&mut batch, set, size)?;
+                    ruleset::add_set(&mut batch, set, size, false)?;
                 }
                 flush(&mut batch, set)?;
                 write_pieces(&mut batch, set, &pieces)?;

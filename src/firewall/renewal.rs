@@ -20,8 +20,16 @@ impl Firewall {
     /// # Errors
     /// Anything but a kernel that cannot.
     pub fn can_renew(&mut self) -> Result<bool, FirewallError> {
+        self.takes(write_trial)
+    }
+
+    /// Whether the kernel takes what `write` writes, and takes away again in the same transaction.
+    pub(super) fn takes(
+        &mut self,
+        write: impl FnOnce(&mut Batch) -> Result<(), NetlinkError>,
+    ) -> Result<bool, FirewallError> {
         let tried = self.socket.batch(None).and_then(|mut batch| {
-            write_trial(&mut batch)?;
+            write(&mut batch)?;
             self.socket.commit(batch)
         });
         match tried {
@@ -81,7 +89,7 @@ impl Firewall {
 fn write_trial(batch: &mut Batch) -> Result<(), NetlinkError> {
     ruleset::add_named_table(batch, TRIAL, 0)?;
     for set in ["renew4_1", "renew_port6_64_1"].into_iter().filter_map(Set::named) {
-        ruleset::add_named_set(batch, TRIAL, set, 1)?;
+        ruleset::add_named_set(batch, TRIAL, set, 1, false)?;
         ruleset::add_named_chain(batch, TRIAL, &set.name())?;
         rules::append_renewal(batch, TRIAL, &set.name(), set)?;
     }

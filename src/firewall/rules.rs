@@ -3,6 +3,7 @@
 //! A rule is a list of small expressions that load into and compare a register. These are the ones
 //! that nft itself makes for the rules quoted below, so that `nft list` shows exactly those.
 
+use super::counting::write_counter;
 use super::netlink::NetlinkError;
 use super::netlink::attr::{AttrWriter, Attrs};
 use super::netlink::constants::{
@@ -90,10 +91,7 @@ pub(crate) fn write_rules(
         append(batch, OFFENDER, |rule| replies::log(rule, log))?;
     }
     append(batch, OFFENDER, |rule| {
-        expression(rule, "counter", |data| {
-            data.be64(NFTA_COUNTER_BYTES, counter.bytes)?;
-            data.be64(NFTA_COUNTER_PACKETS, counter.packets)
-        })?;
+        rule.nest(NFTA_LIST_ELEM, |expression| write_counter(expression, counter))?;
         match options.reply {
             Reply::Drop => verdict(rule, NF_DROP, None),
             Reply::Reject => Ok(()),

@@ -29,7 +29,7 @@ use super::netlink::message::Batch;
 use super::netlink::socket::{Dump, Socket};
 use super::rules::{Rule, name_chain, read_rule};
 use super::set::Family;
-use super::{Counter, Options, Set};
+use super::{Counter, Options, Set, counting};
 
 /// The table's name, in family inet.
 pub(crate) const TABLE: &str = "kban";
@@ -98,13 +98,20 @@ pub(crate) fn delete_named_table(batch: &mut Batch, name: &str) -> Result<(), Ne
 }
 
 /// Writes a message that creates a set for `size` elements; not more than that for bans, as many
-/// as there are for the allow lists. (The kernel makes it 65,535 where packets renew and no size is named.)
-pub(crate) fn add_set(batch: &mut Batch, set: Set, size: u32) -> Result<(), NetlinkError> {
-    add_named_set(batch, TABLE, set, size)
+/// as there are for the allow lists. (The kernel makes it 65,535 where packets renew and no size is named.) Where it `counts`,
+/// elements count packets if they can.
+pub(crate) fn add_set(batch: &mut Batch, set: Set, size: u32, counts: bool) -> Result<(), NetlinkError> {
+    add_named_set(batch, TABLE, set, size, counts)
 }
 
 /// As [`add_set`], in a table of another name.
-pub(crate) fn add_named_set(batch: &mut Batch, table: &str, set: Set, size: u32) -> Result<(), NetlinkError> {
+pub(crate) fn add_named_set(
+    batch: &mut Batch,
+    table: &str,
+    set: Set,
+    size: u32,
+    counts: bool,
+) -> Result<(), NetlinkError> {
     let host = match set.family() {
         Family::V4 => TYPE_IPADDR,
         Family::V6 => TYPE_IP6ADDR,
@@ -122,6 +129,9 @@ pub(crate) fn add_named_set(batch: &mut Batch, table: &str, set: Set, size: u32)
         attrs.be32(NFTA_SET_KEY_TYPE, key_type)?;
         attrs.be32(NFTA_SET_KEY_LEN, u32::from(set.key_len()))?;
         attrs.be32(NFTA_SET_ID, number)?;
+        if counts && set.can_count() {
+            counting::give_counters(attrs)?;
+        }
         if set.is_ban() {
             attrs.nest(NFTA_SET_DESC, |desc| desc.be32(NFTA_SET_DESC_SIZE, size))
         } else {
@@ -210,11 +220,16 @@ pub(crate) fn generation(socket: &mut Socket) -> Result<Option<u32>, NetlinkErro
     Ok(generation.flatten())
 }
 
-/// Reads what is there of the table; `None` if there is none.
-pub(crate) fn read(socket: &mut Socket) -> Result<Option<Table>, NetlinkError> {
+/// Reads what is there of a table whose elements are to count packets or not; `None` if there is none.
+pub(crate) fn read(socket: &mut Socket, counts: bool) -> Result<Option<Table>, NetlinkError> {
     let Some((flags, owner)) = read_head(socket)? else { return Ok(None) };
     let (mut sizes, mut compatible) = (BTreeMap::new(), true);
-    for found in read_list(socket, NFT_MSG_GETSET, |attrs| attrs.name(NFTA_SET_TABLE, TABLE), read_set)? {
+    for found in read_list(
+        socket,
+        NFT_MSG_GETSET,
+        |attrs| attrs.name(NFTA_SET_TABLE, TABLE),
+        |attrs| read_set(attrs, counts),
+    )? {
         let Some((set, size, fits)) = found else { continue };
         sizes.extend(size.map(|size| (set, size)));
         compatible &= fits;
@@ -276,11 +291,12 @@ fn read_list<T>(
 }
 
 /// A set that has a name of ours; its size, unless its keys are of another kind; and whether it is as ours are.
-fn read_set(attrs: &[u8]) -> Result<Option<(Set, Option<u32>, bool)>, NetlinkError> {
+fn read_set(attrs: &[u8], counts: bool) -> Result<Option<(Set, Option<u32>, bool)>, NetlinkError> {
     let attrs = Attrs::new(attrs);
     let Some(set) = attrs.name(NFTA_SET_NAME)?.and_then(Set::named) else { return Ok(None) };
     let readable = attrs.be32(NFTA_SET_KEY_LEN)? == Some(set.key_len().into());
-    let fits = readable && attrs.be32(NFTA_SET_FLAGS)?.unwrap_or(0) == flags(set);
+    let counted = counting::gives_counters(attrs)? == (counts && set.can_count());
+    let fits = readable && counted && attrs.be32(NFTA_SET_FLAGS)?.unwrap_or(0) == flags(set);
     let size = attrs.nested(NFTA_SET_DESC)?.be32(NFTA_SET_DESC_SIZE)?.unwrap_or(0);
     Ok(Some((set, readable.then_some(size), fits)))
 }

@@ -219,6 +219,11 @@ impl Set {
         self.is_ban() && ![Self::HOST4, Self::HOST6].contains(&self)
     }
 
+    /// Whether its elements may count packets: what no packet renews, by single addresses and the usual networks.
+    pub(crate) fn can_count(self) -> bool {
+        self.is_ban() && !self.is_interval() && self.tier.is_none()
+    }
+
     /// The length of its keys, in bytes: each part of a key fills up 4 of them.
     pub(crate) fn key_len(self) -> u8 {
         self.family().address_len() + if self.has_service() { 8 } else { 0 }

@@ -27,7 +27,7 @@ fn is_at_most(count: u32, known: usize) -> bool {
 }
 
 /// What [`Firewall::set_up_known`] found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Found {
     /// The bans that are in the table, but for those in the sets that were not listed.
     pub elements: Vec<Element>,
@@ -74,7 +74,7 @@ impl Firewall {
                 SET_UP_ATTEMPTS => None,
                 _ => ruleset::generation(&mut self.socket).map_err(failed)?,
             };
-            let found = ruleset::read(&mut self.socket).map_err(failed)?;
+            let found = ruleset::read(&mut self.socket, self.options.count).map_err(failed)?;
             if let Some(table) = &found {
                 self.check_owner(Attempt::SetUp, table)?;
             }
@@ -100,6 +100,14 @@ impl Firewall {
         }
     }
 
+    /// Whether the table is there.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn is_there(&mut self) -> Result<bool, FirewallError> {
+        ruleset::is_there(&mut self.socket).map_err(|reason| FirewallError::of(Attempt::SetUp, reason))
+    }
+
     /// How many elements the kernel says `set` has, those included that ended in the last seconds. `None` if it does
     /// not say (before Linux 6.16), or there is no such set.
     ///
@@ -122,7 +130,7 @@ impl Firewall {
         ranges: &[(IpNet, Option<Duration>)],
     ) -> Result<Vec<Rejected>, FirewallError> {
         let failed = |reason| FirewallError::of(Attempt::SetUp, reason);
-        let mut found = ruleset::read(&mut self.socket).map_err(failed)?;
+        let mut found = ruleset::read(&mut self.socket, self.options.count).map_err(failed)?;
         if let Some(table) = &mut found {
             self.check_owner(Attempt::SetUp, table)?;
             table.compatible = false;
@@ -190,7 +198,7 @@ impl Firewall {
         }
         ruleset::add_table(&mut batch, self.table_flags())?;
         for (set, size) in sizes.iter().filter(|(set, _)| !fits || !present.contains_key(set)) {
-            ruleset::add_set(&mut batch, *set, *size)?;
+            ruleset::add_set(&mut batch, *set, *size, self.options.count)?;
         }
         ruleset::add_chains(&mut batch, &self.options, found.is_some_and(|table| fits && table.has_source))?;
         allow.write(&mut batch)?;

@@ -39,7 +39,7 @@ impl Firewall {
         let mut batch = self.socket.batch(Some(generation))?;
         ruleset::add_table(&mut batch, 0)?;
         for set in Set::fixed().chain(Set::ALLOW) {
-            ruleset::add_set(&mut batch, set, self.options.set_size)?;
+            ruleset::add_set(&mut batch, set, self.options.set_size, self.options.count)?;
         }
         ruleset::add_chains(&mut batch, &self.options, false)?;
         let all = Set::fixed().chain(Set::ALLOW);

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use smallvec::SmallVec;
 
 use super::Ban;
+use super::gathered::Gathered;
 use super::offenders::{Offenders, Past};
 use super::renewal::Renewing;
 use super::row::{Origins, Row};
@@ -71,6 +72,17 @@ impl Rows {
             Self::Many(rows) => rows,
         }
     }
+
+    /// Takes over what `others` has, which comes behind.
+    fn join(&mut self, others: &mut Self) {
+        let take = |rows: &mut Self| match std::mem::replace(rows, Self::Many(Vec::new())) {
+            Self::One(row) => vec![row],
+            Self::Many(rows) => rows,
+        };
+        let mut rows = take(self);
+        rows.append(&mut take(others));
+        *self = Self::Many(rows);
+    }
 }
 
 impl Bans {
@@ -80,39 +92,39 @@ impl Bans {
         Self::default()
     }
 
-    /// Many bans at once: this takes less time and memory than to insert one after another.
+    /// All bans that were gathered; of two of the same prefix and jail, one.
     #[must_use]
-    pub fn of_rows(bans: Vec<Ban>) -> Self {
-        let mut all = Self::default();
-        let mut rows: Vec<(IpNet, Rows)> = Vec::with_capacity(bans.len());
-        let mut more = Vec::new();
-        for ban in bans {
-            match rows.last() {
-                Some((last, _)) if *last >= ban.prefix => more.push(ban),
-                _ => rows.push((ban.prefix, Rows::One(Row::new(ban, &mut all.origins)))),
+    pub fn of_all(gathered: Gathered) -> Self {
+        let (gathered, origins) = gathered.in_order();
+        let mut all = Self { origins, len: gathered.len(), ..Self::default() };
+        for (prefix, row) in &gathered {
+            match all.counts.get_mut(row.jail()) {
+                Some(count) => *count += 1,
+                None => drop(all.counts.insert(Arc::clone(row.jail()), 1)),
+            }
+            if let Some(tier) = row.renew() {
+                all.renewing.add(tier, (*prefix, Arc::clone(row.jail())));
             }
         }
-        all.len = rows.len();
-        for (prefix, rows) in &rows {
-            for row in rows.as_slice() {
-                match all.counts.get_mut(row.jail()) {
-                    Some(count) => *count += 1,
-                    None => drop(all.counts.insert(Arc::clone(row.jail()), 1)),
-                }
-                if let Some(tier) = row.renew() {
-                    all.renewing.add(tier, (*prefix, Arc::clone(row.jail())));
-                }
+        all.ends = gathered.iter().filter_map(|(prefix, row)| Some((row.until()?, *prefix))).collect();
+        // In the place of what was gathered, which is half of what there is of memory at this moment.
+        let mut rows: Vec<(IpNet, Rows)> =
+            gathered.into_iter().map(|(prefix, row)| (prefix, Rows::One(row))).collect();
+        rows.dedup_by(|(prefix, more), (known, rows)| {
+            let is_same = prefix == known;
+            if is_same {
+                rows.join(more);
             }
-        }
-        all.ends = rows
-            .iter()
-            .flat_map(|(prefix, rows)| {
-                rows.as_slice().iter().filter_map(|row| row.until()).map(|until| (until, *prefix))
-            })
-            .collect();
+            is_same
+        });
         all.rows = rows.into_iter().collect();
-        more.into_iter().for_each(|ban| all.insert(ban));
         all
+    }
+
+    /// The prefixes that more than one jail bans.
+    pub fn shared(&self) -> impl Iterator<Item = IpNet> + '_ {
+        let many = |(prefix, rows): (&IpNet, &Rows)| matches!(rows, Rows::Many(_)).then_some(*prefix);
+        self.rows.iter().filter_map(many)
     }
 
     /// How many rows there are.
@@ -158,9 +170,11 @@ impl Bans {
         known
     }
 
-    /// What a jail had against `prefix` before a restart.
+    /// What a jail had against `prefix` before a restart. A ban in force remembers it itself.
     pub fn recall(&mut self, prefix: IpNet, past: Past) {
-        self.offenders.note(prefix, past);
+        if !self.row(&prefix, &past.jail).is_some_and(Row::counts) {
+            self.offenders.note(prefix, past);
+        }
     }
 
     /// The ban of `prefix` by `jail`.

@@ -117,8 +117,10 @@ fn many_at_once_are_the_same_as_one_after_another() {
     ];
     let mut one_by_one = Bans::new();
     rows.iter().cloned().for_each(|ban| one_by_one.insert(ban));
-    let mut at_once = Bans::of_rows(rows);
+    // In whatever order they come.
+    let mut at_once = Bans::of_all(rows.into_iter().rev().collect());
     assert_eq!(at_once.len(), 5);
+    assert_eq!(at_once.shared().map(|prefix| prefix.to_string()).collect::<Vec<_>>(), ["203.0.113.1/32"]);
     assert!(at_once.iter().eq(one_by_one.iter()));
     while let Some(ban) = one_by_one.expire_next(at(99)) {
         assert_eq!(at_once.expire_next(at(99)), Some(ban));

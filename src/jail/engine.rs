@@ -13,6 +13,7 @@ use super::bans::{Bans, End};
 use super::breaker::Breaker;
 use super::draw::Draw;
 use super::feed::Feed;
+use super::gathered::Gathered;
 use super::jails::{Jail, JailId};
 use super::lift::Lift;
 use super::logins::Logins;
@@ -314,8 +315,8 @@ impl Engine {
     }
 
     /// Takes in all bans that were in force before; there are none yet.
-    pub fn restore_all(&mut self, bans: Vec<Ban>) {
-        self.bans = Bans::of_rows(bans);
+    pub fn restore_all(&mut self, bans: Gathered) {
+        self.bans = Bans::of_all(bans);
     }
 
     /// Ends the next ban whose time is over at `now`; `None` once there is none left.

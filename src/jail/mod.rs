@@ -5,7 +5,8 @@
 //! [`feed`] the one for lists, [`lift`] the way out; [`window`] counts, [`jails`] are the jails, `convict` makes bans of
 //! offenders (`escalation`, `subnet`, `breaker`), `trust` and `logins` know who lately logged in, [`spared`] who is never banned and why
 //! ([`allowance`] changes that at run time), [`asking`] waits for a program, [`target`] says what is banned for an address,
-//! [`renewal`] which bans last for as long as the offender knocks, [`bans`] holds the intent that the firewall makes true.
+//! [`renewal`] which bans last for as long as the offender knocks, [`bans`] holds the intent that the firewall makes true
+//! ([`gathered`] at start).
 
 pub mod allow;
 pub mod allowance;
@@ -18,6 +19,7 @@ mod draw;
 pub mod engine;
 mod escalation;
 pub mod feed;
+pub mod gathered;
 pub mod jails;
 pub mod lift;
 mod logins;

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use smallvec::SmallVec;
 
 use super::Ban;
-use super::bans::Key;
+use super::bans::{Key, Slice};
 use super::engine::Engine;
 use crate::service::Service;
 use crate::tier::Tier;
@@ -72,6 +72,12 @@ impl Engine {
         self.can_renew = can;
     }
 
+    /// Whether the kernel can renew bans.
+    #[must_use]
+    pub fn can_renew(&self) -> bool {
+        self.can_renew
+    }
+
     /// Whether a jail asks for what the kernel cannot do.
     #[must_use]
     pub fn wants_renewal_in_vain(&self) -> bool {
@@ -112,15 +118,15 @@ impl Engine {
         rows
     }
 
-    /// Bans that are renewed although their jail does not want that (any more), or the kernel cannot; or the other way
-    /// round.
+    /// Bans behind `after`, at most `most`, that are renewed although their jail does not want that (any more), or the kernel
+    /// cannot; or the other way round.
     #[must_use]
-    pub fn misplaced(&self) -> Vec<Ban> {
+    pub fn misplaced(&self, after: Option<&Key>, most: usize) -> Slice {
         // There may be a million, and mostly nobody asks.
         if self.bans.renewing().rows.is_empty() && !self.jails.iter().any(|jail| jail.renews) {
-            return Vec::new();
+            return Slice { bans: Vec::new(), next: None };
         }
-        self.bans.iter().filter(|ban| ban.renew.is_some() != self.wants_renewed(ban)).collect()
+        self.bans.slice(after, most, |ban| ban.renew.is_some() != self.wants_renewed(ban))
     }
 
     /// Makes a ban renewed or not, as its jail wants it now. Its end stays.

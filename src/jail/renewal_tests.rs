@@ -124,16 +124,16 @@ fn a_key_that_is_switched_counts_for_bans_in_force() {
     let mut engine = engine(&[("sshd", 60, true), ("mail", 90, false)]);
     let was = ban(&mut engine, 0, "203.0.113.9", 0);
     let will = ban(&mut engine, 1, "203.0.113.9", 0);
-    assert_eq!(engine.misplaced(), []);
+    assert_eq!(engine.misplaced(None, 9).bans, []);
     engine.configure(&plan(&[("sshd", 60, false), ("mail", 90, true)]));
-    assert_eq!(engine.misplaced(), [will.clone(), was.clone()]);
+    assert_eq!(engine.misplaced(None, 9).bans, [will.clone(), was.clone()]);
     assert_eq!(engine.place(&was), Some(Ban { renew: None, ..was.clone() }));
     assert_eq!(engine.place(&will), Some(Ban { renew: tier(90), ..will.clone() }));
-    assert_eq!(engine.misplaced(), []);
+    assert_eq!(engine.misplaced(None, 9).bans, []);
     let renewed: Vec<Ban> = engine.bans().renewed_after(None).collect();
     assert_eq!(renewed, [Ban { renew: tier(90), ..will }]);
     engine.set_can_renew(false);
-    assert_eq!(engine.misplaced(), renewed);
+    assert_eq!(engine.misplaced(None, 9).bans, renewed);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn bans_from_elsewhere_are_renewed_if_their_jail_is() {
         };
         assert_eq!(engine.take_over(ban).unwrap().unwrap().ban().renew, expected);
     }
-    assert_eq!(engine.misplaced(), []);
+    assert_eq!(engine.misplaced(None, 9).bans, []);
 }
 
 /// What chance adds to a ban is gone with the first packet, and would need a set for each length.
@@ -172,7 +172,7 @@ fn bans_that_grow_are_renewed_for_their_own_length_and_observed_ones_are_not() {
         engine.lift_all(Lift::by_hand(Some("sshd"), None));
     }
     assert_eq!(ban(&mut engine, 1, "203.0.113.9", 0).renew, None);
-    assert_eq!(engine.misplaced(), []);
+    assert_eq!(engine.misplaced(None, 9).bans, []);
 }
 
 #[test]

@@ -102,6 +102,13 @@ pub enum Input {
         /// The pipe. It need not be there yet.
         path: PathBuf,
     },
+    /// Entries of the journal.
+    Journal {
+        /// Which journal.
+        place: journal::Place,
+        /// Which entries of it.
+        matches: journal::Matches,
+    },
     /// Messages that are sent to kband.
     Syslog(Syslog),
     /// What a program writes to its standard output for as long as it runs.
@@ -110,13 +117,6 @@ pub enum Input {
         name: Arc<str>,
         /// The program and its arguments; never empty.
         words: Vec<String>,
-    },
-    /// Entries of the journal.
-    Journal {
-        /// Which journal.
-        place: journal::Place,
-        /// Which entries of it.
-        matches: journal::Matches,
     },
 }
 
@@ -135,7 +135,7 @@ impl Input {
         match self {
             Self::File(_) => stream.to_string_lossy().into_owned(),
             Self::Syslog(_) => format!("{self} from {}", stream.display()),
-            Self::Pipe { .. } | Self::Command { .. } | Self::Journal { .. } => self.to_string(),
+            Self::Journal { .. } | Self::Pipe { .. } | Self::Command { .. } => self.to_string(),
         }
     }
 }
@@ -147,8 +147,8 @@ impl fmt::Display for Input {
             Self::File(path) => path.display().fmt(f),
             Self::Syslog(Syslog { name, .. }) => write!(f, "syslog {name}"),
             Self::Pipe { name, .. } => write!(f, "pipe {name}"),
-            Self::Command { name, .. } => write!(f, "command {name}"),
             Self::Journal { place, matches } => write!(f, "{place} {matches}"),
+            Self::Command { name, .. } => write!(f, "command {name}"),
         }
     }
 }
@@ -160,8 +160,8 @@ pub struct Sources {
     board: Board,
     blocks: mpsc::Sender<Block>,
     tasks: JoinSet<()>,
-    /// Those that go on anywhere: files and journals.
-    again: Vec<AbortHandle>,
+    /// Read files and journals; these go on anywhere.
+    anywhere: Vec<AbortHandle>,
     /// What is read once, and so is never interrupted.
     streams: BTreeMap<SourceId, AbortHandle>,
 }
@@ -170,11 +170,11 @@ impl Sources {
     /// Nothing is read yet; everything will go into the same channel.
     pub fn new(blocks: mpsc::Sender<Block>) -> Self {
         let (board, tasks) = (Board::default(), JoinSet::new());
-        Self { board, blocks, tasks, again: Vec::new(), streams: BTreeMap::new() }
+        Self { board, blocks, tasks, anywhere: Vec::new(), streams: BTreeMap::new() }
     }
 
-    /// Reads this from now on, and nothing else. Files and journals are opened anew, where their readings say; every other
-    /// source that is read already, under the same id, stays as it is. Must be called within a tokio runtime.
+    /// Reads this from now on, and nothing else. Files and journals are opened anew, where their readings say; every other source
+    /// that is read already, under the same id, stays as it is. Must be called within a tokio runtime.
     pub fn configure(&mut self, config: Vec<SourceConfig>) {
         let mut before = std::mem::take(&mut self.streams);
         let mut files = Vec::new();
@@ -183,13 +183,12 @@ impl Sources {
             let Some(running) = before.remove(&id) else {
                 match input {
                     Input::File(path) => files.push(file::Entry::new(id, path, &resume, &self.board)),
-                    Input::Journal { place, matches } => {
-                        let name =
-                            Input::Journal { place: place.clone(), matches: matches.clone() }.to_string();
-                        let stream = Stream::from(OsStr::new(&name));
-                        let (board, now) = (&self.board, Timestamp::now());
-                        let subscriber = journal::Subscriber::new(id, stream, matches, &resume, board, now);
-                        journals.entry(place).or_default().push(subscriber);
+                    Input::Journal { ref place, ref matches } => {
+                        let stream = Stream::from(OsStr::new(&input.to_string()));
+                        let subscriber = (id, stream, matches.clone());
+                        let subscriber =
+                            journal::Subscriber::new(subscriber, &resume, &self.board, Timestamp::now());
+                        journals.entry(place.clone()).or_default().push(subscriber);
                     }
                     other => self.start(id, other),
                 }
@@ -197,12 +196,13 @@ impl Sources {
             };
             self.streams.insert(id, running);
         }
-        self.again.drain(..).chain(before.into_values()).for_each(|gone| gone.abort());
+        self.anywhere.drain(..).chain(before.into_values()).for_each(|gone| gone.abort());
         if !files.is_empty() {
-            self.again.push(self.tasks.spawn(file::follow(files, self.blocks.clone())));
+            self.anywhere.push(self.tasks.spawn(file::follow(files, self.blocks.clone())));
         }
         for (place, subscribers) in journals {
-            self.again.push(self.tasks.spawn(journal::follow(place, subscribers, self.blocks.clone())));
+            let following = journal::follow(place, subscribers, self.blocks.clone());
+            self.anywhere.push(self.tasks.spawn(following));
         }
     }
 

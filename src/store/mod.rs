@@ -10,6 +10,7 @@ mod archive;
 mod batch;
 mod event;
 mod history;
+mod recall;
 mod rows;
 mod schema;
 mod writer;
@@ -31,10 +32,12 @@ use crate::jail::spared::Allowance;
 use crate::jail::{ADOPTED, Ban, FEED, Verdict};
 use crate::source::{Reading, StreamKey};
 use batch::{Batch, MOST_WAITING};
+use recall::Teller;
 use writer::Writer;
 
 pub use archive::{Archive, Found, JailCount, NetworkCount, Place, Query, Stats};
 pub use event::{Event, Line, What};
+pub use recall::{Recalled, Recalling};
 
 /// The state directory, unless `--state-dir` says otherwise.
 pub const STATE_DIR: &str = "/var/lib/kban";
@@ -67,13 +70,13 @@ impl Default for Limits {
 /// What the store remembered from the last run.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// The bans that were in force, ended ones included.
+    /// The bans that were in force, ended ones included; none while they are still told ([`Store::begin`]).
     pub bans: Vec<Ban>,
     /// Who was allowed at run time, ended entries included.
     pub allowed: Vec<Allowance>,
     /// How far each stream was read.
     pub readings: BTreeMap<StreamKey, Reading>,
-    /// Who was banned last, and how often: newest first, 100,000 at most, none whose last ban is older than what is kept.
+    /// Who was banned last, and how often (see [`Recalled::Offenders`]); nobody while that is still told.
     pub offenders: Vec<Offender>,
 }
 
@@ -184,7 +187,7 @@ impl Store {
         let name = format!("file:/kban-{}?vfs=memdb", NUMBER.fetch_add(1, Ordering::Relaxed));
         let limits = Limits { max_size: limits.max_size.min(MOST_IN_MEMORY), ..limits };
         match Self::start(Path::new(&name), limits, PACE) {
-            Ok((store, _)) => Self { in_memory: true, ..store },
+            Ok((store, ..)) => Self { in_memory: true, ..store },
             Err(error) => {
                 tracing::error!("{error}");
                 let waiting = Batch::default();
@@ -210,21 +213,43 @@ impl Store {
         Self::open_with(directory, limits, PACE)
     }
 
+    /// As [`Store::open`], but bans and offenders are told while they are read.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn begin(directory: &Path, limits: Limits) -> Result<(Self, Memory, Recalling), StoreError> {
+        Self::begin_with(directory, limits, PACE)
+    }
+
     fn open_with(directory: &Path, limits: Limits, pace: Pace) -> Result<(Self, Memory), StoreError> {
+        let (store, mut memory, recalling) = Self::begin_with(directory, limits, pace)?;
+        memory.complete(recalling)?;
+        Ok((store, memory))
+    }
+
+    fn begin_with(
+        directory: &Path,
+        limits: Limits,
+        pace: Pace,
+    ) -> Result<(Self, Memory, Recalling), StoreError> {
         make_directory(directory)
             .map_err(|error| StoreError::Directory { path: directory.to_owned(), error })?;
         Self::start(&directory.join(FILE), limits, pace)
     }
 
-    fn start(path: &Path, limits: Limits, pace: Pace) -> Result<(Self, Memory), StoreError> {
-        let (database, memory) = schema::open(path, limits)?;
+    fn start(path: &Path, limits: Limits, pace: Pace) -> Result<(Self, Memory, Recalling), StoreError> {
+        let (database, memory) = schema::open(path)?;
+        let (teller, recalling) = Teller::new(path, limits);
         let (queue, batches) = sync_channel(QUEUE);
         let failing = Arc::new(AtomicBool::new(false));
-        let mut writer = Writer::new(database, limits, pace, Arc::clone(&failing));
-        let thread = std::thread::Builder::new()
-            .name("store".into())
-            .spawn(move || writer.work(&batches))
-            .map_err(StoreError::Thread)?;
+        let told = Arc::clone(&failing);
+        let work = move || {
+            if let Some(database) = teller.tell(database) {
+                Writer::new(database, limits, pace, told).work(&batches);
+            }
+        };
+        let thread =
+            std::thread::Builder::new().name("store".into()).spawn(work).map_err(StoreError::Thread)?;
         let store = Self {
             waiting: Batch::default(),
             queue: Some(queue),
@@ -233,7 +258,7 @@ impl Store {
             in_memory: false,
             failing,
         };
-        Ok((store, memory))
+        Ok((store, memory, recalling))
     }
 
     /// Where the history can be read, if there is one.

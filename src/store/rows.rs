@@ -61,10 +61,9 @@ pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
     Ok(())
 }
 
-/// Reads all of them.
-pub(super) fn read(database: &Connection) -> rusqlite::Result<Memory> {
-    let mut memory = Memory { bans: read_bans(database)?, ..Memory::default() };
-    memory.bans.sort_by(|a, b| (a.prefix, &a.jail).cmp(&(b.prefix, &b.jail)));
+/// Reads what there is little of: who is allowed, and the positions.
+pub(super) fn read_short(database: &Connection) -> rusqlite::Result<Memory> {
+    let mut memory = Memory::default();
     let mut allowed = database.prepare("SELECT prefix, since, until, reason FROM allowed")?;
     let mut rows = allowed.query([])?;
     while let Some(row) = rows.next()? {
@@ -80,14 +79,23 @@ pub(super) fn read(database: &Connection) -> rusqlite::Result<Memory> {
 
 /// Reads all bans.
 pub(super) fn read_bans(database: &Connection) -> rusqlite::Result<Vec<Ban>> {
+    let mut all = Vec::new();
+    each_ban(database, |ban| all.push(ban))?;
+    Ok(all)
+}
+
+/// Reads bans one by one.
+pub(super) fn each_ban(database: &Connection, mut take: impl FnMut(Ban)) -> rusqlite::Result<()> {
     let mut bans = database
         .prepare("SELECT prefix, jail, since, until, count, source, reason, services, renew FROM bans")?;
     let mut rows = bans.query([])?;
-    let (mut names, mut all) = (Names::default(), Vec::new());
+    let mut names = Names::default();
     while let Some(row) = rows.next()? {
-        all.extend(readable(row, read_ban(row, &mut names))?);
+        if let Some(ban) = readable(row, read_ban(row, &mut names))? {
+            take(ban);
+        }
     }
-    Ok(all)
+    Ok(())
 }
 
 /// A row that somebody wrote by hand and not well is skipped; the others count.

@@ -7,12 +7,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use super::batch::Batch;
-use super::{Limits, Memory, StoreError, history, rows};
+use super::{Memory, StoreError, history, rows};
 
 /// The format that this version writes, kept in SQLite's `user_version`.
 pub(super) const FORMAT: i64 = 5;
@@ -20,6 +19,9 @@ pub(super) const FORMAT: i64 = 5;
 const LONGEST_LOG: i64 = 4 << 20;
 /// How long is waited for whoever else is using the database: a reader in memory, `sqlite3`.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
+
+/// A damaged file's log is kept: closing must neither play it in nor remove it.
+const KEEP_LOG: DbConfig = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS bans (
@@ -91,17 +93,30 @@ const POSITIONS: &str = "
     DROP TABLE positions;
 ";
 
-/// Opens the database and reads it; one that SQLite cannot read is set aside first.
-pub(super) fn open(path: &Path, limits: Limits) -> Result<(Connection, Memory), StoreError> {
-    match try_open(path, limits) {
+/// Opens the database and reads what is short; one that SQLite cannot read is set aside first. To be settled when all of it
+/// has been read.
+pub(super) fn open(path: &Path) -> Result<(Connection, Memory), StoreError> {
+    match try_open(path) {
         Err(StoreError::Database { error, .. }) if is_damage(&error) => {
-            let aside = path.with_extension("sqlite3.damaged");
-            tracing::error!("{}: {error}: set aside as {}", path.display(), aside.display());
-            set_aside(path, &aside).map_err(|error| StoreError::Directory { path: aside.clone(), error })?;
-            try_open(path, limits)
+            begin_anew(path, &error).map(|database| (database, Memory::default()))
         }
         result => result,
     }
+}
+
+/// Sets a damaged database aside and begins another; nobody may have the damaged one open.
+pub(super) fn begin_anew(path: &Path, error: &rusqlite::Error) -> Result<Connection, StoreError> {
+    let aside = path.with_extension("sqlite3.damaged");
+    tracing::error!("{}: {error}: set aside as {}", path.display(), aside.display());
+    set_aside(path, &aside).map_err(|error| StoreError::Directory { path: aside.clone(), error })?;
+    let (database, _) = try_open(path)?;
+    settle(&database).map_err(|error| StoreError::Database { path: path.to_owned(), error })?;
+    Ok(database)
+}
+
+/// The database can be read.
+pub(super) fn settle(database: &Connection) -> rusqlite::Result<()> {
+    database.set_db_config(KEEP_LOG, false).map(drop)
 }
 
 /// Renames the database with its log and its index (<https://www.sqlite.org/walformat.html>): left behind, they would be
@@ -124,17 +139,14 @@ fn set_aside(path: &Path, aside: &Path) -> io::Result<()> {
     std::fs::rename(path, aside)
 }
 
-fn try_open(path: &Path, limits: Limits) -> Result<(Connection, Memory), StoreError> {
+fn try_open(path: &Path) -> Result<(Connection, Memory), StoreError> {
     let failed = |error| StoreError::Database { path: path.to_owned(), error };
     let database = Connection::open(path).map_err(failed)?;
-    // A damaged file's log is kept: closing must neither play it in nor remove it.
-    let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-    database.set_db_config(keep_log, true).map_err(failed)?;
+    database.set_db_config(KEEP_LOG, true).map_err(failed)?;
     let found = format(&database).map_err(failed)?;
     known(found, path)?;
     prepare(&database, found).map_err(failed)?;
-    let memory = read(&database, limits).map_err(failed)?;
-    database.set_db_config(keep_log, false).map_err(failed)?;
+    let memory = rows::read_short(&database).map_err(failed)?;
     Ok((database, memory))
 }
 
@@ -182,17 +194,6 @@ fn prepare(database: &Connection, found: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Reads what is remembered.
-fn read(database: &Connection, limits: Limits) -> rusqlite::Result<Memory> {
-    let (now, memory) = (Timestamp::now(), rows::read(database)?);
-    if let Some(ahead) = history::newest(database)?.filter(|newest| *newest > now) {
-        tracing::warn!(
-            "the clock went back: the history goes up to {ahead:.0}, and it is {now:.0}; nothing is lost, and new entries stand before those"
-        );
-    }
-    Ok(Memory { offenders: history::offenders(database, limits.keep, now)?, ..memory })
-}
-
 /// One batch, one transaction.
 pub(super) fn write(database: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
     let failed = |error, database: &Connection| StoreError::Database {
@@ -208,6 +209,6 @@ pub(super) fn write(database: &mut Connection, batch: &Batch) -> Result<(), Stor
     write(database).map_err(|error| failed(error, database))
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }

@@ -178,6 +178,36 @@ fn a_name_is_allowed_by_its_addresses_and_they_may_change() {
     assert_eq!(machine.kband_log().matches("gone.example.net cannot be resolved").count(), 1, "said once");
 }
 
+/// Until a server answers, names are what they were when kband last ran.
+#[test]
+fn a_restart_without_dns_still_allows_names() {
+    let machine = Machine::new();
+    with_names(&machine, "203.0.113.9 office.example.net\n", "127.0.0.1");
+    machine.configure("maxretry = 1\n[defaults]\nignoreip = [\"office.example.net\"]\n");
+    let daemon = machine.start(machine.kband());
+    eventually("allowed", || allowed_in_kernel(&machine).contains("203.0.113.9"));
+    daemon.stop();
+    machine.sh(": > /run/hosts; nft flush ruleset");
+    let daemon = machine.start(machine.kband());
+    eventually("allowed and told", || {
+        allowed_in_kernel(&machine).contains("203.0.113.9")
+            && machine.banctl_json(&["status"])["warnings"]
+                .to_string()
+                .contains("when kband last ran stays so")
+    });
+    machine.log(&["203.0.113.9", "203.0.113.10"].map(failed_password).concat());
+    eventually("only the other", || machine.listed() == ["203.0.113.10"]);
+    machine.sh("echo '203.0.113.10 office.example.net' > /run/hosts");
+    assert!(machine.banctl(&["reload"]).status.success());
+    eventually("who answers is believed", || machine.listed().is_empty());
+    assert_eq!(machine.banctl_json(&["status"])["warnings"].as_array().unwrap().len(), 0);
+    // Nobody wants to know any more.
+    machine.configure("maxretry = 1\n");
+    assert!(machine.banctl(&["reload"]).status.success());
+    assert_eq!(fs::read_dir(machine.path("state/names")).unwrap().count(), 0);
+    daemon.stop();
+}
+
 /// It takes every question and never answers.
 const DEAF: &str = "import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((\"127.0.0.1\", 53)); time.sleep(1000)";
 

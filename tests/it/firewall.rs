@@ -247,6 +247,16 @@ fn names_are_asked_for_where_a_jail_wants_it() {
     machine.log(&line);
     eventually("both addresses are banned", || machine.listed() == ["203.0.113.9", "2001:db8:5::/64"]);
     assert!(machine.kband_log().contains("bad.example.net is a name"), "{}", machine.kband_log());
+    eventually("the line is kept", || {
+        let why = stdout(&machine.banctl(&["why", "203.0.113.9"]));
+        why.contains("Failed password for root from bad.example.net")
+    });
+    // Who has no address is not forgotten silently.
+    eventually("told", || {
+        let warnings = machine.banctl_json(&["status"])["warnings"].to_string();
+        warnings.contains("1 failures count against nobody") && warnings.contains("nobody.example.net")
+    });
+    assert!(machine.kband_log().contains("nobody.example.net has no address"), "{}", machine.kband_log());
     // Whoever has an address is banned as ever.
     machine.log(&failed_password("203.0.113.10"));
     eventually("and others", || machine.listed().contains(&"203.0.113.10".to_owned()));

@@ -238,3 +238,25 @@ fn the_packages_configuration_passes_check() {
     assert!(enabled >= 60, "only {enabled} jails can run:\n{}", stderr(&output));
     assert!(!stderr(&output).contains("cannot run its filter"), "{}", stderr(&output));
 }
+
+#[test]
+fn what_reads_the_journal_goes_on_reading_it() {
+    let local = "[gate]
+enabled = yes
+backend = systemd
+journalmatch = _SYSTEMD_UNIT=gate.service + _COMM=gate
+[door]
+enabled = true
+";
+    let directory = configuration(CONF, local);
+    let to = directory.path().join("kban.toml");
+    let (from, file) = (directory.path().display().to_string(), to.display().to_string());
+    let imported = banctl(&["config", "import", &from, "--to", &file]);
+    let told = relative(&stderr(&imported), directory.path());
+    assert!(told.contains("DIR/jail.local:4: any local user can write what matches _COMM=gate: "), "{told}");
+    let written = relative(&fs::read_to_string(&to).unwrap(), directory.path());
+    let gate = "[jail.gate]\nenabled = true\nfilter = \"DIR/filter.d/door.conf\"\n\
+                journalmatch = \"_SYSTEMD_UNIT=gate.service + _COMM=gate\"\n";
+    assert!(written.contains(gate), "{written}");
+    passes_check(&to);
+}

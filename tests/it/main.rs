@@ -40,6 +40,8 @@ mod house;
 #[cfg(test)]
 mod import;
 #[cfg(test)]
+mod journal;
+#[cfg(test)]
 mod judgement;
 #[cfg(test)]
 mod listing;

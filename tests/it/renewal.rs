@@ -79,6 +79,10 @@ fn the_end_of_a_ban_follows_the_last_packet_and_survives_a_restart() {
     eventually("all are banned", || machine.listed().len() == 3);
     assert_eq!(machine.set("renew4_3600").len(), 2);
     assert_eq!(machine.set("renew6_64_3600").len(), 1);
+    let bans = machine.banctl_json(&["list"])["bans"].clone();
+    assert!(bans.as_array().unwrap().iter().all(|ban| ban["renews"] == true), "{bans}");
+    let told = String::from_utf8(machine.banctl(&["list"]).stdout).unwrap();
+    assert_eq!(told.matches(" or more ").count(), 3, "{told}");
     assert!(machine.set("host4").is_empty());
 
     // Half an hour later.
@@ -249,6 +253,42 @@ fn bans_of_several_jails_each_keep_their_own_end() {
     assert!(machine.banctl(&["unban", "198.51.100.9", "--jail", "mail"]).status.success());
     let rest = machine.sh("nft list table inet kban");
     assert!(rest.contains("198.51.100.9 . tcp . 22") && !rest.contains("udp"), "{rest}");
+}
+
+#[test]
+fn packets_of_a_ban_are_counted_and_shown() {
+    let machine = machine();
+    configure(&machine, "", "");
+    let config = fs::read_to_string(machine.path("kban.toml")).unwrap();
+    fs::write(machine.path("kban.toml"), format!("{config}{PLAIN}count = true\n")).unwrap();
+    let daemon = machine.start(machine.kband());
+    for address in ["198.51.100.9", "198.51.100.10"] {
+        machine.log(&failed_password(address));
+    }
+    eventually("both are banned", || machine.listed().len() == 2);
+    for port in [9, 10, 11] {
+        knock(&machine, "198.51.100.9", port);
+    }
+    let told = String::from_utf8(machine.banctl(&["list"]).stdout).unwrap();
+    assert!(told.contains("PACKETS"), "{told}");
+    let bans = machine.banctl_json(&["list"])["bans"].clone();
+    let packets = |at: usize| (bans[at]["address"].as_str().unwrap(), bans[at]["packets"].as_u64());
+    assert_eq!([packets(0), packets(1)], [("198.51.100.9", Some(3)), ("198.51.100.10", Some(0))]);
+    let why = String::from_utf8(machine.banctl(&["why", "198.51.100.9"]).stdout).unwrap();
+    assert!(why.contains("; 3 packets dropped"), "{why}");
+
+    // Without a daemon in between the counters go on; a table that somebody flushed is made again, and counts again.
+    daemon.stop();
+    let daemon = machine.start(machine.kband());
+    let counted = || machine.banctl_json(&["list"])["bans"][0]["packets"].as_u64();
+    assert_eq!(counted(), Some(3));
+    machine.sh("nft flush ruleset");
+    eventually("restored", || counted() == Some(0));
+    // Those that are there stay when counting ends.
+    fs::write(machine.path("kban.toml"), config).unwrap();
+    assert!(machine.banctl(&["reload"]).status.success());
+    assert_eq!((counted(), machine.set("host4").len()), (None, 2));
+    daemon.stop();
 }
 
 /// Nobody remembers them, and they go on as they are.

@@ -163,6 +163,9 @@ fn what_runs_is_compared_with_the_files() {
     );
     let (exit, said, _) = etc.banctl(&["config", "diff"]);
     assert_eq!(exit, Some(1));
+    // In which line a default stands is nobody's business.
+    let said =
+        said.lines().map(|line| line.split("defaults:").next().unwrap()).collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(said);
     let (_, said, _) = etc.banctl(&["config", "diff", "--json"]);
     let document: serde_json::Value = serde_json::from_str(&said).unwrap();

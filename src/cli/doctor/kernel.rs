@@ -17,11 +17,21 @@ struct Asked {
     ruled: bool,
     /// Whether the kernel keeps an owned table; not asked while kband answers.
     can_own: Option<bool>,
+    /// Whether the kernel renews bans with packets; not asked while kband answers.
+    can_renew: Option<bool>,
+}
+
+/// What the configuration asks of the kernel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) ownership: Ownership,
+    /// A jail has `renew_on_contact`.
+    pub(super) renewal: bool,
 }
 
 /// Asks the kernel, and kband (by its `status`) where the kernel does not answer us. `elsewhere`: kband's is another
 /// firewall than the one that is here.
-pub(super) fn checks(status: Option<&Status>, elsewhere: bool, wanted: Ownership) -> Vec<Check> {
+pub(super) fn checks(status: Option<&Status>, elsewhere: bool, wanted: Wanted) -> Vec<Check> {
     let asked = ask(status.is_none());
     let table = if elsewhere {
         Check::unknown(
@@ -33,7 +43,8 @@ pub(super) fn checks(status: Option<&Status>, elsewhere: bool, wanted: Ownership
         there(asked.as_ref(), status)
     };
     let mut found = vec![nf_tables(asked.as_ref(), status), table];
-    found.extend(ownership(asked.as_ref(), status, wanted));
+    found.extend(ownership(asked.as_ref(), status, wanted.ownership));
+    found.extend(renewal(asked.as_ref(), status, wanted.renewal));
     found
 }
 
@@ -57,6 +68,7 @@ fn ask(alone: bool) -> Result<Asked, FirewallError> {
         belonging,
         ruled: belonging.is_some() && firewall.ruled()?.is_some(),
         can_own: if alone { Some(firewall.can_own()?) } else { None },
+        can_renew: if alone { Some(firewall.can_renew()?) } else { None },
     })
 }
 
@@ -168,6 +180,26 @@ fn ownership(
     }
 }
 
+fn renewal(asked: Result<&Asked, &FirewallError>, status: Option<&Status>, wanted: bool) -> Option<Check> {
+    let name = "kernel.renewal";
+    // A kernel that does not answer is told of above.
+    let can = match status {
+        Some(status) => status.firewall.can_renew,
+        None => asked.ok()?.can_renew,
+    }?;
+    Some(match (can, wanted) {
+        (true, _) => Check::ok(name, "the kernel can renew a ban with each packet of the offender"),
+        (false, false) => {
+            Check::ok(name, "the kernel cannot renew bans with packets, and no jail has renew_on_contact")
+        }
+        (false, true) => Check::warn(
+            name,
+            "the kernel cannot renew bans with packets: those of jails with renew_on_contact end as if it were not set",
+            "use a newer kernel (Debian's 5.10 can), or leave renew_on_contact out",
+        ),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::status;
@@ -178,7 +210,7 @@ mod tests {
     const DENIED: FirewallError = FirewallError::Permission { attempt: Attempt::Read };
 
     fn asked(belonging: Option<Belonging>, ruled: bool) -> Asked {
-        Asked { belonging, ruled, can_own: Some(true) }
+        Asked { belonging, ruled, can_own: Some(true), can_renew: Some(false) }
     }
 
     #[test]
@@ -231,6 +263,20 @@ mod tests {
         let plain = ownership(Ok(&seen), None, Ownership::Plain).unwrap();
         assert!(plain.found.contains("so the configuration says"), "{plain:?}");
         assert_eq!(ownership(Err(&DENIED), None, Ownership::Auto), None, "there() says that already");
+    }
+
+    #[test]
+    fn renewal_matters_where_a_jail_asks_for_it() {
+        let can = status();
+        let seen = asked(None, false);
+        assert_eq!(renewal(Err(&DENIED), Some(&can), true).unwrap().state, State::Ok);
+        assert_eq!(renewal(Ok(&seen), None, false).unwrap().state, State::Ok);
+        let check = renewal(Ok(&seen), None, true).unwrap();
+        assert!(check.state == State::Warn && check.found.contains("cannot renew"), "{check:?}");
+        assert_eq!(renewal(Err(&DENIED), None, true), None, "nf_tables() says that already");
+        let mut older = status();
+        older.firewall.can_renew = None;
+        assert_eq!(renewal(Ok(&seen), Some(&older), true), None);
     }
 
     #[test]

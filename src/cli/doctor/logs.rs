@@ -60,6 +60,11 @@ fn by_kband(log: &str, source: &SourceRow, journal: bool) -> Check {
             let said = Check::said(name, state, error);
             Check { found: format!("{log}: {}", said.found), ..said }
         }
+        (None, "waiting") if source.source.starts_with("pipe ") => Check::warn(
+            name,
+            format!("{log} is not there: nobody is banned by it until it appears"),
+            "make it with mkfifo, or have whoever writes to it make it",
+        ),
         (None, "waiting") => missing(log, journal),
         (None, _) if source.undated > 0 => Check::warn(
             name,
@@ -146,6 +151,7 @@ mod tests {
         for (source, state, part) in [
             (row("following", None), State::Ok, "is read"),
             (row("waiting", None), State::Warn, "not there"),
+            (SourceRow { source: "pipe app".into(), ..row("waiting", None) }, State::Warn, "not there"),
             (row("failed", Some(denied)), State::Fail, "is denied"),
             (row("following", Some("it cannot be watched: raise it")), State::Warn, "cannot be watched"),
             (SourceRow { undated: 3, ..row("following", None) }, State::Warn, "3 lines matched"),

@@ -79,7 +79,10 @@ fn diagnose(patient: &Patient, asked: &Asked, now: Timestamp) -> Vec<Check> {
     let status = asked.as_ref().ok().map(|(status, _)| &**status);
     let pid = asked.as_ref().ok().and_then(|(_, pid)| *pid);
     let elsewhere = pid.is_some_and(|pid| kernel::is_elsewhere(root, pid));
-    let wanted = plan.map_or(Ownership::Auto, |plan| plan.firewall.ownership);
+    let wanted = kernel::Wanted {
+        ownership: plan.map_or(Ownership::Auto, |plan| plan.firewall.ownership),
+        renewal: plan.is_some_and(|plan| plan.jails.iter().any(|jail| jail.renew_on_contact)),
+    };
     let interfaces = plan.map(|plan| &*plan.firewall.interfaces).unwrap_or_default();
 
     let mut checks = Vec::new();

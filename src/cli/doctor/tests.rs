@@ -42,6 +42,7 @@ pub(super) fn status() -> Status {
             pending: 0,
             owned: false,
             why_plain: Some("so the configuration says".into()),
+            can_renew: Some(true),
             changed_by_others: 0,
             last_change: None,
             restored: 0,

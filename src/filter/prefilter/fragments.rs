@@ -7,7 +7,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
-use std::sync::LazyLock;
 
 use super::literals::keep_shortest;
 
@@ -26,21 +25,17 @@ const SLACK: i64 = 80;
 /// What a fragment gains with each literal that it serves, beside its cost.
 const WORTH: i64 = 500;
 
-/// How often each short text stands in [`HEALTHY`].
-static SEEN: LazyLock<HashMap<&[u8], i64>> = LazyLock::new(|| {
-    let mut seen = HashMap::new();
-    for text in [2, 3, 4, 6, 8].into_iter().flat_map(|length| HEALTHY.windows(length)) {
-        *seen.entry(text).or_default() += 1;
-    }
-    seen
-});
+/// How often each short text stands in [`HEALTHY`]: half a megabyte, which nobody needs once a searcher is built.
+struct Seen(HashMap<&'static [u8], i64>);
 
 /// Fragments of which every literal holds at least one; none holds another.
 pub(super) fn cover(literals: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let seen = Seen::count();
+    let cost = |piece: &[u8]| seen.cost(piece);
     let mut serves: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
     for (index, literal) in literals.iter().enumerate() {
         let pieces = pieces(literal);
-        let cheapest = pieces.iter().map(|piece| cost(piece)).min().unwrap_or_default();
+        let cheapest = pieces.iter().copied().map(cost).min().unwrap_or_default();
         for piece in pieces.into_iter().filter(|piece| cost(piece) <= cheapest + SLACK) {
             let served = serves.entry(piece).or_default();
             if served.last() != Some(&index) {
@@ -85,12 +80,23 @@ fn pieces(literal: &[u8]) -> Vec<&[u8]> {
     LENGTHS.into_iter().flat_map(|length| literal.windows(length)).collect()
 }
 
-/// What a search for it costs: for each healthy line that holds it, and wherever its first bytes make the searcher stop.
-fn cost(piece: &[u8]) -> i64 {
-    let seen =
-        |bytes: usize| piece.get(..bytes).and_then(|start| SEEN.get(start)).copied().unwrap_or_default();
-    let short = if piece.len() < SHORTEST { 60 } else { 0 };
-    400 * seen(piece.len()) + 40 * seen(4) + 10 * seen(3) + 3 * seen(2) + short
+impl Seen {
+    fn count() -> Self {
+        let mut seen = HashMap::new();
+        for text in [2, 3, 4, 6, 8].into_iter().flat_map(|length| HEALTHY.windows(length)) {
+            *seen.entry(text).or_default() += 1;
+        }
+        Self(seen)
+    }
+
+    /// What a search for it costs: for each healthy line that holds it, and wherever its first bytes make the searcher stop.
+    fn cost(&self, piece: &[u8]) -> i64 {
+        let seen = |bytes: usize| {
+            piece.get(..bytes).and_then(|start| self.0.get(start)).copied().unwrap_or_default()
+        };
+        let short = if piece.len() < SHORTEST { 60 } else { 0 };
+        400 * seen(piece.len()) + 40 * seen(4) + 10 * seen(3) + 3 * seen(2) + short
+    }
 }
 
 #[cfg(test)]

@@ -104,6 +104,8 @@ pub(crate) const NFTA_SET_DESC: u16 = 9;
 /// How many elements there are, those included that are over and not yet collected; since Linux 6.16.
 pub(crate) const NFTA_SET_COUNT: u16 = 20;
 pub(crate) const NFTA_SET_ID: u16 = 10;
+/// An expression that each element is given; since Linux 5.7.
+pub(crate) const NFTA_SET_EXPR: u16 = 17;
 pub(crate) const NFTA_SET_DESC_SIZE: u16 = 1;
 
 // enum nft_set_elem_attributes, nft_set_elem_list_attributes, nft_set_elem_flags
@@ -112,6 +114,7 @@ pub(crate) const NFTA_SET_ELEM_KEY: u16 = 1;
 pub(crate) const NFTA_SET_ELEM_FLAGS: u16 = 3;
 pub(crate) const NFTA_SET_ELEM_TIMEOUT: u16 = 4;
 pub(crate) const NFTA_SET_ELEM_EXPIRATION: u16 = 5;
+pub(crate) const NFTA_SET_ELEM_EXPR: u16 = 7;
 pub(crate) const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
 pub(crate) const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 pub(crate) const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;

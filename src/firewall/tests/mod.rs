@@ -2,6 +2,7 @@
 
 mod apply;
 mod choices;
+mod counting;
 mod monitor;
 mod owner;
 mod packets;

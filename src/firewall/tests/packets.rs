@@ -9,7 +9,7 @@ use crate::namespace::{in_namespace, run_program};
 
 /// Sends a packet over the loopback interface and says whether it arrives. What is sent there is
 /// received or dropped before sending returns.
-fn arrives(from: &str, to: &str) -> bool {
+pub(super) fn arrives(from: &str, to: &str) -> bool {
     let receiver = UdpSocket::bind((to, 0)).unwrap();
     receiver.set_nonblocking(true).unwrap();
     let sender = UdpSocket::bind((from, 0)).unwrap();
@@ -21,7 +21,7 @@ fn arrives(from: &str, to: &str) -> bool {
     }
 }
 
-fn loopback() {
+pub(super) fn loopback() {
     run_program("ip", &["link", "set", "lo", "up"]);
     run_program("ip", &["-6", "address", "add", "2001:db8:1:2::5/128", "dev", "lo", "nodad"]);
 }

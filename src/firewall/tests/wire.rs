@@ -34,7 +34,7 @@ fn tables_sets_and_chains() {
         ruleset::delete_table(batch)?;
         ruleset::add_table(batch, 0)?;
         for set in every_set() {
-            ruleset::add_set(batch, set, 65_536)?;
+            ruleset::add_set(batch, set, 65_536, false)?;
         }
         ruleset::delete_set(batch, set("net6_64"))?;
         ruleset::add_chains(batch, &chosen(), false)
@@ -61,6 +61,7 @@ fn chosen() -> Options {
         log: Some(Log { group: None, prefix: "kban: ".into() }),
         interfaces: vec!["wan0".into(), "ppp*".into()],
         cut_connections: true,
+        count: false,
     }
 }
 

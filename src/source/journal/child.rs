@@ -56,7 +56,16 @@ pub(super) fn program() -> Option<PathBuf> {
         .find(is_program)
 }
 
-/// A journalctl that writes what comes, and what is there behind a place already.
+/// What a journalctl writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Span {
+    /// What is there: of every boot.
+    Past,
+    /// What is there and what comes.
+    Coming,
+}
+
+/// A journalctl that writes what is there behind a place, or what comes as well.
 #[derive(Debug)]
 pub(super) struct Following {
     child: Child,
@@ -67,14 +76,22 @@ pub(super) struct Following {
 
 impl Following {
     /// Starts it. `arguments` say which entries are wanted, `fields` what of them.
-    pub(super) fn start(
+    pub(super) async fn start(
         place: &Place,
+        span: Span,
         arguments: &[String],
         fields: &str,
         from: &JournalPosition,
     ) -> Result<Self, JournalError> {
         let (program, mut command) = command(place)?;
-        command.args(["--follow", "--no-tail"]).arg(format!("--output-fields={fields}"));
+        if span == Span::Coming {
+            command.args(["--follow", "--no-tail"]);
+            // It follows one boot, and takes for the present one what /proc says: in a container, that of the host.
+            if let (false, Some(newest)) = (place.is_merged(), look(place, None).await) {
+                command.arg(format!("--boot={}", newest.boot()));
+            }
+        }
+        command.arg(format!("--output-fields={fields}"));
         // The entry itself comes again, and is told by its cursor: one that is gone must not cost the entry after it.
         command.arg(match from {
             JournalPosition::Behind(cursor) => format!("--cursor={}", cursor.text()),
@@ -131,10 +148,12 @@ impl Following {
     }
 }
 
-/// The first entry at or behind the one of this name, whatever it tells. `None`: there is none, or nobody can say.
-pub(super) async fn first_at(place: &Place, cursor: &Cursor) -> Option<Cursor> {
+/// The first entry at or behind the one of this name, or the newest one, whatever they tell. `None`: there is none, or
+/// nobody can say.
+pub(super) async fn look(place: &Place, from: Option<&Cursor>) -> Option<Cursor> {
     let (_, mut command) = command(place).ok()?;
-    command.args(["--lines=1", "--output-fields=_UID"]).arg(format!("--cursor={}", cursor.text()));
+    command.args(["--lines=1", "--output-fields=_UID"]);
+    command.args(from.map(|cursor| format!("--cursor={}", cursor.text())));
     let output = command.stderr(Stdio::null()).output();
     let written = tokio::time::timeout(LOOK, output).await.ok()?.ok()?.stdout;
     let mut first = None;
@@ -160,7 +179,7 @@ fn command(place: &Place) -> Result<(PathBuf, Command), JournalError> {
         Place::Directory(path) => {
             let mut option = std::ffi::OsString::from("--directory=");
             option.push(path);
-            command.arg(option);
+            command.arg("--merge").arg(option);
         }
     }
     Ok((program, command))

@@ -37,6 +37,11 @@ impl Cursor {
         &self.text
     }
 
+    /// In which boot it was received, as journalctl names it.
+    pub(super) fn boot(&self) -> String {
+        format!("{:032x}", self.boot)
+    }
+
     /// When the entry was received.
     pub(super) fn time(&self) -> Timestamp {
         timestamp(self.time)

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
-use super::child::{Following, JournalError, first_at};
+use super::child::{Following, JournalError, Span, look};
 use super::cursor::JournalPosition;
 use super::export::{Broken, Export};
 use super::matches::Matches;
@@ -18,7 +18,9 @@ use crate::source::{BLOCK_BYTES, Block, State};
 
 /// How much is taken from journalctl at once: what a pipe holds.
 const CHUNK: usize = 64 * 1024;
-/// When journalctl is started again that has ended; twice as long each time that it ends soon, up to the longest.
+/// When journalctl is started again that has ended: at once if it did well, for what is not read may be vacuumed; else
+/// after a pause, twice as long each time, up to the longest.
+const WELL: Duration = Duration::from_secs(2);
 const SHORTEST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -42,7 +44,10 @@ pub(in crate::source) async fn follow(
         let started = Instant::now();
         let Ok(error) = journal.read(&arguments, &fields, !std::mem::take(&mut first)).await else { return };
         journal.tell(State::Failed, Some(&error.to_string()));
-        pause = if started.elapsed() > LONGEST { SHORTEST } else { pause };
+        if started.elapsed() > WELL {
+            pause = SHORTEST;
+            continue;
+        }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = journal.blocks.closed() => return,
@@ -61,25 +66,42 @@ struct Journal {
 }
 
 impl Journal {
-    /// Reads what one journalctl writes; why it is no more.
+    /// Reads what was there, then what comes; why that is no more.
     async fn read(
         &mut self,
         arguments: &[String],
         fields: &str,
         again: bool,
     ) -> Result<JournalError, Closed> {
-        let places = self.subscribers.iter().map(Subscriber::at);
-        let Some(from) = places.reduce(|first, other| first.earlier(other)).cloned() else {
-            return Err(Closed);
-        };
-        let mut following = match Following::start(&self.place, arguments, fields, &from) {
-            Ok(following) => following,
-            Err(error) => return Ok(error),
-        };
-        self.subscribers.iter_mut().for_each(Subscriber::begin);
         self.subscribers.iter().for_each(|it| it.count(again.into(), 0));
-        self.tell(State::Following, None);
+        let mut from = self.begin()?;
         self.look_for_gap(&from).await;
+        // One that follows knows one boot only; what was logged before the machine was started again is read first.
+        if !self.place.is_merged() {
+            match Following::start(&self.place, Span::Past, arguments, fields, &from).await {
+                Ok(past) => self.take_all(past).await?,
+                Err(error) => return Ok(error),
+            };
+            from = self.begin()?;
+        }
+        match Following::start(&self.place, Span::Coming, arguments, fields, &from).await {
+            Ok(coming) => {
+                self.tell(State::Following, None);
+                self.take_all(coming).await
+            }
+            Err(error) => Ok(error),
+        }
+    }
+
+    /// The earliest place where one of them goes on.
+    fn begin(&mut self) -> Result<JournalPosition, Closed> {
+        self.subscribers.iter_mut().for_each(Subscriber::begin);
+        let places = self.subscribers.iter().map(Subscriber::at);
+        places.reduce(|first, other| first.earlier(other)).cloned().ok_or(Closed)
+    }
+
+    /// Takes what one journalctl writes; why it is no more.
+    async fn take_all(&mut self, mut following: Following) -> Result<JournalError, Closed> {
         let mut export = Export::new();
         let mut chunk = vec![0; CHUNK];
         loop {
@@ -119,7 +141,7 @@ impl Journal {
             Ok(())
         });
         ready.extend(subscribers.iter_mut().filter_map(|it| it.hand_over(false)));
-        subscribers.iter_mut().for_each(Subscriber::tell_refused);
+        subscribers.iter_mut().for_each(Subscriber::tell_untrusted);
         for block in ready {
             self.blocks.send(block).await.map_err(|_| Closed)?;
         }
@@ -129,7 +151,7 @@ impl Journal {
     /// What was to be read first may have been removed meanwhile, and more with it.
     async fn look_for_gap(&mut self, from: &JournalPosition) {
         let JournalPosition::Behind(cursor) = from else { return };
-        let first = first_at(&self.place, cursor).await;
+        let first = look(&self.place, Some(cursor)).await;
         let Some(first) = first.filter(|first| first != cursor) else { return };
         let shown = |time: Timestamp| time.to_zoned(self.zone.clone()).strftime("%F %T %z").to_string();
         tracing::warn!(

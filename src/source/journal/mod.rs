@@ -38,6 +38,13 @@ pub enum Place {
     Directory(PathBuf),
 }
 
+impl Place {
+    /// Whether entries of several machines, and so of several boots at a time, are followed together.
+    fn is_merged(&self) -> bool {
+        matches!(self, Self::Directory(_))
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

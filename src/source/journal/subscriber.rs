@@ -40,7 +40,7 @@ struct Pending {
     bytes: Vec<u8>,
     lines: u64,
     cut: u64,
-    refused: u64,
+    untrusted: u64,
     passed: u64,
     /// When the last line was written.
     last: Option<Timestamp>,
@@ -49,9 +49,7 @@ struct Pending {
 impl Subscriber {
     /// One that goes on where it was, or begins `now`.
     pub(in crate::source) fn new(
-        id: SourceId,
-        stream: Stream,
-        matches: Matches,
+        (id, stream, matches): (SourceId, Stream, Matches),
         resume: &Readings,
         board: &Board,
         now: Timestamp,
@@ -111,7 +109,7 @@ impl Subscriber {
                 self.pending.lines += 1;
                 self.pending.last = Some(entry::written_at(entry));
             }
-            Standing::Refused => self.pending.refused += 1,
+            Standing::Refused => self.pending.untrusted += 1,
             Standing::Other => self.pending.passed += 1,
         }
         before
@@ -129,7 +127,7 @@ impl Subscriber {
         if !moved || !(worth || all) {
             return None;
         }
-        self.tell_refused();
+        self.tell_untrusted();
         let Pending { bytes, lines, cut, last, .. } = std::mem::take(&mut self.pending);
         let begin = Position::Journal(std::mem::replace(&mut self.handed_over, self.at.clone()));
         let end = Position::Journal(self.at.clone());
@@ -148,12 +146,12 @@ impl Subscriber {
         Some(Block { source: self.id, stream, bytes, span: Some(Span { begin, end }), again })
     }
 
-    /// Tells of refused entries, whatever is handed over.
-    pub(super) fn tell_refused(&mut self) {
-        let refused = std::mem::take(&mut self.pending.refused);
-        self.pending.passed += refused;
-        if refused > 0 {
-            self.reporter.update(|status| status.untrusted += refused);
+    /// Tells of untrusted entries, whatever is handed over.
+    pub(super) fn tell_untrusted(&mut self) {
+        let untrusted = std::mem::take(&mut self.pending.untrusted);
+        self.pending.passed += untrusted;
+        if untrusted > 0 {
+            self.reporter.update(|status| status.untrusted += untrusted);
         }
     }
 

@@ -201,3 +201,30 @@ fn a_newer_format_is_left_alone() {
         Err(StoreError::Newer { found: 99, .. })
     ));
 }
+
+/// What was told before the damage was met is void.
+#[test]
+fn damage_amid_the_bans_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(directory.path());
+    for number in 0..30_000_u32 {
+        let prefix = IpNet::from(IpAddr::from(Ipv4Addr::from_bits(0x0b00_0000 + number))).to_string();
+        note(&mut store, [Verdict::Ban(ban(&prefix, None))]);
+    }
+    store.close();
+    let file = directory.path().join(FILE);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let last = bytes.windows(12).rposition(|text| text == b"11.0.99.9/32").unwrap();
+    let page = last / 4096 * 4096;
+    bytes[page..page + 4096].fill(0xa5);
+    std::fs::write(&file, &bytes).unwrap();
+
+    let (store, memory, recalling) = Store::begin_with(directory.path(), Limits::default(), HURRIED).unwrap();
+    let told: Vec<Recalled> = recalling.collect();
+    assert!(matches!(told.first(), Some(Recalled::Bans(_))), "{:?}", told.first());
+    assert!(matches!(told.last(), Some(Recalled::Damaged)), "{:?}", told.last());
+    assert!(memory.bans.is_empty() && store.is_durable());
+    store.close();
+    assert!(open(directory.path()).1.bans.is_empty());
+    assert_eq!(std::fs::read(directory.path().join("kban.sqlite3.damaged")).unwrap(), bytes);
+}
