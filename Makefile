@@ -60,6 +60,10 @@ install:
 	install -Dm644 docs/man/kband.8       $(DESTDIR)$(PREFIX)/share/man/man8/kband.8
 	install -Dm644 docs/man/banctl.1      $(DESTDIR)$(PREFIX)/share/man/man1/banctl.1
 	install -Dm644 docs/man/kban.toml.5   $(DESTDIR)$(PREFIX)/share/man/man5/kban.toml.5
+	install -Dm644 docs/man/kban-filter.5 $(DESTDIR)$(PREFIX)/share/man/man5/kban-filter.5
+	install -Dm644 packaging/completions/banctl.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/banctl
+	install -Dm644 packaging/completions/_banctl     $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_banctl
+	install -Dm644 packaging/completions/banctl.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/banctl.fish
 	install -Dm644 docs/kban.toml         $(DESTDIR)$(PREFIX)/share/doc/kban/kban.toml
 	install -d $(DESTDIR)$(PREFIX)/share/kban/filter.d $(DESTDIR)/etc/kban/kban.d $(DESTDIR)/etc/kban/filter.d
 	install -m644 src/filter/catalogue/*.toml $(DESTDIR)$(PREFIX)/share/kban/filter.d

@@ -5,26 +5,26 @@ use std::io::Write;
 use clap::Args;
 
 use super::exit::{Exit, Failure};
-use super::{Shared, list, output, session, unban, unexpected};
+use super::{Shared, complete, list, output, session, unban, unexpected};
 use crate::config::duration::BanTime;
 use crate::control::protocol::{Answer, Request};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// The IPv4 or IPv6 address, or a prefix.
-    address: String,
+    pub(super) address: String,
     /// On behalf of this jail, and closing its ports [default: manual, which closes everything].
-    #[arg(long, value_name = "JAIL")]
-    jail: Option<String>,
+    #[arg(long, value_name = "JAIL", add = complete::jails())]
+    pub(super) jail: Option<String>,
     /// How long: 90s, 10m, "1d 6h", 2w, permanent [default: the jail's bantime].
     #[arg(long = "for", value_name = "TIME")]
-    bantime: Option<BanTime>,
+    pub(super) bantime: Option<BanTime>,
     /// Why, for whoever reads the list.
     #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// Also a proxy, an address from which somebody lately logged in, and your own.
     #[arg(long)]
-    force: bool,
+    pub(super) force: bool,
 }
 
 pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {

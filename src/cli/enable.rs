@@ -10,7 +10,7 @@ use serde::Serialize;
 use toml_edit::{DocumentMut, Item, Table};
 
 use super::exit::{Exit, Failure, usage};
-use super::{Shared, output, unexpected};
+use super::{Shared, complete, output, unexpected};
 use crate::config::value::JailName;
 use crate::config::{self, Layout, Plan, SourceFile};
 use crate::control::client::ClientError;
@@ -19,7 +19,7 @@ use crate::control::protocol::{Answer, Request};
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// A jail; or a filter, which becomes a jail of its name.
-    #[arg(value_name = "JAIL")]
+    #[arg(value_name = "JAIL", add = complete::filters())]
     jail: JailName,
 }
 
@@ -129,6 +129,10 @@ fn drop_in(directory: &Path, jail: &str, enabled: bool) -> Result<Arc<SourceFile
 
 fn edited(text: &str, jail: &str, enabled: bool) -> Result<String, toml_edit::TomlError> {
     let mut document: DocumentMut = text.parse()?;
+    if document.is_empty() && !text.is_empty() {
+        // Comments alone stay above what comes now.
+        return Ok(format!("{}\n{}", text.trim_end(), edited("", jail, enabled)?));
+    }
     let implicit = || {
         let mut table = Table::new();
         table.set_implicit(true);

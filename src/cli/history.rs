@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::columns::Columns;
 use super::exit::{Exit, Failure};
 use super::recall::{Past, StateDir, ago};
-use super::{Shared, output, unban, unexpected};
+use super::{Shared, complete, output, unban, unexpected};
 use crate::config::duration::Period;
 use crate::control::protocol::{Answer, Request};
 use crate::control::recall::EventRow;
@@ -19,13 +19,13 @@ use crate::jail::shown;
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// Only of this address, or within this prefix.
-    #[arg(value_name = "ADDRESS|PREFIX")]
+    #[arg(value_name = "ADDRESS|PREFIX", add = complete::banned())]
     target: Option<String>,
     /// Only what happened since: 90s, 10m, "1d 6h", 2w.
     #[arg(long, value_name = "TIME")]
     since: Option<Period>,
     /// Only this jail's.
-    #[arg(long, value_name = "JAIL")]
+    #[arg(long, value_name = "JAIL", add = complete::jails())]
     jail: Option<String>,
     #[command(flatten)]
     state: StateDir,

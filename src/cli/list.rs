@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::columns::Columns;
 use super::country::Countries;
 use super::exit::{Exit, Failure, usage};
-use super::{Shared, names, output, unban};
+use super::{Shared, complete, names, output, unban};
 use crate::config::duration::Period;
 use crate::control::protocol::BanRow;
 use crate::firewall::{Element, Firewall, Set};
@@ -25,10 +25,10 @@ const PORTS: usize = 3;
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// Only this jail, or only this address or prefix.
-    #[arg(value_name = "JAIL|PREFIX")]
+    #[arg(value_name = "JAIL|PREFIX", add = complete::jails_and_banned())]
     filter: Option<String>,
     /// Only this jail.
-    #[arg(long, value_name = "JAIL")]
+    #[arg(long, value_name = "JAIL", add = complete::jails())]
     jail: Option<String>,
     /// Only bans that end within this time: 90s, 5m, "1d 6h".
     #[arg(long, value_name = "TIME")]

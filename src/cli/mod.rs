@@ -7,15 +7,18 @@ mod allow;
 mod ban;
 mod check;
 mod columns;
+mod complete;
 mod config;
 mod country;
 mod diff;
 mod doctor;
 mod enable;
+mod examples;
 pub mod exit;
 mod filters;
 mod flush;
 mod fold;
+mod habits;
 mod history;
 mod import;
 mod jails;
@@ -33,6 +36,7 @@ mod settings;
 mod stats;
 mod status;
 mod test;
+mod top;
 mod unban;
 mod watch;
 mod why;
@@ -41,9 +45,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, FromArgMatches, Parser, Subcommand};
 
 use crate::config::Layout;
+use crate::config::duration::Period;
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{Answer, Request};
 use crate::control::{RUNTIME_DIR, SOCKET};
@@ -80,6 +85,9 @@ struct Shared {
     /// The daemon's control socket [default: /run/kban/control.sock].
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// How long the daemon may take for an answer.
+    #[arg(long, global = true, value_name = "TIME", default_value = "30s")]
+    timeout: Period,
     /// Print one JSON document instead of text.
     #[arg(long, global = true)]
     json: bool,
@@ -130,18 +138,25 @@ enum Verb {
     Load(moving::Load),
     /// What happens, as it happens.
     Watch(watch::Options),
+    /// What happens at this moment, on a live screen: a graph, jails, offenders, the last events.
+    Top(top::Options),
     /// What is wrong on this machine, or good to know, and what to do about it.
     Doctor,
     /// Lift every ban; without a daemon, remove kban's table from the kernel.
     Flush,
+    /// Print what makes a shell complete banctl's words, jails and banned addresses.
+    Completions(complete::Options),
+    #[command(flatten)]
+    Habit(habits::Verb),
 }
 
 impl Shared {
+    fn socket_path(&self) -> PathBuf {
+        self.socket.clone().unwrap_or_else(|| Path::new(RUNTIME_DIR).join(SOCKET))
+    }
+
     fn connect(&self) -> Result<Client, ClientError> {
-        match &self.socket {
-            Some(path) => Client::connect(path),
-            None => Client::connect(&Path::new(RUNTIME_DIR).join(SOCKET)),
-        }
+        Client::connect_within(&self.socket_path(), self.timeout.get())
     }
 
     fn ask(&self, request: &Request) -> Result<Answer, Failure> {
@@ -174,13 +189,20 @@ fn unexpected(answer: &Answer) -> Failure {
 /// The definition of `banctl`'s command line, for the man page and completions.
 #[must_use]
 pub fn command() -> clap::Command {
-    <Command as clap::CommandFactory>::command()
+    examples::added(<Command as clap::CommandFactory>::command())
 }
 
 /// Runs `banctl` with this process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let command = Command::parse();
+    // A shell that asks for completions gets them, and nothing else happens.
+    clap_complete::CompleteEnv::with_factory(command).complete();
+    let typed = command().get_matches();
+    let command = Command::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
+    if let Some(Verb::Top(options)) = &command.verb {
+        // It draws by itself.
+        return end(top::run(&command.shared, options));
+    }
     let out = std::io::BufWriter::new(anstream::stdout().lock());
     let width = if output::is_terminal() { output::width() } else { usize::MAX };
     let mut out = fold::Folded::new(out, width);
@@ -188,11 +210,15 @@ pub fn main() -> ExitCode {
         out.flush()?;
         Ok(exit)
     });
+    // What was written before a failure still belongs to the answer.
+    let _ = out.flush();
+    end(ended)
+}
+
+fn end(ended: Result<Exit, Failure>) -> ExitCode {
     match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            // What was written before the failure still belongs to the answer.
-            let _ = out.flush();
             if !failure.message.is_empty() {
                 let _ = writeln!(anstream::stderr(), "banctl: {}", failure.message);
             }
@@ -225,7 +251,10 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
         Verb::Export(options) => moving::export(shared, options, out),
         Verb::Load(options) => moving::load(shared, options, out),
         Verb::Watch(options) => watch::run(shared, options, out),
+        Verb::Top(options) => top::run(shared, options),
         Verb::Doctor => doctor::run(shared, out),
         Verb::Flush => flush::run(shared, out),
+        Verb::Completions(options) => complete::run(options, out),
+        Verb::Habit(verb) => habits::run(shared, verb, out),
     }
 }

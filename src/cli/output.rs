@@ -91,7 +91,8 @@ pub fn bar(part: u32, most: u32, length: usize) -> String {
 }
 
 /// Whether the locale says so (locale(7)).
-fn speaks_utf8() -> bool {
+#[must_use]
+pub fn speaks_utf8() -> bool {
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
     let locale = locale.to_ascii_lowercase();

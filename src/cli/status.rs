@@ -12,13 +12,13 @@ use serde::Serialize;
 use super::columns::Columns;
 use super::exit::{Exit, Failure};
 use super::output::counted;
-use super::{Shared, output, unexpected};
+use super::{Shared, complete, output, unexpected};
 use crate::control::protocol::{Answer, FirewallStatus, JailStatus, Request, Status};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// Only this jail, with whom it bans.
-    #[arg(value_name = "JAIL")]
+    #[arg(value_name = "JAIL", add = complete::jails())]
     pub(super) jail: Option<String>,
 }
 

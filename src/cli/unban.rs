@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::{Shared, output, unexpected};
+use super::{Shared, complete, output, unexpected};
 use crate::config::network::folded;
 use crate::control::protocol::{Answer, Request};
 use crate::firewall::{Change, Element, Firewall, Set};
@@ -17,16 +17,17 @@ use crate::jail::written;
 #[command(group = clap::ArgGroup::new("whom").required(true).multiple(true).args(["target", "jail", "all"]))]
 pub(super) struct Options {
     /// The address, or a prefix: every ban within it.
-    target: Option<String>,
+    #[arg(add = complete::banned())]
+    pub(super) target: Option<String>,
     /// Only (or all) bans of this jail.
-    #[arg(long, value_name = "JAIL")]
-    jail: Option<String>,
+    #[arg(long, value_name = "JAIL", add = complete::jails())]
+    pub(super) jail: Option<String>,
     /// Every ban.
     #[arg(long, conflicts_with_all = ["target", "jail"])]
-    all: bool,
+    pub(super) all: bool,
     /// Without the daemon: take the address out of the kernel's set.
     #[arg(long, conflicts_with_all = ["jail", "all"])]
-    kernel: bool,
+    pub(super) kernel: bool,
 }
 
 #[derive(Serialize)]

@@ -6,7 +6,7 @@ use clap::Args;
 use jiff::tz::TimeZone;
 
 use super::exit::{Exit, Failure};
-use super::{Shared, output, unexpected};
+use super::{Shared, complete, output, unexpected};
 use crate::control::events::{Event, What};
 use crate::control::protocol::{Answer, Request};
 
@@ -14,7 +14,7 @@ use crate::control::protocol::{Answer, Request};
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// Only what is about this jail.
-    #[arg(long, value_name = "JAIL")]
+    #[arg(long, value_name = "JAIL", add = complete::jails())]
     jail: Option<String>,
     /// One JSON document a line.
     #[arg(long)]
@@ -51,7 +51,7 @@ fn jail(what: &What) -> Option<&str> {
     }
 }
 
-fn sentence(event: &Event) -> String {
+pub(super) fn sentence(event: &Event) -> String {
     match &event.what {
         What::Failure { jail, address, source, attempts: 1, .. } => {
             format!("[{jail}] {address} failed ({source})")

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::exit::{Exit, Failure};
 use super::history::{by, local, what};
 use super::recall::{Past, StateDir};
-use super::{Shared, list, output, unban, unexpected};
+use super::{Shared, complete, list, output, unban, unexpected};
 use crate::control::protocol::{Answer, BanRow, Request};
 use crate::control::recall::{LineRow, Why};
 use crate::firewall::{Firewall, Target};
@@ -20,7 +20,7 @@ use crate::store::Archive;
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// The address, or a prefix.
-    #[arg(value_name = "ADDRESS|PREFIX")]
+    #[arg(value_name = "ADDRESS|PREFIX", add = complete::banned())]
     address: String,
     #[command(flatten)]
     state: StateDir,
@@ -76,7 +76,7 @@ fn drops(target: Target) -> Option<bool> {
     }
 }
 
-fn print(why: &Why, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn print(why: &Why, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{} is {}banned", why.address, if why.banned { "" } else { "not " })?;
     for ban in &why.bans {
         print_ban(ban, why.in_kernel, out)?;

@@ -21,8 +21,9 @@ pub mod journalmatch;
 pub mod judgement;
 pub mod layout;
 mod library;
+mod lint;
 pub mod logs;
-mod merge;
+pub mod merge;
 pub mod network;
 pub mod plan;
 pub mod ports;
@@ -40,6 +41,7 @@ mod tests;
 
 pub use layout::Layout;
 pub use library::load as load_filter;
+pub use lint::lint;
 pub use merge::Merged;
 pub use plan::Plan;
 pub use report::{Problem, Report, Severity, SourceFile};

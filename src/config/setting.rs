@@ -25,7 +25,7 @@ pub struct Setting {
 }
 
 /// Tables with tables of the administrator's choice in them.
-const NAMED: [&str; 2] = ["jail", "feed"];
+const NAMED: [&str; 3] = ["jail", "feed", "source"];
 
 /// Every key of the tree, table by table.
 pub(super) fn all(tree: &DeTable<'_>, layers: &Layers) -> Vec<Setting> {

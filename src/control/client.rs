@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use super::events::Event;
 use super::protocol::{Answer, BanRow, Hello, Kind, PROTOCOL, Refused, Request};
 
-/// How long the daemon may take for one answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the daemon may take for one answer, unless somebody has less patience.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why the daemon cannot be asked.
 #[derive(Debug, thiserror::Error)]
@@ -42,10 +42,12 @@ pub enum ClientError {
         error: io::Error,
     },
     /// It does not answer in time.
-    #[error("kband at {path} does not answer within {seconds} s: see its log", path = .path.display(), seconds = PATIENCE.as_secs())]
+    #[error("kband at {path} does not answer within {patience:?}: see its log, or give it more time with --timeout", path = .path.display())]
     Silent {
         /// The socket.
         path: PathBuf,
+        /// How long it was waited for.
+        patience: Duration,
     },
     /// It understands, and will not.
     #[error("{}", .0.message)]
@@ -65,6 +67,7 @@ pub enum ClientError {
 pub struct Client {
     path: PathBuf,
     stream: BufReader<UnixStream>,
+    patience: Duration,
 }
 
 impl Client {
@@ -73,13 +76,21 @@ impl Client {
     /// # Errors
     /// When nobody listens, we may not, or the daemon speaks another protocol.
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
+        Self::connect_within(path, PATIENCE)
+    }
+
+    /// As [`Client::connect`], where the daemon may take so long for each answer.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub fn connect_within(path: &Path, patience: Duration) -> Result<Self, ClientError> {
         let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
             ErrorKind::PermissionDenied => ClientError::Permission { path: path.to_owned() },
             _ => ClientError::NotRunning { path: path.to_owned(), error },
         })?;
-        let mut client = Self { path: path.to_owned(), stream: BufReader::new(stream) };
+        let mut client = Self { path: path.to_owned(), stream: BufReader::new(stream), patience };
         for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
-            set(client.stream.get_ref(), Some(PATIENCE)).map_err(|error| client.broken(error))?;
+            set(client.stream.get_ref(), Some(patience)).map_err(|error| client.broken(error))?;
         }
         // A daemon that refuses us does not wait for our hello, so saying it may fail. What it said is still to be read.
         let said = client.say(&Hello::of("banctl"));
@@ -186,7 +197,9 @@ impl Client {
 
     fn broken(&self, error: io::Error) -> ClientError {
         match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => ClientError::Silent { path: self.path.clone() },
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                ClientError::Silent { path: self.path.clone(), patience: self.patience }
+            }
             _ => ClientError::Broken { path: self.path.clone(), error },
         }
     }

@@ -34,6 +34,8 @@ mod feeds;
 #[cfg(test)]
 mod firewall;
 #[cfg(test)]
+mod habits;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod house;
@@ -77,5 +79,7 @@ mod streams;
 mod syslog;
 #[cfg(test)]
 mod terminal;
+#[cfg(test)]
+mod top;
 #[cfg(test)]
 mod watch;

@@ -37,7 +37,7 @@ fn page(command: clap::Command, section: &str, see_also: &str) -> String {
 
 /// The verbs with their full names, each followed by those below it.
 fn verbs(above: &str, command: &clap::Command) -> Vec<(String, clap::Command)> {
-    let each = command.get_subcommands().flat_map(|verb| {
+    let each = command.get_subcommands().filter(|verb| !verb.is_hide_set()).flat_map(|verb| {
         let full = format!("{above} {}", verb.get_name());
         let below = verbs(&full, verb);
         [(full, verb.clone().disable_help_flag(true))].into_iter().chain(below)
@@ -59,4 +59,23 @@ fn compare(name: &str, made: &str) {
 fn the_man_pages_say_what_the_programs_take() {
     compare("banctl.1", &page(kban::cli::command(), "1", "kband(8), kban.toml(5), nft(8)"));
     compare("kband.8", &page(kban::daemon::command(), "8", "banctl(1), kban.toml(5), nft(8)"));
+}
+
+/// The page is written by hand; the keys are those of the struct that reads them.
+#[test]
+fn every_key_of_a_filter_has_a_word_in_its_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/man/kban-filter.5")).unwrap().replace("\\-", "-");
+    let source = fs::read_to_string(root.join("src/filter/definition.rs")).unwrap();
+    let keys: Vec<&str> = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("    pub ")?.split_once(':'))
+        .filter(|(key, _)| !key.contains(' '))
+        .map(|(key, _)| if key == "conditions" { "where" } else { key })
+        .collect();
+    assert!(keys.len() > 20, "{keys:?}");
+    for key in keys {
+        let documented = page.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == key);
+        assert!(documented, "docs/man/kban-filter.5 does not say what {key} is");
+    }
 }

@@ -1,8 +1,11 @@
 //! banctl at real terminals: narrow ones, dumb ones, and where there is none.
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+
 use unicode_width::UnicodeWidthStr;
 
-use crate::harness::{Machine, eventually, failed_password};
+use crate::harness::{Machine, eventually, failed_password, stderr};
 
 /// What `banctl ARGUMENTS` shows at a terminal of so many columns, without colours.
 fn shown(machine: &Machine, columns: u16, environment: &str, arguments: &str) -> String {
@@ -63,4 +66,86 @@ fn nothing_is_wider_than_the_terminal() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_terminal_that_cannot_gets_neither_colours_nor_letters_beyond_ascii() {
+    let machine = Machine::new();
+    let _daemon = guarded(&machine);
+    let banctl = env!("CARGO_BIN_EXE_banctl");
+    let socket = machine.path("run/control.sock");
+    for command in COMMANDS.iter().chain(&["check", "stats --help"]) {
+        let line = format!("TERM=dumb LC_ALL=C {banctl} --socket {} {command}", socket.display());
+        let output = machine.command("script").args(["-qec", &line, "/dev/null"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.is_ascii() && !text.contains('\u{1b}'), "{command}: {text:?}");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_a_failure_unless_nobody_reads_it() {
+    let machine = Machine::new();
+    let _daemon = guarded(&machine);
+    let banctl =
+        format!("{} --socket {}", env!("CARGO_BIN_EXE_banctl"), machine.path("run/control.sock").display());
+    for command in ["list", "status --json", "filters", "jails", "config show"] {
+        let full =
+            machine.command("sh").args(["-c", &format!("{banctl} {command} >/dev/full")]).output().unwrap();
+        assert_eq!(full.status.code(), Some(1), "{command}: {}", stderr(&full));
+        assert!(stderr(&full).contains("cannot write the output"), "{command}: {}", stderr(&full));
+        let line = format!("{{ {banctl} {command}; echo $? >&2; }} | true");
+        let unread = machine.command("sh").args(["-c", &line]).output().unwrap();
+        assert_eq!(stderr(&unread), "0\n", "{command}");
+    }
+}
+
+/// Something listens at `path` and says `lines`, each after it was asked something.
+fn listens(path: &std::path::Path, lines: &'static [&'static str]) {
+    let listener = UnixListener::bind(path).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream);
+            for line in lines {
+                let mut asked = String::new();
+                // Whoever hangs up has heard enough.
+                let _ = reader.read_line(&mut asked);
+                let _ = writeln!(reader.get_mut(), "{line}");
+            }
+            let mut rest = String::new();
+            while reader.read_line(&mut rest).is_ok_and(|read| read > 0) {}
+        }
+    });
+}
+
+#[test]
+fn a_daemon_that_hangs_or_speaks_otherwise_is_told_apart() {
+    let machine = Machine::new();
+    const HELLO: &str = r#"{"protocol":1,"program":"kband 0.1.0"}"#;
+    let cases: &[(&'static [&'static str], &str)] = &[
+        (&[], "does not answer within 1s: see its log, or give it more time with --timeout"),
+        (&[HELLO], "does not answer within 1s"),
+        (&[r#"{"protocol":2,"program":"kband 9.0.0"}"#], "kband 9.0.0 speaks protocol 2"),
+        (&[HELLO, r#"{"answer":"of_tomorrow"}"#], "install the same version of both"),
+        (&["HTTP/1.1 400 Bad Request"], "install the same version of both"),
+        (&[r#"{"answer":"refused","kind":"permission","message":"only root"}"#], "only root"),
+    ];
+    for (number, (lines, sentence)) in cases.iter().enumerate() {
+        let path = machine.path(&format!("{number}.sock"));
+        listens(&path, lines);
+        let mut command = machine.command(env!("CARGO_BIN_EXE_banctl"));
+        let output = command.arg("--socket").arg(&path).args(["--timeout", "1s", "status"]).output().unwrap();
+        let exit = if number == 5 { 4 } else { 3 };
+        assert_eq!(output.status.code(), Some(exit), "{sentence}: {}", stderr(&output));
+        assert!(stderr(&output).contains(sentence), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn banctl_alone_says_where_to_go_when_nothing_runs() {
+    let machine = Machine::new();
+    let output = machine.banctl(&[]);
+    assert_eq!(output.status.code(), Some(3));
+    for part in ["no kband listens", "start kband", "banctl doctor", "banctl --help"] {
+        assert!(stderr(&output).contains(part), "{}", stderr(&output));
+    }
 }

@@ -122,7 +122,10 @@ mod tests {
         assert_eq!(gone.state, State::Fail);
         assert!(gone.found.starts_with("kband does not answer: no kband listens at /run/kban"), "{gone:?}");
         assert!(gone.remedy.unwrap().starts_with("start kband"));
-        assert_eq!(silent(&ClientError::Silent { path }).state, State::Fail);
+        assert_eq!(
+            silent(&ClientError::Silent { path, patience: crate::control::client::PATIENCE }).state,
+            State::Fail
+        );
     }
 
     #[test]

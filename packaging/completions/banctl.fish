@@ -1,0 +1,2 @@
+# fish asks banctl itself: its words, its jails, and who is banned.
+COMPLETE=fish banctl | source

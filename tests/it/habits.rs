@@ -1,0 +1,143 @@
+//! What fingers type by themselves: fail2ban-client's words, and the completion key. And what the README says to type.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use crate::harness::{Daemon, Machine, eventually, failed_password, stderr, stdout};
+
+/// A machine whose kband is where banctl looks by itself.
+fn usual(machine: &Machine) -> Daemon<'_> {
+    machine.configure("maxretry = 3\n[jail.recidive]\nenabled = true\n");
+    machine.sh("mkdir /run/kban");
+    let mut command = machine.command(env!("CARGO_BIN_EXE_kband"));
+    for (flag, path) in [("--config", machine.path("kban.toml")), ("--state-dir", machine.path("state"))] {
+        command.arg(flag).arg(path);
+    }
+    fs::create_dir_all(machine.path("run")).unwrap();
+    command.args(["--runtime-dir", "/run/kban"]);
+    machine.sh(&format!("ln -s /run/kban/control.sock {}", machine.path("run/control.sock").display()));
+    machine.start(command)
+}
+
+fn said(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), stdout(output) + &stderr(output))
+}
+
+#[test]
+fn what_hands_know_is_done_or_answered_with_the_command() {
+    let machine = Machine::new();
+    let _daemon = usual(&machine);
+    for (typed, exit, answer) in [
+        ("ping", 0, "kband answers"),
+        ("set sshd banip 203.0.113.9 203.0.113.10", 0, "banned 203.0.113.10 for 10m (jail sshd)"),
+        ("get sshd banip", 0, "203.0.113.9\n203.0.113.10"),
+        ("status sshd", 0, "banned: 203.0.113.9 203.0.113.10"),
+        ("get sshd maxretry", 0, "3"),
+        ("get sshd findtime", 0, "\"10m\""),
+        ("get sshd failregex", 1, "banctl config show --origin"),
+        ("set sshd unbanip 203.0.113.9", 0, "lifted 1 ban"),
+        ("set sshd addignoreip 192.0.2.1", 2, "`banctl allow add 192.0.2.1` does that"),
+        ("set sshd bantime 3600", 2, "write bantime = ... below [jail.sshd]"),
+        ("set sshd", 2, "`banctl ban 203.0.113.9 --jail sshd`"),
+        ("banned", 2, "`banctl list` does that"),
+        ("start", 2, "`systemctl start kban` does that"),
+        ("start sshd", 2, "`banctl enable sshd` does that"),
+        ("stop", 2, "`systemctl stop kban` does that"),
+        ("restart --unban sshd", 2, "`banctl reload` does that"),
+        ("unban --all", 0, "lifted 1 ban"),
+    ] {
+        let words: Vec<&str> = typed.split(' ').collect();
+        let (code, text) = said(&machine.banctl(&words));
+        assert!(code == Some(exit) && text.contains(answer), "{typed} ({code:?}): {text}");
+    }
+}
+
+/// What the shells offer after a press of the completion key.
+fn offered(machine: &Machine, shell: &str, typed: &[&str]) -> Vec<String> {
+    let banctl = Path::new(env!("CARGO_BIN_EXE_banctl")).parent().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/completions");
+    let line = match shell {
+        "bash" => format!(
+            "source {}/banctl.bash; COMP_WORDS=({}); COMP_CWORD={}; COMP_TYPE=9; \
+             $(complete -p banctl | sed 's/.*-F //; s/ .*//') banctl '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            script.display(),
+            typed.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+            typed.len() - 1,
+            typed.last().unwrap(),
+        ),
+        _ => format!("source {}/banctl.fish; complete -C '{}'", script.display(), typed.join(" ")),
+    };
+    let path = format!("{}:{}", banctl.display(), std::env::var("PATH").unwrap());
+    let output = machine.command(shell).env("PATH", path).args(["-c", &line]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    stdout(&output).lines().map(|line| line.split('\t').next().unwrap().trim().to_owned()).collect()
+}
+
+#[test]
+fn shells_complete_verbs_jails_and_banned_addresses() {
+    let machine = Machine::new();
+    let _daemon = usual(&machine);
+    assert!(machine.banctl(&["ban", "203.0.113.9", "--for", "1h"]).status.success());
+    // The scripts for zsh and fish are tried where these shells are.
+    let has_fish = machine.command("sh").args(["-c", "command -v fish"]).output().unwrap().status.success();
+    for shell in ["bash"].into_iter().chain(has_fish.then_some("fish")) {
+        for (typed, one, other) in [
+            (&["banctl", "unb"][..], "unban", "list"),
+            (&["banctl", "status", ""], "sshd", "203.0.113.9"),
+            (&["banctl", "unban", "203"], "203.0.113.9", "sshd"),
+            (&["banctl", "list", "--jail", "re"], "recidive", "sshd"),
+            (&["banctl", "why", ""], "203.0.113.9", "sshd"),
+            (&["banctl", "enable", "postf"], "postfix", "sshd"),
+        ] {
+            let offered = offered(&machine, shell, typed);
+            assert!(offered.iter().any(|word| word == one), "{shell} {typed:?}: {offered:?}");
+            assert!(!offered.iter().any(|word| word == other), "{shell} {typed:?}: {offered:?}");
+        }
+    }
+    for (shell, file) in [("bash", "banctl.bash"), ("zsh", "_banctl"), ("fish", "banctl.fish")] {
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/completions").join(file);
+        assert_eq!(stdout(&machine.banctl(&["completions", shell])), fs::read_to_string(kept).unwrap());
+    }
+}
+
+/// The commands that the README shows, each line that begins with one.
+fn readme() -> Vec<String> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("    banctl"));
+    // What follows two blanks says what it does.
+    lines.map(|rest| format!("banctl{}", rest.split("   ").next().unwrap_or_default())).collect()
+}
+
+#[test]
+fn the_readmes_commands_work() {
+    let machine = Machine::new();
+    let _daemon = usual(&machine);
+    machine.log(&failed_password("203.0.113.9").repeat(3));
+    eventually("banned", || machine.listed() == ["203.0.113.9"]);
+    let path = format!(
+        "{}:{}",
+        Path::new(env!("CARGO_BIN_EXE_banctl")).parent().unwrap().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let commands = readme();
+    assert!(commands.len() > 20, "{commands:?}");
+    for command in commands {
+        // These do not end, read another machine, or write into /etc.
+        if ["watch", "top", "import", "enable", "journal"].iter().any(|word| command.contains(word)) {
+            continue;
+        }
+        let line = command.split("  ").next().unwrap().replace("/var/log/auth.log", "auth.log");
+        let config = machine.path("kban.toml").display().to_string();
+        let line = line.replacen("banctl", &format!("banctl --config {config}"), 1);
+        let mut shell = machine.command("sh");
+        shell.env("PATH", &path).args(["-c", &format!("cd {} && {line}", machine.dir.path().display())]);
+        let output = shell.output().unwrap();
+        assert!(
+            matches!(output.status.code(), Some(0 | 1)),
+            "{line}: {:?} {}",
+            output.status,
+            stderr(&output)
+        );
+    }
+}
