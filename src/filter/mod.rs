@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use jiff::{Timestamp, tz::TimeZone};
 
+mod automata;
 mod backlog;
 mod bare;
 pub mod catalogue;

@@ -297,7 +297,7 @@ fn the_journal_is_asked_for_the_services_entries() {
         let asked = run(name);
         assert_eq!(
             asked,
-            "--quiet --no-pager --output=short-iso _SYSTEMD_UNIT=ssh.service + _SYSTEMD_UNIT=sshd.service\n"
+            "--quiet --no-pager --output=short-iso _SYSTEMD_SLICE=system-ssh.slice + _SYSTEMD_SLICE=system-sshd.slice + _SYSTEMD_UNIT=ssh.service + _SYSTEMD_UNIT=sshd.service\n"
         );
     }
     let place = desk.0.path().display();

@@ -88,6 +88,8 @@ struct Match {
 pub(super) fn journal_head(line: &str, clock: &Clock) -> Option<(Range<usize>, Timestamp)> {
     let date = prefix::parse(line.as_bytes()).date?;
     let DateText::Iso(text) = date else { return None };
+    // A date that the service wrote itself is left to its filter: few put a T into it.
+    text.get(10).filter(|separator| **separator == b'T')?;
     Some((0..text.len() + 1, date::read(date, clock)?))
 }
 
