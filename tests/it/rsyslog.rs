@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 
-use crate::harness::{Background, Machine, eventually};
+use crate::harness::{Background, Machine, PATIENCE, eventually};
 
 const ROTATIONS: u32 = 50;
 const LINES_EACH: u32 = 200;
@@ -64,8 +64,29 @@ fn nothing_is_lost_over_fifty_rotations_under_load() {
             .unwrap();
         assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
     }
-    eventually("everybody is banned", || machine.listed().len() == sent.len());
+    let listed = || machine.listed().into_iter().collect::<std::collections::BTreeSet<_>>();
+    let begin = std::time::Instant::now();
+    while listed().len() < sent.len() {
+        // Which lines are missing says more than that some are.
+        assert!(begin.elapsed() < PATIENCE, "{}", whereabouts(&machine, &sent, &listed()));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
     let status = machine.banctl_json(&["status"]);
     assert_eq!(status["jails"][0]["failures"], sent.len(), "each line was counted once");
     assert!(machine.path(&format!("auth.log.{}", ROTATIONS / 2)).exists(), "logrotate did rotate");
+}
+
+/// In which file the lines stand that nobody has counted, and what kband reads.
+fn whereabouts(machine: &Machine, sent: &[String], listed: &std::collections::BTreeSet<String>) -> String {
+    let missing: Vec<&String> = sent.iter().filter(|address| !listed.contains(*address)).collect();
+    let mut told = format!("{} of {} are missing\n", missing.len(), sent.len());
+    for number in 0..=ROTATIONS {
+        let name = if number == 0 { "auth.log".to_owned() } else { format!("auth.log.{number}") };
+        let text = std::fs::read_to_string(machine.path(&name)).unwrap_or_default();
+        let here = missing.iter().filter(|address| text.contains(&format!("from {address} "))).count();
+        if here > 0 {
+            told += &format!("{here} of them among {} lines of {name}\n", text.lines().count());
+        }
+    }
+    told + &machine.banctl_json(&["status"])["sources"].to_string() + &machine.kband_log()
 }

@@ -112,7 +112,11 @@ fn sibling(path: &Path, entry: &DirEntry) -> Option<Sibling> {
 pub(super) fn generation(log: &OsStr, name: &OsStr) -> Option<Generation> {
     let (log, name) = (log.as_bytes(), name.as_bytes());
     if let Some(suffix) = name.strip_prefix(log) {
-        return mark(suffix);
+        // Where the writer has made the log before logrotate could, logrotate moves it to auth.log-2026112106.backup.
+        return match suffix.strip_suffix(b".backup") {
+            Some(date) => mark(date).filter(|mark| matches!(mark, Generation::Dated(_))),
+            None => mark(suffix),
+        };
     }
     // logrotate's `extension`: auth-20261121.log or auth.1.log. A number after anything but a dot could be another
     // log (app.log and app-2.log).
@@ -211,6 +215,7 @@ mod tests {
             ("auth.log", "auth-20261121.log"),
             ("auth.log", "auth.1.log"),
             ("secure", "secure-20261121-1795234567"),
+            ("auth.log", "auth.log-2026112106.backup"),
         ] {
             assert!(of(log, name).is_some(), "{name}");
             assert!(is_generation(OsStr::new(name), |it| it == log), "{name}");
@@ -223,6 +228,8 @@ mod tests {
             ("auth.log", "auth.log1"),
             ("auth.log", "auth.log."),
             ("auth.log", "auth.log.1~"),
+            ("auth.log", "auth.log.backup"),
+            ("auth.log", "auth.log.1.backup"),
             ("app.log", "app-2.log"),
             ("app.log", "application.log"),
             ("auth.log", "auth.log.11111111111111111111111111111111111111111111"),
