@@ -3,6 +3,7 @@
 # make test-system    the tests that need a booted machine: in a Debian of their own, with real journald and sshd; as root
 # make test-kernels   the tests that talk to the kernel, on the kernels of Debian 11, 12 and 13 in qemu
 # make check     format, lints, dependencies, docs
+# make deb       a package for Debian and Ubuntu
 # make install   copies what `make` has built; DESTDIR= for packagers
 
 PREFIX  ?= /usr
@@ -11,7 +12,7 @@ DESTDIR ?=
 CARGO   ?= cargo
 BUILT    = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: all demo test test-system test-kernels check bench install clean
+.PHONY: all deb demo test test-system test-kernels check bench install clean
 
 all:
 	$(CARGO) build --release --locked
@@ -69,10 +70,16 @@ install:
 	install -m644 src/filter/catalogue/*.toml $(DESTDIR)$(PREFIX)/share/kban/filter.d
 
 	install -d $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/share/kban/systemd
-	install -m644 systemd/kban.service systemd/kban.socket $(DESTDIR)$(UNITS)
+	install -m644 systemd/kban.service systemd/socket/kban.socket $(DESTDIR)$(UNITS)
 	sed -i 's#^\(Exec[A-Za-z]*=\)/usr/#\1$(PREFIX)/#' $(DESTDIR)$(UNITS)/kban.service
 	install -m644 systemd/sysusers.d/kban.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/kban.conf
 	install -m644 systemd/drop-ins/*.conf $(DESTDIR)$(PREFIX)/share/kban/systemd
+
+# A package for Debian and Ubuntu, below target/debian.
+deb: all
+	scripts/install-tools deb
+	$(CARGO) deb --no-build --locked
+	lintian --fail-on error,warning target/debian/kban_*.deb
 
 clean:
 	$(CARGO) clean

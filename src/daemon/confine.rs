@@ -37,11 +37,14 @@ pub(super) fn places(plan: &Plan) -> Vec<PathBuf> {
 /// # Errors
 /// The kernel knows Landlock and refuses.
 pub(super) fn to(own: &[PathBuf]) -> Result<bool, RulesetError> {
+    restrict(own.iter().map(|own| &**own).chain(SHARED.iter().map(Path::new)))
+}
+
+fn restrict<'p>(places: impl Iterator<Item = &'p Path>) -> Result<bool, RulesetError> {
     let write = AccessFs::from_write(ABI::V5);
     let mut ruleset =
         Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(write)?.create()?;
-    let shared = SHARED.iter().map(Path::new);
-    for path in own.iter().map(|own| &**own).chain(shared) {
+    for path in places {
         // What is not there needs no rule.
         let Ok(place) = PathFd::new(path) else { continue };
         let allowed = if path.is_dir() { write } else { write & AccessFs::from_file(ABI::V5) };
@@ -57,14 +60,13 @@ mod tests {
 
     #[test]
     fn only_what_is_ones_own_can_be_written() {
-        let own = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let other = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::fs::write(other.path().join("log"), "line\n").unwrap();
         // A thread of its own: there is no way back.
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 assert!(
-                    to(&[own.path().to_owned()]).unwrap(),
+                    restrict([own.path(), Path::new("/dev/null")].into_iter()).unwrap(),
                     "this kernel has no Landlock: run the tests on 5.13 or later"
                 );
                 std::fs::write(own.path().join("new"), "x").unwrap();
