@@ -89,15 +89,15 @@ impl Window {
         let (findtime, maxretry) = (self.findtime, self.maxretry);
         let times = self.tracked.entry(prefix).or_default();
         // The clock may have been set back since these were counted.
-        times.retain(|earlier| *earlier <= Second::from(now));
+        times.truncate(times.partition_point(|&earlier| earlier <= Second::from(now)));
         let place = times.partition_point(|&earlier| earlier <= time);
         // More than maxretry of them change nothing, and an entry stays small.
         let attempts = usize::try_from(attempts).unwrap_or(usize::MAX).clamp(1, maxretry);
         times.insert_many(place, std::iter::repeat_n(time, attempts));
         let newest = times.last().copied().unwrap_or(time);
-        times.retain(|earlier| newest.0 - earlier.0 <= findtime);
+        let over = times.partition_point(|earlier| newest.0 - earlier.0 > findtime);
         let excess = times.len().saturating_sub(maxretry);
-        times.drain(..excess);
+        times.drain(..over.max(excess));
         let counted = u32::try_from(times.len()).unwrap_or(u32::MAX);
         if times.len() < maxretry {
             return Counted::Below(counted);

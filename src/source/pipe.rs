@@ -4,12 +4,17 @@
 //! gone it is opened once more, before it is closed: so nothing is lost in between, and while nobody writes, nothing wakes.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use inotify::{Inotify, WatchMask};
+use nix::errno::Errno;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::unix::pipe::{OpenOptions, Receiver};
 
 use super::State;
@@ -29,9 +34,44 @@ enum PipeError {
     Failed { path: PathBuf, error: io::Error },
 }
 
+/// The end of a pipe that is read.
+///
+/// Where a writer came and went before the pipe was opened, what it left is there, but nothing wakes for its end
+/// (fs/pipe.c, `fifo_open`: "can't check for EPOLLHUP accurately"). So after all that was read, it is asked at once whether
+/// anybody writes still.
+struct Pipe {
+    receiver: Receiver,
+    /// Something was read, and it is not known whether more comes.
+    open_end: bool,
+}
+
+impl AsyncRead for Pipe {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.open_end) {
+            match nix::unistd::read(self.receiver.as_fd(), buffer.initialize_unfilled()) {
+                Ok(count) => {
+                    buffer.advance(count);
+                    self.open_end = count > 0;
+                    return Poll::Ready(Ok(()));
+                }
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                Err(errno) => return Poll::Ready(Err(errno.into())),
+            }
+        }
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.receiver).poll_read(context, buffer);
+        self.open_end = buffer.filled().len() > before;
+        polled
+    }
+}
+
 /// Hands over what is written into the pipe, until nobody takes it any more.
 pub(super) async fn follow(path: PathBuf, mut flow: Flow) {
-    let mut open: Option<Receiver>;
+    let mut open: Option<Pipe>;
     loop {
         // The one before is still open here: what is written meanwhile waits in the pipe.
         match opened(&path) {
@@ -75,9 +115,9 @@ pub(super) async fn follow(path: PathBuf, mut flow: Flow) {
 }
 
 /// `None`: it is not there.
-fn opened(path: &Path) -> Result<Option<Receiver>, PipeError> {
+fn opened(path: &Path) -> Result<Option<Pipe>, PipeError> {
     match OpenOptions::new().open_receiver(path) {
-        Ok(pipe) => Ok(Some(pipe)),
+        Ok(receiver) => Ok(Some(Pipe { receiver, open_end: false })),
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound => Ok(None),
             io::ErrorKind::PermissionDenied => Err(PipeError::Denied(path.to_owned())),
@@ -117,6 +157,7 @@ mod tests {
     use super::*;
     use std::fs;
     use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
     use tokio::sync::mpsc;
 
     fn reading(path: &Path) -> (Sources, mpsc::Receiver<Block>) {
@@ -173,6 +214,22 @@ mod tests {
             assert_eq!((block.bytes, block.span), (read.as_bytes().to_vec(), None));
         }
         assert_eq!(sources.statuses()[0].lines, 2);
+    }
+
+    /// A writer that came and went before the pipe was opened again: nothing wakes for its end.
+    #[tokio::test]
+    async fn what_a_writer_left_behind_is_read_to_its_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        make(&path);
+        // As the pipe that was open before keeps it alive.
+        let _before =
+            fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(&path).unwrap();
+        write(&path, "unended").await;
+        let (_sources, mut blocks) = reading(&path);
+        assert_eq!(blocks.recv().await.unwrap().bytes, b"unended\n");
+        write(&path, "next").await;
+        assert_eq!(blocks.recv().await.unwrap().bytes, b"next\n");
     }
 
     #[tokio::test]

@@ -1,8 +1,9 @@
 //! Bans, who is allowed, and positions as rows, and back.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use crate::jail::{self, Ban};
 use crate::service::Service;
 use crate::source::{Position, Reading, StreamKey};
 use crate::tier::Tier;
+
+/// How long the place in a file is kept that is gone.
+const GONE: Duration = Duration::from_secs(7 * 86_400);
 
 /// Writes the bans, the allowed and the positions of a batch.
 pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
@@ -57,6 +61,26 @@ pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
     let noted = Timestamp::now().as_microsecond();
     for (StreamKey { source, stream }, Reading { from, until }) in &batch.readings {
         put.execute(params![source.as_ref(), stream.as_bytes(), from.to_string(), until.to_string(), noted])?;
+    }
+    Ok(())
+}
+
+/// Forgets how far files were read that are gone, and were not read for a week: containers and users come and go.
+pub(super) fn forget_gone(database: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    let long_ago = now.checked_sub(GONE).map_or(i64::MIN, Timestamp::as_microsecond);
+    let mut old =
+        database.prepare("SELECT source, stream FROM readings WHERE until LIKE 'file %' AND noted < ?")?;
+    let mut forget = database.prepare("DELETE FROM readings WHERE source = ? AND stream = ?")?;
+    let mut rows = old.query([long_ago])?;
+    let mut gone = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (source, stream): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        if !Path::new(OsStr::from_bytes(&stream)).exists() {
+            gone.push((source, stream));
+        }
+    }
+    for (source, stream) in gone {
+        forget.execute(params![source, stream])?;
     }
     Ok(())
 }

@@ -88,7 +88,7 @@ const POSITIONS: &str = "
     INSERT INTO readings
         SELECT CAST(path AS TEXT), path,
             printf('file %lld %lld %lld', from_device, from_inode, from_offset),
-            printf('file %lld %lld %lld', device, inode, offset), 0
+            printf('file %lld %lld %lld', device, inode, offset), CAST(strftime('%s', 'now') AS INTEGER) * 1000000
         FROM positions;
     DROP TABLE positions;
 ";
@@ -146,6 +146,7 @@ fn try_open(path: &Path) -> Result<(Connection, Memory), StoreError> {
     let found = format(&database).map_err(failed)?;
     known(found, path)?;
     prepare(&database, found).map_err(failed)?;
+    rows::forget_gone(&database, jiff::Timestamp::now()).map_err(failed)?;
     let memory = rows::read_short(&database).map_err(failed)?;
     Ok((database, memory))
 }
