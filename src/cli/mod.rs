@@ -195,6 +195,10 @@ pub fn command() -> clap::Command {
 /// Runs `banctl` with this process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
+    if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        // By itself anstream trusts a CI machine (CI=true) to show colours on any terminal.
+        anstream::ColorChoice::Never.write_global();
+    }
     // A shell that asks for completions gets them, and nothing else happens.
     clap_complete::CompleteEnv::with_factory(command).complete();
     let typed = command().get_matches();
