@@ -17,11 +17,14 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
+#[cfg(test)]
+mod bench;
 mod command;
 pub mod file;
 mod flow;
 pub mod journal;
 pub mod lines;
+mod pause;
 mod pipe;
 mod position;
 mod status;

@@ -7,10 +7,8 @@ use crate::source::file::family::MOST_LOGS;
 impl Run {
     /// One pattern, left off where `stored` says; waits until it was looked at and `logs` of its logs are followed.
     async fn pattern(pattern: &Path, stored: Readings, logs: usize) -> Self {
-        let (sender, blocks) = mpsc::channel(100);
-        let (input, manner) = (Input::File(pattern.to_owned()), Manner::default());
-        let config = SourceConfig { id: SourceId(0), input, resume: stored, manner };
-        let run = Self { sources: source::spawn(vec![config], sender), blocks };
+        let config = SourceConfig { resume: stored, ..config(0, Input::File(pattern.to_owned())) };
+        let run = Self::start(vec![config], 100);
         // The first look is part of the task's first turn.
         tokio::task::yield_now().await;
         run.following(logs).await;
@@ -18,12 +16,7 @@ impl Run {
     }
 
     async fn following(&self, logs: usize) {
-        let wait = async {
-            while self.logs().len() != logs || self.status().lag.is_some() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        tokio::time::timeout(NEVER, wait).await.unwrap_or_else(|_| panic!("{:?}", self.sources.statuses()));
+        self.eventually(|run| run.logs().len() == logs && run.status().lag.is_none()).await;
     }
 
     /// The logs that are followed, without the pattern itself.
@@ -39,19 +32,6 @@ impl Run {
             (log.stream, Reading { from: at.clone(), until: at })
         })
         .collect()
-    }
-
-    /// So many lines, sorted, each with the name of its log.
-    async fn lines(&mut self, count: usize) -> Vec<String> {
-        let mut lines = Vec::new();
-        while lines.len() < count {
-            let block = self.block().await;
-            let name = Path::new(&*block.stream).file_name().unwrap().to_str().unwrap().to_owned();
-            let text = String::from_utf8(block.bytes).unwrap();
-            lines.extend(text.lines().map(|line| format!("{name}: {line}")));
-        }
-        lines.sort();
-        lines
     }
 }
 
@@ -127,15 +107,9 @@ async fn rotations_of_the_logs_of_a_pattern_are_read_once() {
 
 impl Run {
     async fn until_read(&self) {
-        let read = |log: &SourceStatus| log.lag == Some(0);
-        let wait = async {
-            while !self.logs().iter().all(read) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            // The event of what was just written may be on its way.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        tokio::time::timeout(NEVER, wait).await.unwrap();
+        self.eventually(|run| run.logs().iter().all(|log| log.lag == Some(0))).await;
+        // The event of what was just written may be on its way.
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
