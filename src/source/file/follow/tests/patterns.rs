@@ -141,6 +141,63 @@ async fn a_log_that_is_renamed_within_its_pattern_is_read_on() {
 }
 
 #[tokio::test]
+async fn a_log_that_was_renamed_and_replaced_while_nobody_read_is_read_once() {
+    for name in ["0.log", "b.log"] {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        add(&at("a.log"), "old\n");
+        let mut run = Run::pattern(&at("*.log"), Readings::new(), 1).await;
+        add(&at("a.log"), "1\n");
+        run.lines(1).await;
+        run.until_read().await;
+        let stored = run.readings();
+        drop(run);
+        fs::rename(at("a.log"), at(name)).unwrap();
+        add(&at(name), "2\n");
+        add(&at("a.log"), "3\n");
+        let mut run = Run::pattern(&at("*.log"), stored, 2).await;
+        run.until_read().await;
+        for log in ["a.log", name] {
+            add(&at(log), "last\n");
+        }
+        let mut expected =
+            [format!("{name}: 2"), format!("{name}: last"), "a.log: 3".into(), "a.log: last".into()];
+        expected.sort();
+        assert_eq!(run.lines(4).await, expected);
+        assert!(run.blocks.try_recv().is_err());
+    }
+}
+
+/// As it is when the name under which a file was read has changed while it was read.
+#[tokio::test]
+async fn a_file_that_was_left_off_under_two_names_is_read_on_from_the_later_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    add(&at("a.log"), "1\n2\n");
+    let reading = |offset| {
+        let at = place(&at("a.log"), offset);
+        Reading { from: at.clone(), until: at }
+    };
+    for (early, late, now) in
+        [("a.log", "b.log", "a.log"), ("b.log", "a.log", "a.log"), ("a.log", "b.log", "b.log")]
+    {
+        let stored =
+            [(early, 2), (late, 4)].map(|(name, offset)| (at(name).as_os_str().into(), reading(offset)));
+        fs::rename(at("a.log"), at(now)).unwrap();
+        let mut run = Run::pattern(&at("*.log"), stored.into(), 1).await;
+        // Neither the other place nor the other name means anything any more.
+        let other = if now == "a.log" { "b.log" } else { "a.log" };
+        add(&at(other), "new\n");
+        assert_eq!(run.lines(1).await, [format!("{other}: new")], "{early} {late} {now}");
+        run.until_read().await;
+        assert!(run.blocks.try_recv().is_err());
+        drop(run);
+        fs::remove_file(at(other)).unwrap();
+        fs::rename(at(now), at("a.log")).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn no_more_logs_are_read_than_a_thousand_and_it_is_told() {
     let dir = tempfile::tempdir().unwrap();
     for n in 0..MOST_LOGS + 7 {
