@@ -174,12 +174,6 @@ impl Family {
     }
 
     fn tell(&self, error: Option<String>, waiting: bool) {
-        self.reporter.update(|status| {
-            if let Some(error) = error.as_deref().filter(|error| status.error.as_deref() != Some(*error)) {
-                tracing::warn!("{error}");
-            }
-            status.state = if waiting { State::Waiting } else { State::Following };
-            status.error = error;
-        });
+        self.reporter.tell(if waiting { State::Waiting } else { State::Following }, error);
     }
 }
