@@ -1,7 +1,8 @@
 //! All the logs that one pattern means: each with its own position, coming and going with its file.
 //!
-//! - When the pattern is read for the first time ever, its logs are read from their ends; whichever comes later, also
-//!   while kband does not run, is read from its beginning.
+//! - When the pattern is looked at for the first time ever, its logs are read from their ends; whichever comes later, also
+//!   while kband does not run, is read from its beginning. That it was looked at is a place of its own, which is stored, so
+//!   that it does not matter whether there was a log.
 //! - A file that is renamed from one name of the pattern to another is read on where it was left off.
 //! - A log whose name does not match any more, or is gone, is followed until nothing was written to it for a while.
 //! - Looking through the directories takes at most a tenth of the time, however often they change.
@@ -17,7 +18,7 @@ use super::pattern::{Found, Pattern};
 use super::rotation::{Start, Style};
 use super::stored::Stored;
 use crate::source::status::{Board, Reporter};
-use crate::source::{Reading, Readings, SourceId, State};
+use crate::source::{FilePosition, Position, Reading, Readings, SourceId, State};
 
 /// How many logs one pattern means at most.
 pub(super) const MOST_LOGS: usize = 1024;
@@ -107,6 +108,7 @@ impl Family {
         }
         let left_out = self.meet(&found.files, logs, next);
         self.unknown = false;
+        self.reporter.update(|status| status.began = Some(Position::File(FilePosition::OF_PATTERN)));
         self.rest = Some(now + now.elapsed() * REST);
         self.retry = match (&watched, &found.trouble) {
             (Err(_), _) => Some(now + POLL),

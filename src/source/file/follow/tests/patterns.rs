@@ -70,6 +70,19 @@ async fn a_pattern_whose_directory_appears_later_is_read_from_its_beginning() {
 }
 
 #[tokio::test]
+async fn a_pattern_that_had_no_log_when_it_was_looked_at_is_known_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let pattern = dir.path().join("*.log");
+    let run = Run::pattern(&pattern, Readings::new(), 0).await;
+    let began = run.until(|status| status.began.is_some()).await.began.unwrap();
+    assert_eq!(began.to_string().parse(), Ok(began.clone()), "it can be stored");
+    drop(run);
+    add(&dir.path().join("1.log"), "1\n");
+    let stored = [(pattern.as_os_str().into(), Reading { from: began.clone(), until: began })].into();
+    assert_eq!(Run::pattern(&pattern, stored, 1).await.lines(1).await, ["1.log: 1"]);
+}
+
+#[tokio::test]
 async fn rotations_of_the_logs_of_a_pattern_are_read_once() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("app.log");
