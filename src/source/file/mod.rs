@@ -8,7 +8,7 @@
 //!   left off
 //! - `entry` and `follow`: one file within the task, and the task
 //!
-//! Everything but the last two lines is synchronous and takes time as an argument.
+//! Nothing waits but the task in `follow`, and it alone asks for the present instant.
 
 mod container;
 mod entry;
