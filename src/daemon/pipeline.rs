@@ -30,7 +30,7 @@ use crate::jail::engine::Engine;
 use crate::jail::jails::JailId;
 use crate::jail::lift::Lift;
 use crate::jail::{Ban, FEED, Verdict, shown};
-use crate::source::{Block, Reading, SourceId, SourceStatus, StreamKey};
+use crate::source::{Block, SourceId, SourceStatus, StreamKey};
 use crate::store::Store;
 
 // A line that a source has cut must not match: its author chose where it seems to end.
@@ -65,13 +65,7 @@ pub(super) enum NotBanned {
 }
 
 impl Pipeline {
-    pub(super) fn new(
-        engine: Engine,
-        effect: Effect,
-        store: Store,
-        stored: BTreeMap<StreamKey, Reading>,
-        events: Events,
-    ) -> Self {
+    pub(super) fn new(engine: Engine, effect: Effect, store: Store, trails: Trails, events: Events) -> Self {
         Self {
             events,
             engine,
@@ -84,7 +78,7 @@ impl Pipeline {
             renewal: Renewal::default(),
             readers: BTreeMap::new(),
             last_source: 0,
-            trails: Trails::new(stored),
+            trails,
             zone: TimeZone::system(),
         }
     }
@@ -146,17 +140,20 @@ impl Pipeline {
         self.execute(judged, now);
     }
 
-    /// Notes where sources begin that have not sent anything yet.
+    /// Notes where sources begin that have not sent anything yet, and forgets what is gone.
     pub(super) fn note_beginnings(&mut self, sources: &[SourceStatus], now: Timestamp) {
+        let mut read = BTreeSet::new();
         for source in sources {
-            let (Some(began), Some(reader)) = (&source.began, self.readers.get(&source.id)) else {
-                continue;
-            };
-            if let Some(reading) = self.trails.of(&reader.name, &source.stream).begin(began.clone(), now) {
-                let key = StreamKey { source: Arc::clone(&reader.name), stream: Arc::clone(&source.stream) };
-                self.store.note_reading(key, reading);
+            let Some(reader) = self.readers.get(&source.id) else { continue };
+            let key = StreamKey { source: Arc::clone(&reader.name), stream: Arc::clone(&source.stream) };
+            if let Some(began) = &source.began
+                && let Some(reading) = self.trails.of(&key.source, &key.stream).begin(began.clone(), now)
+            {
+                self.store.note_reading(key.clone(), reading);
             }
+            read.insert(key);
         }
+        self.trails.forget_gone(&read).into_iter().for_each(|key| self.store.forget_reading(key));
         self.store.commit();
     }
 

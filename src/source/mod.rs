@@ -4,7 +4,8 @@
 //! kind of source is one variant of [`Input`] and one module beside [`mod@file`].
 //!
 //! The channel is the brake: a source waits until its block is taken, so a slow reader slows the reading and
-//! nothing piles up in memory. Lines that nobody has read yet stay where they are, in the log.
+//! nothing piles up in memory. Lines that nobody has read yet stay where they are: in the log, or with whoever writes or
+//! sends them; only datagrams of UDP are lost when the kernel has no room for more, and counted.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -18,11 +19,14 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
+#[cfg(test)]
+mod bench;
 mod command;
 pub mod file;
 mod flow;
 pub mod journal;
 pub mod lines;
+mod pause;
 mod pipe;
 mod position;
 mod status;
