@@ -134,7 +134,8 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     }
     let found = if is_new {
         effect.doubt(doubtful(&engine));
-        effect.add_lists(!lists.lists.is_empty());
+        let listed = lists.lists.iter().flat_map(|(_, entries, _)| entries);
+        effect.add_bans_of(told.unwritten.into_iter().chain(listed.copied()).collect());
         Found::default()
     } else {
         let known = |set| intent::count_in(&engine, set);

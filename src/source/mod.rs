@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -39,6 +40,9 @@ use syslog::{Keeper, Syslog};
 
 /// The most that a source reads at once, in bytes (256 KiB): the slice after which others get their turn.
 pub const BLOCK_BYTES: usize = 256 * 1024;
+
+/// How many files kband wants to have open at once.
+const FILES: u64 = 16 * 1024;
 
 /// Names one source within a running daemon, for as long as that reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -301,7 +305,18 @@ impl Sources {
 
 /// Starts to read every source, each into the same channel. Must be called within a tokio runtime.
 pub fn spawn(config: Vec<SourceConfig>, blocks: mpsc::Sender<Block>, keeper: Keeper) -> Sources {
+    want_files();
     let mut sources = Sources::new(blocks, keeper);
     sources.configure(config);
     sources
+}
+
+/// Each log and each connection is an open file; the usual limit (1024) is for programs that ask for no more.
+fn want_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < FILES
+    {
+        // With less, whatever finds no room says so.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(FILES), hard);
+    }
 }
