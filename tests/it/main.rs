@@ -4,6 +4,8 @@
 mod features;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod manager;
 
 #[cfg(test)]
 mod allow;
@@ -13,6 +15,8 @@ mod bans;
 mod beside;
 #[cfg(test)]
 mod budget;
+#[cfg(test)]
+mod burst;
 #[cfg(test)]
 mod catalogue;
 #[cfg(test)]
