@@ -60,8 +60,7 @@ pub(super) fn export(shared: &Shared, options: &Export, out: &mut dyn Write) -> 
     let mut out = io::BufWriter::new(out);
     // Lists are read from where they come from; over is what has no second left.
     for row in rows.iter().filter(|row| !row.jail.starts_with(FEED) && row.seconds_left != Some(0)) {
-        serde_json::to_writer(&mut out, &moved(row)).map_err(io::Error::from)?;
-        writeln!(out)?;
+        output::print_json_line(&mut out, &moved(row))?;
     }
     out.flush()?;
     Ok(Exit::Done)
@@ -146,7 +145,7 @@ pub(super) fn tell(shared: &Shared, loaded: &Loaded, out: &mut dyn Write) -> Res
         return Ok(exit);
     }
     let Loaded { loaded, known, other_jail, refused } = loaded;
-    write!(out, "loaded {loaded} ban{}", if *loaded == 1 { "" } else { "s" })?;
+    write!(out, "loaded {}", output::counted(*loaded, "ban", "bans"))?;
     if *known > 0 {
         write!(out, "; {known} more are banned for as long already")?;
     }
