@@ -164,6 +164,14 @@ pub struct Jail {
     pub poll: Option<At<bool>>,
 }
 
+impl Jail {
+    /// Whether it is to run.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.enabled.as_ref().is_some_and(|enabled| enabled.value)
+    }
+}
+
 /// `[source.NAME]`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
