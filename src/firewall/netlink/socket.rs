@@ -211,11 +211,12 @@ impl Socket {
     ) -> Result<Vec<Option<T>>, NetlinkError> {
         let mut answers = Vec::with_capacity(questions.len());
         for questions in questions.chunks(QUESTIONS) {
-            let (first, mut bytes) = (self.sequence, Vec::new());
+            let (first, mut writer) = (self.sequence, AttrWriter::default());
             for question in questions {
-                bytes.extend(self.request(kind, 0, |attrs| fill(attrs, question))?.bytes);
+                Request::write(&mut writer, self.sequence, kind, 0, |attrs| fill(attrs, question))?;
+                self.sequence = self.sequence.wrapping_add(1);
             }
-            self.send(&bytes)?;
+            self.send(&writer.into_bytes())?;
             let mut said: Vec<Option<Option<T>>> = questions.iter().map(|_| None).collect();
             let mut missing = said.len();
             let heard = self.receive_all(|message| {
