@@ -20,7 +20,7 @@ fn burst() -> (Vec<String>, BTreeSet<String>) {
     let all = addresses(ATTACKERS);
     let mut lines = Vec::new();
     for round in 0..ALLOWED {
-        let guilty = |number: usize| number % 2 == 0 || round > 0;
+        let guilty = |number: usize| number.is_multiple_of(2) || round > 0;
         lines.extend(
             all.iter().enumerate().filter(|(number, _)| guilty(*number)).map(|(_, it)| failed_password(it)),
         );
