@@ -336,6 +336,6 @@ fn what_is_sent_while_kband_is_started_again_is_received_where_sockets_are_kept(
     fs::write(&file, text.replace(&format!("\"tcp://127.0.0.1:{TCP}\", "), "")).unwrap();
     manager.order("start");
     eventually("so is what was kept in vain", || {
-        !machine.sh("cat /proc/net/tcp").contains(&format!(":{TCP:04X} "))
+        !machine.sh("cat /proc/net/tcp").contains(&format!(":{TCP:04X} 00000000:0000 0A"))
     });
 }

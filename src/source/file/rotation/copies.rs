@@ -28,7 +28,7 @@ impl Follower {
                 Some((copy, _)) if copy.identity() == sibling.identity => false,
                 Some((copy, generation)) => is_after(sibling, copy, generation),
                 // What was read may reach further than the copy that was made of it.
-                None => !link.tail.was_copied_by(&opened, reached.offset),
+                None => !link.tail.was_copied_by(&opened),
             };
             // What is in the file now is being copied, to be truncated next.
             if opened.metadata.len() == 0 || tail::is_copy(&opened, link.tail.file()) {

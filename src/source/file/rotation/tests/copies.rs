@@ -152,3 +152,23 @@ fn what_is_being_copied_when_truncating_is_noticed_is_read_where_it_is() {
         assert_eq!(bench.settle(), "3\n4\n");
     }
 }
+
+#[test]
+fn a_file_that_is_truncated_before_it_was_its_turn_is_read_in_its_copy() {
+    for times in 1..4 {
+        let mut bench = Bench::new();
+        bench.rotate();
+        bench.add("log.1", "1\n");
+        bench.add("log", "2\n");
+        bench.check();
+        let turn = bench.follower.read(&mut [0; 64], bench.now).unwrap();
+        assert!(matches!(turn, Turn::Lines(lines, _) if lines.bytes == b"1\n"));
+        let mut expected = String::new();
+        for n in 2..2 + times {
+            copy_away(&bench);
+            fs::write(bench.path("log"), format!("{}\n", n + 1)).unwrap();
+            expected.push_str(&format!("{n}\n"));
+        }
+        assert_eq!(bench.settle(), format!("{expected}{}\n", 2 + times));
+    }
+}
