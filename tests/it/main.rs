@@ -76,6 +76,8 @@ mod rsyslog;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
+mod shown;
+#[cfg(test)]
 mod sshd;
 #[cfg(test)]
 mod streams;
