@@ -1,6 +1,6 @@
 # make demo      install what is missing, build, and show the main job in throw-away namespaces
 # make test      install what the tests need, and pass them
-# make test-system    the tests that need a booted machine: in a Debian of their own, with real journald and sshd; as root
+# make test-system    the tests that need a booted machine: in a Debian 12 and a 13 of their own, with real systemd and sshd; as root
 # make test-kernels   the tests that talk to the kernel, on the kernels of Debian 11, 12 and 13 in qemu
 # make check     format, lints, dependencies, docs
 # make deb       a package for Debian and Ubuntu
@@ -35,8 +35,9 @@ endif
 
 test-system:
 	scripts/install-tools test-system
+	scripts/install-tools deb
 	$(CARGO) build --locked
-	scripts/test-system
+	MAKE="$(MAKE)" scripts/test-system
 
 test-kernels:
 	scripts/install-tools test-kernels
@@ -70,7 +71,7 @@ install:
 	install -m644 src/filter/catalogue/*.toml $(DESTDIR)$(PREFIX)/share/kban/filter.d
 
 	install -d $(DESTDIR)$(UNITS) $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/share/kban/systemd
-	install -m644 systemd/kban.service systemd/socket/kban.socket $(DESTDIR)$(UNITS)
+	install -m644 systemd/kban.service systemd/kban-control.socket $(DESTDIR)$(UNITS)
 	sed -i 's#^\(Exec[A-Za-z]*=\)/usr/#\1$(PREFIX)/#' $(DESTDIR)$(UNITS)/kban.service
 	install -m644 systemd/sysusers.d/kban.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/kban.conf
 	install -m644 systemd/drop-ins/*.conf $(DESTDIR)$(PREFIX)/share/kban/systemd

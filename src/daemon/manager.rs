@@ -11,7 +11,7 @@ use sd_notify::NotifyState;
 
 /// The name under which the socket that owns the table is kept.
 pub(super) const TABLE: &str = "kban-table";
-/// `FileDescriptorName=` in kban.socket.
+/// `FileDescriptorName=` in kban-control.socket.
 const CONTROL: &str = "kban-control";
 
 /// What the service manager has handed over at the start.
@@ -19,7 +19,7 @@ const CONTROL: &str = "kban-control";
 pub(super) struct Kept {
     /// The socket that owns the table.
     pub(super) table: Option<RawFd>,
-    /// The control socket, if kban.socket has made it.
+    /// The control socket, if kban-control.socket has made it.
     pub(super) control: Option<UnixListener>,
 }
 
@@ -36,7 +36,9 @@ impl Kept {
                 CONTROL => match sockets.take_unix_listener(index) {
                     Ok(socket) => kept.control = socket,
                     Err(error) => {
-                        tracing::warn!("the socket that kban.socket hands over is of no use: {error}");
+                        tracing::warn!(
+                            "the socket that kban-control.socket hands over is of no use: {error}"
+                        );
                     }
                 },
                 _ => tracing::warn!("the service manager hands over '{name}', which kband does not know"),
