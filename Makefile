@@ -4,6 +4,8 @@
 # make test-kernels   the tests that talk to the kernel, on the kernels of Debian 11, 12 and 13 in qemu
 # make check     format, lints, dependencies, docs
 # make deb       a package for Debian and Ubuntu
+# make static    small programs that need no library, for appliances
+# make appliance the image of a small firewall, tried out in qemu
 # make install   copies what `make` has built; DESTDIR= for packagers
 
 PREFIX  ?= /usr
@@ -12,7 +14,7 @@ DESTDIR ?=
 CARGO   ?= cargo
 BUILT    = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: all deb demo test test-system test-kernels check bench install clean
+.PHONY: all deb static appliance demo test test-system test-kernels check bench install clean
 
 all:
 	$(CARGO) build --release --locked
@@ -81,6 +83,20 @@ deb: all
 	scripts/install-tools deb
 	$(CARGO) deb --no-build --locked
 	lintian --fail-on error,warning target/debian/kban_*.deb
+
+# Where there is no target for musl, glibc is bound in: larger, and host names are asked for by its own rules.
+HOST    = $(shell rustc -vV | sed -n 's/^host: //p')
+MUSL    = $(subst -gnu,-musl,$(HOST))
+STATIC  = $(if $(wildcard $(shell rustc --print target-libdir --target $(MUSL))),$(MUSL),$(HOST))
+# Nothing unwinds in this profile, so that no tables for it are needed; sqlite is in C.
+static:
+	CFLAGS="-Os -fno-asynchronous-unwind-tables" RUSTFLAGS="-C target-feature=+crt-static -C force-unwind-tables=no" \
+		$(CARGO) build --locked --profile appliance --target $(STATIC)
+	@ls -l $(or $(CARGO_TARGET_DIR),target)/$(STATIC)/appliance/kband $(or $(CARGO_TARGET_DIR),target)/$(STATIC)/appliance/banctl
+
+appliance: static
+	scripts/install-tools appliance
+	scripts/appliance $(or $(CARGO_TARGET_DIR),target)/$(STATIC)/appliance
 
 clean:
 	$(CARGO) clean
