@@ -95,7 +95,9 @@ pub enum ServerError {
         error: io::Error,
     },
     /// The socket that somebody else has made is of no use.
-    #[error("cannot listen at the socket that kban.socket made: {error}: restart kban.socket")]
+    #[error(
+        "cannot listen at the socket that kban-control.socket made: {error}: restart kban-control.socket"
+    )]
     Given {
         /// What the system says.
         error: io::Error,

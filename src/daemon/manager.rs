@@ -13,7 +13,7 @@ use crate::source::syslog::Endpoint;
 
 /// The name under which the socket that owns the table is kept.
 pub(super) const TABLE: &str = "kban-table";
-/// `FileDescriptorName=` in kban.socket.
+/// `FileDescriptorName=` in kban-control.socket.
 const CONTROL: &str = "kban-control";
 /// With what the names of sockets for syslog begin. The rest is the endpoint, with `;` for each `:`, which ends a name.
 const SYSLOG: &str = "kban-syslog ";
@@ -23,7 +23,7 @@ const SYSLOG: &str = "kban-syslog ";
 pub(super) struct Kept {
     /// The socket that owns the table.
     pub(super) table: Option<RawFd>,
-    /// The control socket, if kban.socket has made it.
+    /// The control socket, if kban-control.socket has made it.
     pub(super) control: Option<UnixListener>,
     /// Those that syslog messages were received on.
     pub(super) syslog: Vec<(Endpoint, OwnedFd)>,
@@ -42,7 +42,9 @@ impl Kept {
                 CONTROL => match sockets.take_unix_listener(index) {
                     Ok(socket) => kept.control = socket,
                     Err(error) => {
-                        tracing::warn!("the socket that kban.socket hands over is of no use: {error}");
+                        tracing::warn!(
+                            "the socket that kban-control.socket hands over is of no use: {error}"
+                        );
                     }
                 },
                 _ => match take_syslog(&mut sockets, index, &name) {

@@ -1,49 +1,13 @@
 #!/bin/bash
 # Runs inside a booted Debian: real journald, real sshd, kban as its unit has it.
-set -eu
+. /machine.bash
 
-fail() { echo "FAILED: $*"; banctl status; exit 1; }
-eventually() { # eventually WHAT COMMAND...: it may take a while on a busy machine
-    local what=$1 tries=0
-    shift
-    until "$@" >/dev/null 2>&1; do
-        tries=$((tries + 1))
-        [ $tries -lt 600 ] || fail "$what"
-        sleep 0.1
-    done
-    echo "ok: $what"
-}
-status() { banctl --json status | python3 -c "import json,sys; s=json.load(sys.stdin); print($1)"; }
 source_of() { echo "[row for row in s['sources'] if '$1' in row['path']][0]"; }
-banned() { banctl list | grep -qF " $1 " || banctl list | grep -q "^$1 "; }
-not() { ! "$@"; }
-# A process of the service: it is in its control group.
-as_sshd() { sh -c 'echo $$ >/sys/fs/cgroup/system.slice/ssh.service/cgroup.procs; exec "$@"' sh "$@"; }
-says() { echo "Failed password for root from $1 port 22 ssh2"; }
 
 printf '[Journal]\nRateLimitIntervalSec=0\nRateLimitBurst=0\n' >/etc/systemd/journald.conf
 systemctl restart systemd-journald
 systemd-sysusers
-useradd --create-home --shell /bin/bash alice
-echo alice:secret | chpasswd
-ip netns add client
-ip link add server type veth peer name wire netns client
-ip addr add 198.51.100.1/24 dev server
-ip link set server up
-ip -n client addr add 198.51.100.2/24 dev wire
-ip -n client link set wire up
-systemctl start ssh
-eventually "sshd runs" systemctl is-active ssh
-
-ssh_as() { # ssh_as USER PASSWORD COMMAND...
-    printf '#!/bin/sh\necho %s\n' "$2" >/askpass
-    chmod 755 /askpass
-    local user=$1
-    shift 2
-    SSH_ASKPASS=/askpass SSH_ASKPASS_REQUIRE=force ip netns exec client ssh -F none -o StrictHostKeyChecking=no \
-        -o UserKnownHostsFile=/dev/null -o NumberOfPasswordPrompts=1 -o PreferredAuthentications=password \
-        -o ConnectTimeout=5 "$user@198.51.100.1" "$@" </dev/null
-}
+connect_client
 
 echo "-- without any configuration, sshd is protected from the journal"
 systemctl start kban
@@ -55,7 +19,7 @@ eventually "it follows" follows
 one_child() { [ "$(pgrep -c -x journalctl)" = 1 ] && pgrep -x -a journalctl | grep -q -- --follow; }
 eventually "by one journalctl" one_child
 eventually "one login succeeds" ssh_as alice secret true
-for guess in 1 2 3 4 5; do ssh_as root wrong true && fail "guess $guess succeeded"; done
+guess 5
 eventually "wrong passwords over the network lead to the ban" banned 198.51.100.2
 banctl why 198.51.100.2 | grep -q "Failed password for root from 198.51.100.2" || fail "why shows no line"
 banctl unban 198.51.100.2
@@ -85,7 +49,7 @@ for n in 1 2 3 4 5; do
 done
 ssh_as alice secret 'for n in 1 2 3 4 5; do logger -t sshd "Failed password for root from 203.0.113.15 port 22 ssh2"; done'
 # journald writes one after the other: what comes now comes behind all that.
-for n in 1 2 3; do as_sshd logger -t sshd "$(says 203.0.113.99)"; done
+attack 203.0.113.99
 eventually "what the service wrote does ban" banned 203.0.113.99
 for forged in 11 12 13 14 15; do banned 203.0.113.$forged && fail "203.0.113.$forged is banned"; done
 untrusted=$(status "$(source_of SYSTEMD_UNIT)['untrusted']")
@@ -186,6 +150,6 @@ journalctl --vacuum-files=1 --quiet
 systemctl start kban
 gap() { [ "$(status "$(source_of SYSTEMD_UNIT)['gaps']")" = 1 ]; }
 eventually "the gap is counted" gap
-for n in 1 2 3; do as_sshd logger -t sshd "$(says 203.0.113.51)"; done
+attack 203.0.113.51
 eventually "reading goes on" banned 203.0.113.51
 echo "all passed"
