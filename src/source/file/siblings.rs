@@ -22,6 +22,9 @@ use super::open::Identity;
 /// How many entries of a directory are looked at: a local user can fill one at will.
 const MOST_ENTRIES: usize = 10_000;
 
+/// How often a directory is listed again in which names change.
+const ATTEMPTS: usize = 4;
+
 /// For how many listings a file that is gone is remembered; a listing can miss a file that is renamed meanwhile.
 const REMEMBERED_LISTINGS: u32 = 8;
 
@@ -68,6 +71,20 @@ pub(super) fn list(path: &Path) -> Vec<Sibling> {
     let mut siblings: Vec<Sibling> = beside(path).filter_map(|entry| sibling(path, &entry)).collect();
     siblings.sort_by(|a, b| a.age().cmp(&b.age()));
     siblings
+}
+
+/// The same while a rotation may be under way: a listing can miss a file that is renamed meanwhile, and a name be another
+/// file's by then. So they are listed until twice the same is found.
+pub(super) fn list_settled(path: &Path) -> Vec<Sibling> {
+    let names = |all: &[Sibling]| all.iter().map(|it| (it.path.clone(), it.identity)).collect::<Vec<_>>();
+    let mut listed = list(path);
+    for _ in 0..ATTEMPTS {
+        let before = std::mem::replace(&mut listed, list(path));
+        if names(&before) == names(&listed) {
+            break;
+        }
+    }
+    listed
 }
 
 /// Looks for a file by its inode number under any name in the directory of `path`.

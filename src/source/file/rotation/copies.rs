@@ -15,7 +15,7 @@ impl Follower {
     pub(super) fn truncated(&mut self, index: usize, now: Instant) {
         self.restarts += 1;
         self.revision += 1;
-        let listed = siblings::list(&self.path);
+        let listed = siblings::list_settled(&self.path);
         let mut missed: Vec<&Sibling> = listed.iter().filter(|it| self.is_new(it)).collect();
         missed.sort_by(|a, b| a.generation.cmp(&b.generation));
         let Some(link) = self.chain.get_mut(index) else { return };

@@ -93,7 +93,7 @@ impl Follower {
         let current_identity = current.as_ref().map(Opened::identity);
         let offset = current_identity.and_then(|identity| self.seen.offset(&identity)).unwrap_or(0);
         let listed =
-            siblings::list(&self.path).into_iter().filter(|it| Some(it.identity) != current_identity);
+            siblings::list_settled(&self.path).into_iter().filter(|it| Some(it.identity) != current_identity);
         let (missed, known): (Vec<Sibling>, Vec<Sibling>) =
             listed.partition(|it| self.is_new(it) && !self.is_copy(it, current.as_ref()));
         self.seen.listed(known.iter());
