@@ -194,10 +194,10 @@ fn agrees(layout: &Layout, changed: &[Arc<SourceFile>], jail: &str, enabled: boo
 }
 
 /// What a file was; `None`: there was none.
-type Before = Vec<(PathBuf, Option<String>)>;
+pub(super) type Before = Vec<(PathBuf, Option<String>)>;
 
 /// Writes the files whole or not at all.
-fn put_in_place(directory: &Path, files: &[Arc<SourceFile>]) -> Result<Before, Failure> {
+pub(super) fn put_in_place(directory: &Path, files: &[Arc<SourceFile>]) -> Result<Before, Failure> {
     fs::create_dir_all(directory).map_err(|error| not_done("make", directory, &error))?;
     let mut before = Before::new();
     for file in files {
@@ -230,7 +230,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// As it was. What cannot be put back is told with the error that led here; there is nothing more to do.
-fn take_back(before: Before) {
+pub(super) fn take_back(before: Before) {
     for (path, text) in before {
         let _ = match text {
             Some(text) => replace(&path, &text),
@@ -240,7 +240,7 @@ fn take_back(before: Before) {
 }
 
 /// The warnings of a running kband; `None` if none runs.
-fn reload(shared: &Shared) -> Result<Option<Vec<String>>, Failure> {
+pub(super) fn reload(shared: &Shared) -> Result<Option<Vec<String>>, Failure> {
     match shared.connect() {
         Ok(mut client) => match client.ask(&Request::Reload)? {
             Answer::Reloaded { warnings } => Ok(Some(warnings)),

@@ -2,6 +2,8 @@
 
 mod allowed;
 mod feeds;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod journal;
 mod judgement;
 mod mistakes;
@@ -303,6 +305,7 @@ fn the_documented_example_is_right_and_complete() {
         ("feed.any", "feed.example"),
         ("firewall", "firewall"),
         ("control", "control"),
+        ("fleet", "fleet"),
     ] {
         let report =
             Etc::new(&[("kban.toml", &format!("[{table}]\nqqqqqqqqqqqq = 1\n"))]).load().unwrap_err();
