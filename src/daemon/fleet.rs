@@ -2,22 +2,24 @@
 //! the firewall has decided is followed.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+use super::judged::Judged;
 use super::pipeline::Pipeline;
 use crate::config::fleet::FLEET;
 use crate::config::plan::FleetPlan;
+use crate::control::events::What;
 use crate::fleet::decision::Decision;
-use crate::fleet::report::{LINES, LONGEST_LINE, Report};
+use crate::fleet::report::{LINES, LONGEST_LINE, Report, Taken};
 use crate::fleet::status::FleetStatus;
 use crate::fleet::tap::Tap;
 use crate::fleet::{Followed, News, Page, Running};
 use crate::jail::bans::Bans;
-use crate::jail::engine::Judgement;
 use crate::jail::reports::Reported;
-use crate::jail::{ADOPTED, Ban, Ending, FEED, MANUAL, Verdict};
+use crate::jail::{ADOPTED, Ban, Ending, FEED, MANUAL, Verdict, shown};
 use crate::store::Line;
 
 /// How many bans are looked at for one page of what is in force.
@@ -131,33 +133,7 @@ fn is_ours(ban: &Ban) -> bool {
 pub(super) fn take(pipeline: &mut Pipeline, news: News, now: Timestamp) {
     match news {
         News::Reports { reports, done } => {
-            for jail in pipeline.engine.reporting() {
-                let (mut verdicts, mut cases) = (Vec::new(), Vec::new());
-                for one in &reports {
-                    let reported =
-                        Reported { host: &one.host, weight: one.weight, prefix: one.prefix, time: one.time };
-                    let counted = match pipeline.engine.reported(jail, &reported, now) {
-                        Judgement::Nothing | Judgement::StillHeard(_) => None,
-                        Judgement::Counted(prefix) => Some(prefix),
-                        Judgement::Ask(case) => {
-                            let prefix = case.prefix;
-                            cases.push(case);
-                            Some(prefix)
-                        }
-                        Judgement::Verdicts(more) => {
-                            let prefix = more.first().map(|verdict| verdict.ban().prefix);
-                            verdicts.extend(more);
-                            prefix
-                        }
-                    };
-                    let name = pipeline.engine.jails().get(jail.0).map(|jail| jail.name.clone());
-                    if let (Some(prefix), Some(name), true) = (counted, name, pipeline.evidence.is_wanted()) {
-                        pipeline.evidence.note(prefix, &name, one.report.time, one.report.told().as_bytes());
-                    }
-                }
-                verdicts.extend(pipeline.ask(cases, now));
-                pipeline.take(&verdicts, now);
-            }
+            judge(pipeline, &reports, now);
             let _ = done.send(());
         }
         News::Intent { after, reply } => {
@@ -186,8 +162,33 @@ pub(super) fn take(pipeline: &mut Pipeline, news: News, now: Timestamp) {
     }
 }
 
+/// Reports go the way of failures, in each jail that counts them.
+fn judge(pipeline: &mut Pipeline, reports: &[Taken], now: Timestamp) {
+    for id in pipeline.engine.reporting() {
+        let Some(jail) = pipeline.engine.jails().get(id.0).map(|jail| Arc::clone(&jail.name)) else {
+            continue;
+        };
+        let mut judged = Judged::default();
+        for Taken { host, weight, prefix, time, report } in reports {
+            pipeline.events.tell(now, || What::Failure {
+                jail: jail.to_string(),
+                address: shown(prefix),
+                source: host.to_string(),
+                logged: report.time,
+                attempts: *weight,
+            });
+            let reported = Reported { host, weight: *weight, prefix: *prefix, time: *time };
+            let counted = judged.take(pipeline.engine.reported(id, &reported, now));
+            if let (Some(prefix), true) = (counted, pipeline.evidence.is_wanted()) {
+                pipeline.evidence.note(prefix, &jail, report.time, report.told().as_bytes());
+            }
+        }
+        pipeline.execute(judged, now);
+    }
+}
+
 /// What is in force behind a row.
-fn page(bans: &Bans, after: Option<&(IpNet, std::sync::Arc<str>)>) -> Page {
+fn page(bans: &Bans, after: Option<&(IpNet, Arc<str>)>) -> Page {
     let slice = bans.slice(after, PAGE, is_ours);
     let mut prefixes: Vec<IpNet> = slice.bans.iter().map(|ban| ban.prefix).collect();
     prefixes.dedup();

@@ -19,6 +19,7 @@ use super::ownership;
 use super::pipeline::Pipeline;
 use super::restore::{adopt, doubtful, recall, remind};
 use super::run::{Daemon, Signals, count_if_possible, engine, limits, options};
+use super::trails::Trails;
 use crate::config::{
     self,
     plan::{Plan, StorePlan},
@@ -132,7 +133,8 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     }
     let found = if is_new {
         effect.doubt(doubtful(&engine));
-        effect.add_lists(!lists.lists.is_empty());
+        let listed = lists.lists.iter().flat_map(|(_, entries, _)| entries);
+        effect.add_bans_of(told.unwritten.into_iter().chain(listed.copied()).collect());
         Found::default()
     } else {
         let known = |set| intent::count_in(&engine, set);
@@ -152,7 +154,8 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
         adopted.bans
     );
     effect.doubt(adopted.unlisted);
-    let mut pipeline = Pipeline::new(engine, effect, store, memory.readings, events);
+    let trails = Trails::new(memory.readings, memory.stale);
+    let mut pipeline = Pipeline::new(engine, effect, store, trails, events);
     pipeline.set_memory(&plan.store);
     adopted.renewed.iter().for_each(|ban| pipeline.store.note_moved(ban));
     pipeline.place_bans();

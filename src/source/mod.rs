@@ -4,7 +4,8 @@
 //! kind of source is one variant of [`Input`] and one module beside [`mod@file`].
 //!
 //! The channel is the brake: a source waits until its block is taken, so a slow reader slows the reading and
-//! nothing piles up in memory. Lines that nobody has read yet stay where they are, in the log.
+//! nothing piles up in memory. Lines that nobody has read yet stay where they are: in the log, or with whoever writes or
+//! sends them; only datagrams of UDP are lost when the kernel has no room for more, and counted.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,14 +15,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
+#[cfg(test)]
+mod bench;
 mod command;
 pub mod file;
 mod flow;
 pub mod journal;
 pub mod lines;
+mod pause;
 mod pipe;
 mod position;
 mod status;
@@ -35,6 +40,9 @@ use syslog::Syslog;
 
 /// The most that a source reads at once, in bytes (256 KiB): the slice after which others get their turn.
 pub const BLOCK_BYTES: usize = 256 * 1024;
+
+/// How many files kband wants to have open at once.
+const FILES: u64 = 16 * 1024;
 
 /// Names one source within a running daemon, for as long as that reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -290,7 +298,18 @@ impl Sources {
 
 /// Starts to read every source, each into the same channel. Must be called within a tokio runtime.
 pub fn spawn(config: Vec<SourceConfig>, blocks: mpsc::Sender<Block>) -> Sources {
+    want_files();
     let mut sources = Sources::new(blocks);
     sources.configure(config);
     sources
+}
+
+/// Each log and each connection is an open file; the usual limit (1024) is for programs that ask for no more.
+fn want_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < FILES
+    {
+        // With less, whatever finds no room says so.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(FILES), hard);
+    }
 }

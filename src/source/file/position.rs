@@ -105,7 +105,7 @@ impl Beginning {
             let known = match left_off {
                 Some(place) if index == place && !tail.holds(&until) => {
                     self.restarted = true;
-                    tail.begin_anew();
+                    tail.begin_anew(false);
                     0
                 }
                 Some(place) if index == place => until.offset,

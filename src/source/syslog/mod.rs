@@ -27,6 +27,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+use super::pause::Pause;
 use super::status::Board;
 use super::{Block, SourceId, State};
 pub use endpoint::{Endpoint, NoEndpoint};
@@ -97,17 +98,16 @@ pub(super) fn follow(
 
 /// Listens on one socket, which is opened until that succeeds.
 async fn listen(syslog: Arc<Syslog>, endpoint: Endpoint, intake: Arc<Intake>) {
-    let mut delay = SOONEST;
+    let mut pause = Pause::between(SOONEST, LATEST);
     while !intake.blocks().is_closed() {
         match serve(&syslog, &endpoint, &intake).await {
-            Ok(()) => delay = SOONEST,
+            Ok(()) => pause.reset(),
             Err(error) => intake.tell(State::Failed, Some(error.to_string())),
         }
         tokio::select! {
-            () = tokio::time::sleep(delay) => {}
+            () = tokio::time::sleep(pause.take()) => {}
             () = intake.blocks().closed() => return,
         }
-        delay = LATEST.min(delay * 2);
     }
 }
 

@@ -8,7 +8,6 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::sockopt::{Ipv6V6Only, KeepAlive, RcvBuf, RcvBufForce, ReuseAddr};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr};
 use nix::sys::socket::{bind, listen, setsockopt, socket};
@@ -20,8 +19,6 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram};
 const BUFFER: usize = 8 << 20;
 /// How many connections may wait to be accepted.
 const WAITING: i32 = 1024;
-/// How many files kband wants to have open at once.
-const FILES: u64 = 16 * 1024;
 
 /// Why there is no socket. Paths are shown escaped.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +79,6 @@ pub(super) fn udp(address: SocketAddr, only6: bool) -> Result<UdpSocket, SocketE
 pub(super) fn tcp(address: SocketAddr, only6: bool) -> Result<TcpListener, SocketError> {
     let socket = internet(SockType::Stream, address, only6)?;
     listen(&socket, Backlog::new(WAITING)?)?;
-    want_files();
     Ok(TcpListener::from_std(socket.into())?)
 }
 
@@ -137,15 +133,5 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(fs::remove_file(path)?),
         // EPROTOTYPE: a stream socket with a listener.
         _ => Err(SocketError::InUse),
-    }
-}
-
-/// Each connection is an open file; the usual limit is for programs that ask for no more.
-fn want_files() {
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < FILES
-    {
-        // With less there is room for fewer connections, and that is told when it is so.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(FILES), hard);
     }
 }

@@ -67,3 +67,27 @@ fn a_restart_after_copytruncate_reads_the_rest_in_the_copies() {
         }
     }
 }
+
+#[test]
+fn generations_that_begin_with_the_same_header_are_no_copies() {
+    const HEADER: &str = "#Fields: date time c-ip cs-uri-stem\n";
+    let mut bench = Bench::new();
+    bench.add("log", HEADER);
+    assert_eq!(bench.settle(), HEADER);
+    bench.rotate();
+    bench.add("log", &format!("{HEADER}1\n"));
+    bench.rotate();
+    bench.add("log", HEADER);
+    assert_eq!(bench.settle(), format!("{HEADER}1\n{HEADER}"));
+}
+
+#[test]
+fn the_last_line_of_a_truncated_file_is_read_although_another_is_in_its_place() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\nunended");
+    assert_eq!(bench.settle(), "1\n");
+    fs::write(bench.path("log"), "2\n").unwrap();
+    bench.rotate();
+    bench.add("log", "3\n");
+    assert_eq!(bench.settle(), "unended\n2\n3\n");
+}

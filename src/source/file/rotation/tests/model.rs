@@ -174,12 +174,7 @@ impl World {
                 }
                 // A new process that was stopped before its first look has nothing better than what it was given.
                 self.stored = self.bench.follower.position().or(self.stored);
-                self.bench.follower = Follower::new(
-                    self.bench.path("log"),
-                    self.stored.map_or(Start::End, |at| Start::At(Reading { from: at, until: at })),
-                    Style::default(),
-                    GRACE,
-                );
+                self.bench.begin(self.stored.map(|at| Reading { from: at, until: at }));
             }
         }
     }
