@@ -77,9 +77,10 @@ async fn publish_while_up(
     api::prepare_decisions(&link.client).await.map_err(|error| error.to_string())?;
     loop {
         let compared = tokio::time::Instant::now();
+        tap.begin_anew();
         compare(signer, link, shared, news).await?;
         shared.mended(PUBLISHING);
-        while compared.elapsed() < COMPARE {
+        while compared.elapsed() < COMPARE && !tap.is_overrun() {
             let (decisions, left) = tap.decisions(TOGETHER);
             shared.lock().unpublished = (decisions.len() + left) as u64;
             if decisions.is_empty() {

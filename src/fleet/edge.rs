@@ -107,10 +107,7 @@ async fn wish(name: &str, link: &Link, anew: bool) -> Result<(), String> {
     let answer = answer.map_err(|error| format!("the firewall's kband does not answer: {error}"))?;
     match serde_json::from_slice(&answer.payload) {
         Ok(Granted { done: true }) => Ok(()),
-        Ok(Granted { done: false }) => {
-            Err("the firewall was asked too often to begin anew: it is asked again".to_owned())
-        }
-        Err(_) => Err("the firewall's answer makes no sense".to_owned()),
+        _ => Err("the firewall's answer makes no sense".to_owned()),
     }
 }
 

@@ -19,8 +19,8 @@ use super::status::EdgeStatus;
 
 /// How often it is asked how far the edges are.
 const LOOK: Duration = Duration::from_secs(10);
-/// An edge is set back no more often.
-const OFTENEST: Duration = Duration::from_secs(5);
+/// An edge is heard no more often: whoever has its key keeps nobody else waiting.
+const OFTENEST: Duration = Duration::from_secs(1);
 /// How long after a failure the next attempt is made.
 const RETRY: Duration = Duration::from_secs(2);
 /// What goes wrong.
@@ -45,10 +45,10 @@ pub(super) struct Granted {
 
 /// Looks after edges for as long as the machine is a firewall.
 pub(super) async fn serve(mut members: watch::Receiver<Arc<Members>>, mut link: Link, shared: Shared) {
-    let mut set_back = BTreeMap::new();
+    let mut heard = BTreeMap::new();
     loop {
         link.up().await;
-        if let Err(why) = serve_while_up(&mut members, &mut link, &shared, &mut set_back).await {
+        if let Err(why) = serve_while_up(&mut members, &mut link, &shared, &mut heard).await {
             shared.trouble(CARE, &why);
             tokio::time::sleep(RETRY).await;
         }
@@ -59,7 +59,7 @@ async fn serve_while_up(
     members: &mut watch::Receiver<Arc<Members>>,
     link: &mut Link,
     shared: &Shared,
-    set_back: &mut BTreeMap<Arc<str>, Instant>,
+    heard: &mut BTreeMap<Arc<str>, Instant>,
 ) -> Result<(), String> {
     let client = link.client.clone();
     api::prepare_decisions(&client).await.map_err(|error| error.to_string())?;
@@ -71,7 +71,7 @@ async fn serve_while_up(
     loop {
         tokio::select! {
             wish = wishes.next() => match wish {
-                Some(wish) => grant(members, link, &wish, set_back).await?,
+                Some(wish) => grant(members, link, &wish, heard).await?,
                 None => return Ok(()),
             },
             changed = members.changed() => match changed {
@@ -101,20 +101,22 @@ async fn grant(
     members: &watch::Receiver<Arc<Members>>,
     link: &Link,
     wish: &Message,
-    set_back: &mut BTreeMap<Arc<str>, Instant>,
+    heard: &mut BTreeMap<Arc<str>, Instant>,
 ) -> Result<(), String> {
     let name = wish.subject.rsplit('.').next().unwrap_or_default();
     let edge = members.borrow().edges().into_iter().find(|edge| &**edge == name);
     let read = serde_json::from_slice::<Wish>(&wish.payload).ok().filter(|wish| wish.v == 1);
     let (Some(edge), Some(Wish { anew, .. })) = (edge, read) else { return Ok(()) };
-    let lately = set_back.get(&edge).is_some_and(|last| last.elapsed() < OFTENEST);
-    if anew && !lately {
-        set_back.insert(Arc::clone(&edge), Instant::now());
+    if heard.get(&edge).is_some_and(|last| last.elapsed() < OFTENEST) {
+        return Ok(());
+    }
+    heard.insert(Arc::clone(&edge), Instant::now());
+    if anew {
         api::remove_consumer(&link.client, DECISIONS, &edge).await;
     }
     api::consumer(&link.client, DECISIONS, &edge, "all").await.map_err(|error| error.to_string())?;
     if let Some(reply) = wish.reply.clone() {
-        let granted = serde_json::to_vec(&Granted { done: !(anew && lately) }).unwrap_or_default();
+        let granted = serde_json::to_vec(&Granted { done: true }).unwrap_or_default();
         link.client.publish(reply, granted.into()).await.map_err(|error| error.to_string())?;
     }
     Ok(())

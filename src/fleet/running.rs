@@ -175,6 +175,8 @@ impl Running {
                     }
                 }
             });
+            // A name that is being looked up is waited for by nobody.
+            runtime.shutdown_background();
         };
         let thread =
             std::thread::Builder::new().name(FLEET.into()).spawn(work).map_err(FleetError::Thread)?;

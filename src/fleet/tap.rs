@@ -11,6 +11,8 @@ use super::report::Report;
 
 /// So many reports wait for the fleet's thread, which keeps them on disk; of more, the oldest go.
 const REPORTS: usize = 10_000;
+/// So many decisions wait; with more, what is published is compared with what is in force instead.
+const DECISIONS: usize = 100_000;
 
 /// What waits for the fleet's thread.
 #[derive(Debug, Default)]
@@ -18,8 +20,22 @@ struct Waiting {
     reports: VecDeque<Report>,
     /// Reports that had to go.
     lost: u64,
-    /// The last decision about each prefix: no more than there are bans, and bans that were lifted just now.
+    /// The last decision about each prefix.
     decisions: BTreeMap<IpNet, Decision>,
+    /// There were too many of them, and none was kept.
+    overrun: bool,
+}
+
+impl Waiting {
+    fn put(&mut self, decision: Decision) {
+        if self.decisions.len() >= DECISIONS {
+            self.decisions.clear();
+            self.overrun = true;
+        }
+        if !self.overrun {
+            self.decisions.insert(decision.prefix, decision);
+        }
+    }
 }
 
 /// Both ends.
@@ -49,7 +65,7 @@ impl Tap {
 
     /// To be published; it takes the place of what waits about the same prefix.
     pub fn decide(&self, decision: Decision) {
-        self.lock().decisions.insert(decision.prefix, decision);
+        self.lock().put(decision);
         self.told.notify_one();
     }
 
@@ -76,11 +92,23 @@ impl Tap {
         (taken, waiting.decisions.len())
     }
 
+    /// From now on decisions are kept again: what is in force is asked for.
+    pub(super) fn begin_anew(&self) {
+        self.lock().overrun = false;
+    }
+
+    /// Whether decisions were given up since [`Tap::begin_anew`]: what is in force has to be asked for.
+    pub(super) fn is_overrun(&self) -> bool {
+        self.lock().overrun
+    }
+
     /// These could not be published: they wait again, unless something newer does.
     pub(super) fn put_back(&self, decisions: Vec<Decision>) {
         let mut waiting = self.lock();
         for decision in decisions {
-            waiting.decisions.entry(decision.prefix).or_insert(decision);
+            if !waiting.decisions.contains_key(&decision.prefix) {
+                waiting.put(decision);
+            }
         }
     }
 }
@@ -105,5 +133,18 @@ mod tests {
         tap.decide(lifting("192.0.2.1/32", 4));
         tap.put_back(taken);
         assert_eq!(tap.decisions(9).0, [lifting("192.0.2.1/32", 4), lifting("192.0.2.2/32", 2)]);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let tap = Tap::default();
+        let number = |number: u32| IpNet::from(std::net::IpAddr::from(number.to_be_bytes()));
+        for one in 0..u32::try_from(DECISIONS).unwrap() + 5 {
+            tap.decide(Decision::lifting(number(one), None, Timestamp::UNIX_EPOCH));
+        }
+        assert_eq!((tap.decisions(9).0, tap.is_overrun()), (Vec::new(), true));
+        tap.begin_anew();
+        tap.decide(Decision::lifting(number(1), None, Timestamp::UNIX_EPOCH));
+        assert_eq!((tap.decisions(9).0.len(), tap.is_overrun()), (1, false));
     }
 }
