@@ -45,6 +45,7 @@ pub type LogGroup = Count<0, 65_535>;
 
 /// One whole file.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
     /// `[defaults]`: what every jail starts from.
@@ -67,6 +68,7 @@ pub struct File {
 
 /// `[defaults]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Defaults {
     /// How long an offender is banned.
@@ -111,6 +113,7 @@ pub struct Defaults {
 
 /// `[jail.NAME]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Jail {
     /// Whether it runs; left out, it does not.
@@ -169,8 +172,17 @@ pub struct Jail {
     pub poll: Option<At<bool>>,
 }
 
+impl Jail {
+    /// Whether it is to run.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.enabled.as_ref().is_some_and(|enabled| enabled.value)
+    }
+}
+
 /// `[source.NAME]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Source {
     /// Messages are received here: one place, or a list.
@@ -191,6 +203,7 @@ pub struct Source {
 
 /// `[feed.NAME]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Feed {
     /// Whether it runs; left out, it does.
@@ -211,6 +224,7 @@ pub struct Feed {
 
 /// `[firewall]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Firewall {
     /// How many elements each set holds at most.
@@ -239,6 +253,7 @@ pub struct Firewall {
 
 /// `[store]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
     /// Whether what is known survives a reboot.
@@ -255,6 +270,7 @@ pub struct Store {
 
 /// `[control]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Control {
     /// Members of this group may use the control socket, beside root.
@@ -263,6 +279,7 @@ pub struct Control {
 
 /// `[fleet]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Fleet {
     /// What this machine is among many; left out, it is alone.

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::events::Event;
-use super::protocol::{Answer, BanRow, Hello, Kind, PROTOCOL, Refused, Request};
+use super::protocol::{Answer, BanRow, Cursor, Hello, Kind, PROTOCOL, Refused, Request};
 
 /// How long the daemon may take for one answer, unless somebody has less patience.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -123,13 +123,11 @@ impl Client {
     pub fn ask(&mut self, request: &Request) -> Result<Answer, ClientError> {
         self.say(request)?;
         let line = self.listen()?;
-        match self.understand(&line)? {
-            Answer::Refused(refused) => Err(ClientError::Refused(refused)),
-            answer => Ok(answer),
-        }
+        self.answer(&line)
     }
 
-    /// Asks for every page of a list. `Err` in the inner result is an answer to something else.
+    /// Asks for every page of a list. `Err` in the inner result is an answer to something else. The next page is asked for
+    /// before one is read, so that both sides have something to do.
     ///
     /// # Errors
     /// As [`Client::ask`].
@@ -138,18 +136,27 @@ impl Client {
         jail: Option<&str>,
         within: Option<ipnet::IpNet>,
     ) -> Result<Result<Vec<BanRow>, Answer>, ClientError> {
-        let (mut all, mut after) = (Vec::new(), None);
+        /// All that is to be known of a page before it is read.
+        #[derive(Deserialize)]
+        struct Next {
+            next: Option<Cursor>,
+        }
+        let page = |after| Request::List { jail: jail.map(str::to_owned), within, after };
+        let mut all = Vec::new();
+        self.say(&page(None))?;
         loop {
-            let request = Request::List { jail: jail.map(str::to_owned), within, after };
-            match self.ask(&request)? {
-                Answer::Page { bans, next } => {
-                    all.extend(bans);
-                    match next {
-                        Some(row) => after = Some(row),
-                        None => return Ok(Ok(all)),
-                    }
-                }
+            let line = self.listen()?;
+            let next = self.understand::<Next>(&line)?.next;
+            let is_last = next.is_none();
+            if !is_last {
+                self.say(&page(next))?;
+            }
+            match self.answer(&line)? {
+                Answer::Page(page) => all.extend(page.bans),
                 other => return Ok(Err(other)),
+            }
+            if is_last {
+                return Ok(Ok(all));
             }
         }
     }
@@ -188,6 +195,13 @@ impl Client {
             Ok(0) => Err(self.broken(ErrorKind::UnexpectedEof.into())),
             Ok(_) => Ok(line),
             Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    fn answer(&self, line: &str) -> Result<Answer, ClientError> {
+        match Answer::read(line).map_err(|error| self.foreign(&error))? {
+            Answer::Refused(refused) => Err(ClientError::Refused(refused)),
+            answer => Ok(answer),
         }
     }
 

@@ -243,6 +243,7 @@ mod tests {
         let kernel = ["192.0.2.1/32", "192.0.2.3/32", "192.0.2.4/32", "192.0.2.6/32"].map(|prefix| Element {
             target: Target::from(prefix.parse::<IpNet>().unwrap()),
             left: Some(Duration::from_secs(30)),
+            packets: None,
         });
         let listed = ["192.0.2.1/32", "192.0.2.6/32"].map(|prefix| prefix.parse().unwrap());
         let mut remembered = Remembered::new(at(10));

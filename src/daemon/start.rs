@@ -28,6 +28,7 @@ use crate::control::events::Events;
 use crate::control::server::{Place, Server, ServerError};
 use crate::feed::Kept;
 use crate::firewall::{FirewallError, Found};
+use crate::source::syslog::Keeper;
 use crate::store::{self, Memory, Recalling, Store};
 
 /// sysexits.h: the configuration is wrong.
@@ -166,12 +167,14 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     // Not before: a listener doubles what it costs to restore many bans. What it has missed is looked for soon.
     let guard = Guard::new(pipeline.effect.firewall.port())?;
 
-    let mut daemon = Daemon::new(typed.layout(), &typed.state_dir, plan, pipeline, guard);
+    let keeper = Keeper::new(std::mem::take(&mut kept.syslog), manager::keep);
+    let mut daemon = Daemon::new(typed.layout(), &typed.state_dir, plan, pipeline, guard, keeper);
     let ended = daemon.run(&mut signals, requests).await;
 
     tracing::info!("stopping");
     manager::stopping();
     daemon.note_beginnings();
+    daemon.sources.end();
     drop(server);
     let mut pipeline = daemon.pipeline;
     let flushed = if typed.flush_on_exit { pipeline.flush(Timestamp::now()) } else { Ok(()) };

@@ -60,7 +60,8 @@ pub use setup::Found;
 pub use target::Target;
 
 use allow::AllowLists;
-use elements::{name_element, name_set, read_elements, read_left};
+use elements::{name_element, name_set, read_elements, read_one};
+use netlink::attr::AttrWriter;
 use netlink::constants::{NFT_MSG_GETSETELEM, NFTA_SET_ELEM_LIST_ELEMENTS};
 use netlink::socket::{Dump, Socket};
 use ruleset::Table;
@@ -98,6 +99,8 @@ pub struct Element {
     pub target: Target,
     /// Time left by the kernel's own clock; `None` is permanent.
     pub left: Option<Duration>,
+    /// How many packets it has counted since it was last written; `None`: it does not count.
+    pub packets: Option<u64>,
 }
 
 /// What the drop rule has counted since the table was made.
@@ -207,14 +210,28 @@ impl Firewall {
     /// # Errors
     /// [`FirewallError::NoSet`]; [`FirewallError::is_missing`] if there is no table.
     pub fn contains(&mut self, target: Target) -> Result<Option<Element>, FirewallError> {
-        let target = target.trunc();
-        let attempt = Attempt::Ask(target);
-        let set = Self::set_for(target)?;
-        let left = self.socket.get(NFT_MSG_GETSETELEM, |attrs| name_element(attrs, set, target), read_left);
-        match left.map_err(|reason| FirewallError::of(attempt, reason))? {
-            Some(left) => Ok(Some(Element { target, left })),
-            None => self.check_there(attempt).map(|()| None),
+        Ok(self.contains_each(&[target])?.pop().flatten())
+    }
+
+    /// As [`Firewall::contains`], of each of `targets` in their order: many of them cost half as much as one by one.
+    ///
+    /// # Errors
+    /// As [`Firewall::contains`].
+    pub fn contains_each(&mut self, targets: &[Target]) -> Result<Vec<Option<Element>>, FirewallError> {
+        let named = |target: &Target| Ok((Self::set_for(target.trunc())?, target.trunc()));
+        let asked: Vec<(Set, Target)> = targets.iter().map(named).collect::<Result<_, FirewallError>>()?;
+        let Some((_, first)) = asked.first() else { return Ok(Vec::new()) };
+        let attempt = Attempt::Ask(*first);
+        let ask = |attrs: &mut AttrWriter, (set, target): &(Set, Target)| name_element(attrs, *set, *target);
+        let found = self.socket.get_each(NFT_MSG_GETSETELEM, &asked, ask, read_one);
+        let found = found.map_err(|reason| FirewallError::of(attempt, reason))?;
+        if found.iter().any(Option::is_none) {
+            self.check_there(attempt)?;
         }
+        let element = |(found, (_, target)): (Option<_>, &(Set, Target))| {
+            found.map(|(left, packets)| Element { target: *target, left, packets })
+        };
+        Ok(found.into_iter().zip(&asked).map(element).collect())
     }
 
     /// What has been dropped so far.

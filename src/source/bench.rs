@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::syslog::Keeper;
 use super::{Block, Input, Manner, Readings, SourceConfig, SourceId, SourceStatus, Sources, State, spawn};
 
 /// So long without an answer means that none will come. No test measures time.
@@ -27,7 +28,7 @@ impl Run {
     /// Several, whose blocks go into a channel with so much room.
     pub(super) fn start(config: Vec<SourceConfig>, room: usize) -> Self {
         let (sender, blocks) = mpsc::channel(room);
-        Self { sources: spawn(config, sender), blocks }
+        Self { sources: spawn(config, sender, Keeper::default()), blocks }
     }
 
     /// One.

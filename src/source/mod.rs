@@ -36,7 +36,7 @@ use flow::Flow;
 pub use position::{FilePosition, NoPosition, Position, Print, Reading};
 use status::Board;
 pub use status::{Reception, SourceStatus, State};
-use syslog::Syslog;
+use syslog::{Keeper, Syslog};
 
 /// The most that a source reads at once, in bytes (256 KiB): the slice after which others get their turn.
 pub const BLOCK_BYTES: usize = 256 * 1024;
@@ -210,6 +210,7 @@ impl fmt::Display for Input {
 #[derive(Debug)]
 pub struct Sources {
     board: Board,
+    keeper: Keeper,
     blocks: mpsc::Sender<Block>,
     tasks: JoinSet<()>,
     /// Read files and journals; these go on anywhere.
@@ -219,10 +220,10 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Nothing is read yet; everything will go into the same channel.
-    pub fn new(blocks: mpsc::Sender<Block>) -> Self {
+    /// Nothing is read yet; everything will go into the same channel. `keeper` keeps sockets over a restart.
+    pub fn new(blocks: mpsc::Sender<Block>, keeper: Keeper) -> Self {
         let (board, tasks) = (Board::default(), JoinSet::new());
-        Self { board, blocks, tasks, anywhere: Vec::new(), streams: BTreeMap::new() }
+        Self { board, keeper, blocks, tasks, anywhere: Vec::new(), streams: BTreeMap::new() }
     }
 
     /// Reads this from now on, and nothing else. Files and journals are opened anew, where their readings say; every other source
@@ -250,6 +251,7 @@ impl Sources {
             self.streams.insert(id, running);
         }
         self.anywhere.drain(..).chain(before.into_values()).for_each(|gone| gone.abort());
+        self.keeper.let_go_of_the_rest();
         if !files.is_empty() {
             self.anywhere.push(self.tasks.spawn(files.follow(self.blocks.clone())));
         }
@@ -264,7 +266,7 @@ impl Sources {
         let running = match input {
             Input::File(_) | Input::Container(..) | Input::Journal { .. } => return,
             Input::Syslog(syslog) => {
-                let following = syslog::follow(syslog, id, &self.board, &self.blocks);
+                let following = syslog::follow(syslog, id, &self.board, &self.blocks, &self.keeper);
                 self.tasks.spawn(following)
             }
             Input::Pipe { path, .. } => {
@@ -277,6 +279,11 @@ impl Sources {
             }
         };
         self.streams.insert(id, running);
+    }
+
+    /// This process ends: sockets that somebody keeps stay kept when this is dropped.
+    pub fn end(&self) {
+        self.keeper.end();
     }
 
     /// How each stream of each source is doing at this moment, by source.
@@ -297,9 +304,9 @@ impl Sources {
 }
 
 /// Starts to read every source, each into the same channel. Must be called within a tokio runtime.
-pub fn spawn(config: Vec<SourceConfig>, blocks: mpsc::Sender<Block>) -> Sources {
+pub fn spawn(config: Vec<SourceConfig>, blocks: mpsc::Sender<Block>, keeper: Keeper) -> Sources {
     want_files();
-    let mut sources = Sources::new(blocks);
+    let mut sources = Sources::new(blocks, keeper);
     sources.configure(config);
     sources
 }

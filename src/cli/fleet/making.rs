@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Group, Pid, User, geteuid};
 use serde::Serialize;
 
+use super::super::enable::files::{self, Change};
 use super::super::exit::{Exit, Failure, usage};
 use super::super::{Shared, enable, output};
 use super::{Accept, Becomes, Init, Invite, Join};
@@ -217,7 +218,7 @@ fn reload_server(directory: &Path) -> bool {
 }
 
 /// The drop-in, if the configuration is without errors with it.
-fn drop_in(layout: &Layout, text: String) -> Result<Arc<SourceFile>, Failure> {
+fn drop_in(layout: &Layout, text: String) -> Result<Change, Failure> {
     let Some(directory) = &layout.drop_ins else {
         return Err(usage(format!(
             "{} is one file, and what a machine is in its fleet is written to the directory kban.d beside it: give the directory to --config",
@@ -232,14 +233,21 @@ fn drop_in(layout: &Layout, text: String) -> Result<Arc<SourceFile>, Failure> {
             format!("nothing was changed, as the configuration would have errors:\n{}", told.trim_end()),
         )
     })?;
-    Ok(file)
+    let before = match fs::read_to_string(&file.path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            return Err(Failure::new(Exit::No, format!("cannot read {}: {error}", file.path.display())));
+        }
+    };
+    Ok(Change { before, after: file })
 }
 
 /// Puts the drop-in in place. Whether a running kband knows.
-fn put(shared: &Shared, file: Arc<SourceFile>) -> Result<bool, Failure> {
-    let directory = file.path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let before = enable::put_in_place(&directory, &[file])?;
-    Ok(enable::reload(shared).inspect_err(|_| enable::take_back(before))?.is_some())
+fn put(shared: &Shared, change: Change) -> Result<bool, Failure> {
+    let directory = change.after.path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let placed = files::put_in_place(&directory, vec![change])?;
+    Ok(enable::reload(shared).inspect_err(|_| placed.take_back())?.is_some())
 }
 
 fn absolute(path: &Path) -> Result<std::path::PathBuf, Failure> {

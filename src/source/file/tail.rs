@@ -62,6 +62,8 @@ pub(super) struct Tail {
     runtime: Option<Runtime>,
     /// Lines cut and broken that were not told of yet.
     marred: (u64, u64),
+    /// How it begins, as far as it was read.
+    head: Window,
     /// What was read last.
     near: Window,
     /// What was handed over last.
@@ -89,6 +91,7 @@ impl Tail {
         let offset = if offset > size { 0 } else { offset };
         // Without it, only a file that has become shorter is seen to be truncated.
         let near = Window::before(&opened.file, offset).unwrap_or_default();
+        let head = Window::first(&opened.file, offset).unwrap_or_default();
         Self {
             file: opened.file,
             identity,
@@ -97,6 +100,7 @@ impl Tail {
             runtime: None,
             marred: (0, 0),
             behind: near,
+            head,
             near,
             position: place(&identity, offset, &near),
             kept: None,
@@ -122,7 +126,7 @@ impl Tail {
             self.kept = self.kept.take().or(Some(last)).filter(|last| keeping && !last.bytes.is_empty());
         }
         (self.read, self.known, self.hollow, self.written, self.empty) = (0, 0, true, 0, 0);
-        self.near = Window::default();
+        (self.head, self.near) = (Window::default(), Window::default());
         self.reached_whole_line();
     }
 
@@ -189,6 +193,7 @@ impl Tail {
             None => return Ok(Step::Unfinished),
         };
         let (fresh, _) = scratch.split_at(length);
+        self.head.fill(at, fresh);
         let bytes = match self.runtime {
             // What is under way will not be longer than this, or ends where the known part does.
             Some(runtime) => {
@@ -268,6 +273,13 @@ impl Tail {
     pub(super) fn is_copied_by(&self, other: &Opened) -> bool {
         let was_copied = || holds(&other.file, other.metadata.len(), &self.reached());
         is_copy(other, &self.file) || (self.is_truncated().unwrap_or(false) && was_copied())
+    }
+
+    /// Whether another file is a copy of this one as it was before it was truncated, and holds less than what was read of it:
+    /// so many bytes.
+    pub(super) fn was_copied_by(&self, other: &Opened, read: u64) -> bool {
+        let size = other.metadata.len();
+        size == 0 || (size < read && self.head.is_first(&other.file, size).unwrap_or(false))
     }
 
     /// Whether what was before the position is here, whichever file that was.

@@ -1,4 +1,4 @@
-//! The last bytes before a place in a file, by which it is known again.
+//! The last bytes before a place in a file, by which it is known again; and its first.
 
 use std::fs::File;
 use std::io;
@@ -34,6 +34,32 @@ impl Window {
         let (bytes, _) = window.bytes.split_at_mut(length);
         file.read_exact_at(bytes, offset - length as u64)?;
         Ok(window)
+    }
+
+    /// The first bytes of a file, as far as it reaches to `end`.
+    ///
+    /// # Errors
+    /// pread(2) failed, or the file is shorter than that.
+    pub(super) fn first(file: &File, end: u64) -> io::Result<Self> {
+        Self::before(file, end.min(LENGTH as u64))
+    }
+
+    /// These bytes lie at `offset`: where they go on with the first ones, they are taken in.
+    pub(super) fn fill(&mut self, offset: u64, bytes: &[u8]) {
+        let room = LENGTH - self.length;
+        if room > 0 && offset == self.length as u64 {
+            self.push(bytes.get(..room).unwrap_or(bytes));
+        }
+    }
+
+    /// Whether another file of this size begins so.
+    ///
+    /// # Errors
+    /// pread(2) failed.
+    pub(super) fn is_first(&self, file: &File, size: u64) -> io::Result<bool> {
+        let first = Self::first(file, size)?;
+        let both = first.length.min(self.length);
+        Ok(first.bytes.split_at(both).0 == self.bytes.split_at(both).0)
     }
 
     /// The place moves on behind these bytes.

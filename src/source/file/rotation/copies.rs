@@ -1,7 +1,6 @@
 //! Copies of a log, which `copytruncate` and administrators make: what is only in them is read there, and everything else
 //! is not read twice.
 
-use std::iter;
 use std::time::Instant;
 
 use super::super::open::Opened;
@@ -21,21 +20,23 @@ impl Follower {
         missed.sort_by(|a, b| a.generation.cmp(&b.generation));
         let Some(link) = self.chain.get_mut(index) else { return };
         let (reached, position) = (link.tail.reached(), link.tail.position());
-        let copies = position::copy(&reached, missed.iter()).map(|(copy, generation)| {
-            let identity = copy.identity();
-            let later =
-                missed.iter().filter(|it| it.identity != identity && is_after(it, &copy, &generation));
-            let later: Vec<Tail> =
-                later.filter_map(|it| Some(Tail::new(reopen(it)?, 0))).take(MOST_OPEN / 2).collect();
-            iter::once(Tail::new(copy, position.offset)).chain(later).collect::<Vec<_>>()
-        });
-        // The copy has the last line whole, or as far as there is one.
-        link.tail.begin_anew(copies.is_none());
-        link.begun = copies.is_none();
+        let copy = position::copy(&reached, missed.iter());
+        // What was read may reach further than the copy that was made of it.
+        let is_later = |it: &Sibling, opened: &Opened| match &copy {
+            Some((copy, generation)) => it.identity != copy.identity() && is_after(it, copy, generation),
+            None => !link.tail.was_copied_by(opened, reached.offset),
+        };
+        let later = missed.iter().filter_map(|it| reopen(it).filter(|opened| is_later(it, opened)));
+        let later: Vec<Tail> = later.take(MOST_OPEN / 2).map(|opened| Tail::new(opened, 0)).collect();
+        // It has the last line whole, or as far as there is one.
+        link.tail.begin_anew(copy.is_none());
+        let copy = copy.map(|(copy, _)| Tail::new(copy, position.offset));
+        let copies: Vec<Tail> = copy.into_iter().chain(later).collect();
+        link.begun = copies.is_empty();
         let quiet_since = link.quiet_since.or(Some(now));
         // Whatever else is there holds nothing new.
         self.seen.listed(missed.iter());
-        for tail in copies.unwrap_or_default().into_iter().rev() {
+        for tail in copies.into_iter().rev() {
             let link = self.link(tail, quiet_since);
             self.chain.insert(index, link);
         }

@@ -91,3 +91,24 @@ fn the_last_line_of_a_truncated_file_is_read_although_another_is_in_its_place() 
     bench.add("log", "3\n");
     assert_eq!(bench.settle(), "unended\n2\n3\n");
 }
+
+/// logrotate copies, then truncates: what is written and read in between is not in the copy.
+#[test]
+fn two_copies_of_which_the_first_ends_before_what_was_read() {
+    for new in ["", "6\n", "longer than the old one was\n"] {
+        let mut bench = Bench::new();
+        bench.add("log", "1\n2\n");
+        fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+        bench.add("log", "3\nunended");
+        assert_eq!(bench.settle(), "1\n2\n3\n");
+        fs::write(bench.path("log"), "4\n5\n").unwrap();
+        fs::rename(bench.path("log.1"), bench.path("log.2")).unwrap();
+        fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+        fs::write(bench.path("log"), new).unwrap();
+        let mut lines: Vec<String> = bench.settle().lines().map(str::to_owned).collect();
+        lines.sort();
+        let mut expected: Vec<&str> = ["4", "5", "unended"].into_iter().chain(new.lines()).collect();
+        expected.sort();
+        assert_eq!(lines, expected);
+    }
+}
