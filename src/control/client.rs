@@ -16,6 +16,9 @@ use super::protocol::{Answer, BanRow, Cursor, Hello, Kind, PROTOCOL, Refused, Re
 /// How long the daemon may take for one answer, unless somebody has less patience.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How much is read at once, in bytes: pages of a list are some 250 KiB.
+const PIECE: usize = 64 * 1024;
+
 /// Why the daemon cannot be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -88,7 +91,8 @@ impl Client {
             ErrorKind::PermissionDenied => ClientError::Permission { path: path.to_owned() },
             _ => ClientError::NotRunning { path: path.to_owned(), error },
         })?;
-        let mut client = Self { path: path.to_owned(), stream: BufReader::new(stream), patience };
+        let mut client =
+            Self { path: path.to_owned(), stream: BufReader::with_capacity(PIECE, stream), patience };
         for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
             set(client.stream.get_ref(), Some(patience)).map_err(|error| client.broken(error))?;
         }
@@ -142,10 +146,10 @@ impl Client {
             next: Option<Cursor>,
         }
         let page = |after| Request::List { jail: jail.map(str::to_owned), within, after };
-        let mut all = Vec::new();
+        let (mut all, mut line) = (Vec::new(), String::new());
         self.say(&page(None))?;
         loop {
-            let line = self.listen()?;
+            self.listen_into(&mut line)?;
             let next = self.understand::<Next>(&line)?.next;
             let is_last = next.is_none();
             if !is_last {
@@ -191,9 +195,16 @@ impl Client {
 
     fn listen(&mut self) -> Result<String, ClientError> {
         let mut line = String::new();
-        match self.stream.read_line(&mut line) {
+        self.listen_into(&mut line)?;
+        Ok(line)
+    }
+
+    /// The next line, in place of the one before.
+    fn listen_into(&mut self, line: &mut String) -> Result<(), ClientError> {
+        line.clear();
+        match self.stream.read_line(line) {
             Ok(0) => Err(self.broken(ErrorKind::UnexpectedEof.into())),
-            Ok(_) => Ok(line),
+            Ok(_) => Ok(()),
             Err(error) => Err(self.broken(error)),
         }
     }

@@ -330,11 +330,12 @@ fn what_is_sent_while_kband_is_started_again_is_received_where_sockets_are_kept(
     fs::write(&file, &text).unwrap();
     assert!(machine.banctl(&["reload"]).status.success());
     eventually("it is given up", || !machine.sh("cat /proc/net/udp").contains(&format!(":{UDP:04X} ")));
+    listens(&machine);
     let kept = manager.order("stop");
     assert!(!kept.contains("udp") && kept.contains("tcp"), "{kept}");
     fs::write(&file, text.replace(&format!("\"tcp://127.0.0.1:{TCP}\", "), "")).unwrap();
     manager.order("start");
     eventually("so is what was kept in vain", || {
-        !machine.sh("cat /proc/net/tcp").contains(&format!(":{TCP:04X} "))
+        !machine.sh("cat /proc/net/tcp").contains(&format!(":{TCP:04X} 00000000:0000 0A"))
     });
 }

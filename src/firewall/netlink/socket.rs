@@ -23,6 +23,7 @@ use super::constants::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLM
 use super::message::{Batch, Message, Messages, Request};
 use super::{NetlinkError, Step};
 
+mod questions;
 #[cfg(test)]
 mod tests;
 
@@ -33,9 +34,6 @@ const SEND_BUFFER: usize = 4 << 20;
 const RECEIVE_BUFFER: usize = 1 << 20;
 /// The kernel refuses messages of more than the send buffer less this (`netlink_sendmsg`).
 const SEND_OVERHEAD: usize = 32;
-/// How many questions go into one datagram. All answers wait while it is sent; with a page of memory for each they still
-/// fit into what a process without privileges gets (`net.core.rmem_max`, 212,992 bytes, doubled).
-const QUESTIONS: usize = 64;
 /// Longer than any reply: the kernel makes dump messages of up to 32 KiB.
 pub(super) const REPLY_ROOM: usize = 64 << 10;
 
@@ -186,60 +184,6 @@ impl Socket {
         verdict.close()?;
         self.commits = self.commits.wrapping_add(1);
         Ok(())
-    }
-
-    /// Asks for one object and gives the attributes of the answer to `read`; `None` if the kernel
-    /// has no such object (`ENOENT`).
-    pub(crate) fn get<T>(
-        &mut self,
-        kind: u16,
-        fill: impl Fn(&mut AttrWriter) -> Result<(), NetlinkError>,
-        read: impl Fn(&[u8]) -> Result<T, NetlinkError>,
-    ) -> Result<Option<T>, NetlinkError> {
-        let mut answers = self.get_each(kind, &[()], |attrs, ()| fill(attrs), read)?;
-        answers.pop().ok_or(NetlinkError::Silent)
-    }
-
-    /// As [`Socket::get`], of many objects, an answer for each of `questions` and in their order. The kernel takes the
-    /// messages of a datagram one by one (`netlink_rcv_skb`), and says to each the one thing that there is to say.
-    pub(crate) fn get_each<Q, T>(
-        &mut self,
-        kind: u16,
-        questions: &[Q],
-        fill: impl Fn(&mut AttrWriter, &Q) -> Result<(), NetlinkError>,
-        read: impl Fn(&[u8]) -> Result<T, NetlinkError>,
-    ) -> Result<Vec<Option<T>>, NetlinkError> {
-        let mut answers = Vec::with_capacity(questions.len());
-        for questions in questions.chunks(QUESTIONS) {
-            let (first, mut bytes) = (self.sequence, Vec::new());
-            for question in questions {
-                bytes.extend(self.request(kind, 0, |attrs| fill(attrs, question))?.bytes);
-            }
-            self.send(&bytes)?;
-            let mut said: Vec<Option<Option<T>>> = questions.iter().map(|_| None).collect();
-            let mut missing = said.len();
-            let heard = self.receive_all(|message| {
-                let number = usize::try_from(message.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
-                let Some(place @ None) = said.get_mut(number) else { return Ok(Flow::GoOn) };
-                *place = Some(match message.kind {
-                    NLMSG_ERROR => match acknowledged(message) {
-                        Err(error) if is_absent(&error) => None,
-                        Err(error) => return Err(error),
-                        Ok(()) => return Ok(Flow::GoOn),
-                    },
-                    _ => Some(read(message.attributes()?)?),
-                });
-                missing -= 1;
-                Ok(if missing == 0 { Flow::Enough } else { Flow::GoOn })
-            });
-            // What is said to the others is still to come.
-            self.stale |= heard.is_err();
-            heard?;
-            for answer in said {
-                answers.push(answer.ok_or(NetlinkError::Silent)?);
-            }
-        }
-        Ok(answers)
     }
 
     /// Asks for a list and gives the attributes of each answer to `each`. `None` if what should be

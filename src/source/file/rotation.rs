@@ -134,6 +134,7 @@ impl Follower {
     /// # Errors
     /// A file cannot be read. It is closed, and found again by the next [`check`](Self::check).
     pub(super) fn read(&mut self, scratch: &mut [u8], now: Instant) -> Result<Turn, FileError> {
+        self.chain.iter_mut().for_each(|link| link.tail.glimpse());
         let mut index = 0;
         while let Some(link) = self.chain.get_mut(index) {
             let step = match link.tail.read(scratch) {

@@ -62,7 +62,7 @@ pub(super) struct Tail {
     runtime: Option<Runtime>,
     /// Lines cut and broken that were not told of yet.
     marred: (u64, u64),
-    /// How it begins, as far as it was read.
+    /// How it begins, as far as it was read, or seen before that.
     head: Window,
     /// What was read last.
     near: Window,
@@ -184,7 +184,7 @@ impl Tail {
             other => other?,
         };
         // Asked last, so that what was read belongs to what was read before.
-        if !self.near.is_before(&self.file, at)? {
+        if self.is_truncated()? {
             return Ok(Step::Truncated);
         }
         let length = match self.written(scratch.get(..length).unwrap_or_default())? {
@@ -258,7 +258,7 @@ impl Tail {
     /// All that was read is whole lines.
     fn reached_whole_line(&mut self) {
         self.behind = self.near;
-        self.position = self.reached();
+        self.position = place(&self.identity, self.read, &self.near);
     }
 
     /// Whether the file does not hold what was read of it any more.
@@ -266,7 +266,26 @@ impl Tail {
     /// # Errors
     /// pread(2) failed.
     pub(super) fn is_truncated(&self) -> io::Result<bool> {
-        self.near.is_before(&self.file, self.read).map(|same| !same)
+        let (window, offset) = self.known_by();
+        window.is_before(&self.file, offset).map(|same| !same)
+    }
+
+    /// Looks at how a file begins of which nothing was read yet, since others are read first: without that, nobody could
+    /// tell that it was truncated meanwhile. What cannot be seen now, or is not written yet, is seen when it is read.
+    pub(super) fn glimpse(&mut self) {
+        if self.read == 0
+            && self.head.length() == 0
+            && let Ok(metadata) = self.file.metadata()
+            && let Ok(head) = Window::first(&self.file, metadata.len())
+            && !head.bytes().contains(&0)
+        {
+            self.head = head;
+        }
+    }
+
+    /// By what the file is known, and where that ends: what was read last, or how it begins if nothing was.
+    fn known_by(&self) -> (&Window, u64) {
+        if self.read == 0 { (&self.head, self.head.length()) } else { (&self.near, self.read) }
     }
 
     /// Whether another file is a copy of this one, complete or not, made now or before this one was truncated.
@@ -276,10 +295,10 @@ impl Tail {
     }
 
     /// Whether another file is a copy of this one as it was before it was truncated, and holds less than what was read of it:
-    /// so many bytes.
-    pub(super) fn was_copied_by(&self, other: &Opened, read: u64) -> bool {
+    /// so all of it was read.
+    pub(super) fn was_copied_by(&self, other: &Opened) -> bool {
         let size = other.metadata.len();
-        size == 0 || (size < read && self.head.is_first(&other.file, size).unwrap_or(false))
+        size < self.read && self.head.is_first(&other.file, size).unwrap_or(false)
     }
 
     /// Whether what was before the position is here, whichever file that was.
@@ -327,9 +346,10 @@ impl Tail {
         self.position
     }
 
-    /// After the last byte that was read.
+    /// After the last byte that was read, or seen if none was read.
     pub(super) fn reached(&self) -> FilePosition {
-        place(&self.identity, self.read, &self.near)
+        let (window, offset) = self.known_by();
+        place(&self.identity, offset, window)
     }
 
     /// The file's size when it was last looked at.

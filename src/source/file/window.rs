@@ -46,10 +46,15 @@ impl Window {
 
     /// These bytes lie at `offset`: where they go on with the first ones, they are taken in.
     pub(super) fn fill(&mut self, offset: u64, bytes: &[u8]) {
-        let room = LENGTH - self.length;
-        if room > 0 && offset == self.length as u64 {
-            self.push(bytes.get(..room).unwrap_or(bytes));
+        let had = usize::try_from(offset).ok().and_then(|offset| self.length.checked_sub(offset));
+        if let Some(new) = had.and_then(|had| bytes.get(had..)) {
+            self.push(new.get(..LENGTH - self.length).unwrap_or(new));
         }
+    }
+
+    /// How many they are.
+    pub(super) fn length(&self) -> u64 {
+        self.length as u64
     }
 
     /// Whether another file of this size begins so.
@@ -59,7 +64,7 @@ impl Window {
     pub(super) fn is_first(&self, file: &File, size: u64) -> io::Result<bool> {
         let first = Self::first(file, size)?;
         let both = first.length.min(self.length);
-        Ok(first.bytes.split_at(both).0 == self.bytes.split_at(both).0)
+        Ok(first.bytes().get(..both) == self.bytes().get(..both))
     }
 
     /// The place moves on behind these bytes.
@@ -72,7 +77,8 @@ impl Window {
         self.length = stays + newest.len();
     }
 
-    fn bytes(&self) -> &[u8] {
+    /// They themselves.
+    pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.split_at(self.length).0
     }
 

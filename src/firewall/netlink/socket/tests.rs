@@ -1,6 +1,7 @@
 //! Answers that are lost or cut, and what was read too long ago: each is told, and the
 //! next request is answered all the same.
 
+use super::questions::QUESTIONS;
 use super::*;
 use crate::firewall::netlink::constants::{
     NFT_MSG_DELTABLE, NFT_MSG_GETTABLE, NFT_MSG_NEWTABLE, NFTA_TABLE_NAME, NLM_F_CREATE,

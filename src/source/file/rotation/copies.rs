@@ -15,19 +15,28 @@ impl Follower {
     pub(super) fn truncated(&mut self, index: usize, now: Instant) {
         self.restarts += 1;
         self.revision += 1;
-        let mut missed: Vec<Sibling> = siblings::list(&self.path);
-        missed.retain(|it| self.is_new(it));
+        let listed = siblings::list(&self.path);
+        let mut missed: Vec<&Sibling> = listed.iter().filter(|it| self.is_new(it)).collect();
         missed.sort_by(|a, b| a.generation.cmp(&b.generation));
         let Some(link) = self.chain.get_mut(index) else { return };
         let (reached, position) = (link.tail.reached(), link.tail.position());
-        let copy = position::copy(&reached, missed.iter());
-        // What was read may reach further than the copy that was made of it.
-        let is_later = |it: &Sibling, opened: &Opened| match &copy {
-            Some((copy, generation)) => it.identity != copy.identity() && is_after(it, copy, generation),
-            None => !link.tail.was_copied_by(opened, reached.offset),
-        };
-        let later = missed.iter().filter_map(|it| reopen(it).filter(|opened| is_later(it, opened)));
-        let later: Vec<Tail> = later.take(MOST_OPEN / 2).map(|opened| Tail::new(opened, 0)).collect();
+        let copy = position::copy(&reached, missed.iter().copied());
+        let (mut later, mut under_way) = (Vec::new(), Vec::new());
+        for sibling in missed {
+            let Some(opened) = reopen(sibling) else { continue };
+            let is_later = match &copy {
+                Some((copy, _)) if copy.identity() == sibling.identity => false,
+                Some((copy, generation)) => is_after(sibling, copy, generation),
+                // What was read may reach further than the copy that was made of it.
+                None => !link.tail.was_copied_by(&opened),
+            };
+            // What is in the file now is being copied, to be truncated next.
+            if opened.metadata.len() == 0 || tail::is_copy(&opened, link.tail.file()) {
+                under_way.push(sibling.identity);
+            } else if is_later && later.len() < MOST_OPEN / 2 {
+                later.push(Tail::new(opened, 0));
+            }
+        }
         // It has the last line whole, or as far as there is one.
         link.tail.begin_anew(copy.is_none());
         let copy = copy.map(|(copy, _)| Tail::new(copy, position.offset));
@@ -35,7 +44,7 @@ impl Follower {
         link.begun = copies.is_empty();
         let quiet_since = link.quiet_since.or(Some(now));
         // Whatever else is there holds nothing new.
-        self.seen.listed(missed.iter());
+        self.seen.listed(listed.iter().filter(|it| !under_way.contains(&it.identity)));
         for tail in copies.into_iter().rev() {
             let link = self.link(tail, quiet_since);
             self.chain.insert(index, link);

@@ -112,3 +112,63 @@ fn two_copies_of_which_the_first_ends_before_what_was_read() {
         assert_eq!(lines, expected);
     }
 }
+
+/// As logrotate does it: the generations move on, and the log is copied.
+fn copy_away(bench: &Bench) {
+    bench.rename_away();
+    fs::rename(bench.path("log.1"), bench.path("log")).unwrap();
+    fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+}
+
+#[test]
+fn copies_that_were_read_are_remembered_however_often_it_is_truncated() {
+    let mut bench = Bench::new();
+    for n in 10..40 {
+        bench.add("log", &format!("{n}\n"));
+        copy_away(&bench);
+        // Not in the copy: nothing tells where to go on.
+        bench.add("log", "more\n");
+        assert_eq!(bench.settle(), format!("{n}\nmore\n"));
+        File::create(bench.path("log")).unwrap();
+        assert_eq!(bench.settle(), "");
+    }
+}
+
+#[test]
+fn what_is_being_copied_when_truncating_is_noticed_is_read_where_it_is() {
+    for copied in ["2\n", ""] {
+        let mut bench = Bench::new();
+        bench.add("log", "0\n1\n");
+        copy_away(&bench);
+        assert_eq!(bench.settle(), "0\n1\n");
+        fs::write(bench.path("log"), "2\n").unwrap();
+        bench.rename_away();
+        fs::rename(bench.path("log.1"), bench.path("log")).unwrap();
+        fs::write(bench.path("log.1"), copied).unwrap();
+        assert_eq!(bench.settle(), "2\n");
+        bench.add("log", "3\n");
+        fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+        fs::write(bench.path("log"), "4\n").unwrap();
+        assert_eq!(bench.settle(), "3\n4\n");
+    }
+}
+
+#[test]
+fn a_file_that_is_truncated_before_it_was_its_turn_is_read_in_its_copy() {
+    for times in 1..4 {
+        let mut bench = Bench::new();
+        bench.rotate();
+        bench.add("log.1", "1\n");
+        bench.add("log", "2\n");
+        bench.check();
+        let turn = bench.follower.read(&mut [0; 64], bench.now).unwrap();
+        assert!(matches!(turn, Turn::Lines(lines, _) if lines.bytes == b"1\n"));
+        let mut expected = String::new();
+        for n in 2..2 + times {
+            copy_away(&bench);
+            fs::write(bench.path("log"), format!("{}\n", n + 1)).unwrap();
+            expected.push_str(&format!("{n}\n"));
+        }
+        assert_eq!(bench.settle(), format!("{expected}{}\n", 2 + times));
+    }
+}
