@@ -49,6 +49,7 @@ check:
 	scripts/install-tools check
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --no-default-features -- -D warnings # a build without fleets
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	$(CARGO) fetch --locked # also what other targets need: cargo-deny reads all of it
 	$(CARGO) deny --offline check bans licenses sources

@@ -8,7 +8,7 @@
 //! ```text
 //! source -> Block -> filter -> Failure -> jail -> Verdict -> firewall -> kernel
 //!   | position                              | bans             | result
-//!   +------------> store <------------------+------------------+     control: a tap
+//!   +------------> store <------------------+------------------+     control, fleet: taps
 //! ```
 //!
 //! One direction. A stage knows the type it receives and nothing else of the stage before it.
@@ -37,6 +37,8 @@ pub mod jail;
 pub mod firewall;
 
 pub mod store;
+
+pub mod fleet;
 
 pub mod control;
 

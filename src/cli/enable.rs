@@ -1,6 +1,6 @@
 //! `banctl enable JAIL` and `banctl disable JAIL`: a drop-in of the jail's own in kban.d, tried before it is put in place.
 
-mod files;
+pub(super) mod files;
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -187,7 +187,7 @@ fn agrees(layout: &Layout, changes: &[Change], jail: &str, enabled: bool) -> Res
 }
 
 /// The warnings of a running kband; `None` if none runs.
-fn reload(shared: &Shared) -> Result<Option<Vec<String>>, Failure> {
+pub(super) fn reload(shared: &Shared) -> Result<Option<Vec<String>>, Failure> {
     match shared.connect() {
         Ok(mut client) => match client.ask(&Request::Reload)? {
             Answer::Reloaded { warnings } => Ok(Some(warnings)),

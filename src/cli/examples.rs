@@ -47,6 +47,16 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("load", &["banctl load bans.jsonl"]),
     ("watch", &["banctl watch --jail sshd", "banctl watch --jsonl"]),
     ("top", &["banctl top", "banctl top sshd"]),
+    #[cfg(feature = "fleet")]
+    (
+        "fleet",
+        &[
+            "banctl fleet init fw.example.org:4222",
+            "banctl fleet invite web1 --role both",
+            "banctl fleet list",
+            "banctl fleet revoke web1 --lift",
+        ],
+    ),
     ("doctor", &["banctl doctor"]),
     ("flush", &["banctl flush"]),
     ("completions", &["banctl completions bash"]),

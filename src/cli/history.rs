@@ -90,6 +90,7 @@ pub(super) fn what(event: &EventRow) -> &'static str {
         Some("unlisted") => "unlisted",
         Some("allowed") => "allowed",
         Some("widened") => "widened",
+        Some("withdrawn") => "withdrawn",
         Some(_) => "unban",
     }
 }

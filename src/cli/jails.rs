@@ -21,7 +21,7 @@ struct Document {
 struct Row {
     name: String,
     enabled: bool,
-    /// `null`: it counts bans.
+    /// `null`: it counts bans or reports.
     filter: Option<String>,
     description: String,
 }
@@ -34,10 +34,11 @@ pub(super) fn run(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure>
         &config::value::At<config::value::Table<config::file::Jail>>,
     )| {
         let jail = &jail.value;
-        let counts_bans = jail.counts.as_ref().is_some_and(|counts| counts.value == Counts::Bans);
+        let counts = jail.counts.as_ref().map_or(Counts::Failures, |counts| counts.value);
         let filter = jail.filter.as_ref().map_or_else(|| name.0.to_string(), |filter| filter.value.0.clone());
         let description = match Filter::load(&filter, &layout.filter_dirs) {
-            _ if counts_bans => "whoever was banned again and again".to_owned(),
+            _ if counts == Counts::Bans => "whoever was banned again and again".to_owned(),
+            _ if counts == Counts::Reports => "whom hosts of the fleet have reported".to_owned(),
             Ok(loaded) => loaded.description().to_owned(),
             // In full with `banctl check`, once the jail is enabled.
             Err(error) => {
@@ -47,7 +48,7 @@ pub(super) fn run(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure>
         Row {
             name: name.0.to_string(),
             enabled: jail.is_enabled(),
-            filter: (!counts_bans).then_some(filter),
+            filter: (counts == Counts::Failures).then_some(filter),
             description,
         }
     };

@@ -16,6 +16,8 @@ mod enable;
 mod examples;
 pub mod exit;
 mod filters;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod flush;
 mod fold;
 mod habits;
@@ -140,6 +142,9 @@ enum Verb {
     Watch(watch::Options),
     /// What happens at this moment, on a live screen: a graph, jails, offenders, the last events.
     Top(top::Options),
+    /// Many hosts, one firewall: set a fleet up, and see how it is doing.
+    #[cfg(feature = "fleet")]
+    Fleet(fleet::Options),
     /// What is wrong on this machine, or good to know, and what to do about it.
     Doctor,
     /// Lift every ban; without a daemon, remove kban's table from the kernel.
@@ -256,6 +261,8 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
         Verb::Load(options) => moving::load(shared, options, out),
         Verb::Watch(options) => watch::run(shared, options, out),
         Verb::Top(options) => top::run(shared, options),
+        #[cfg(feature = "fleet")]
+        Verb::Fleet(options) => fleet::run(shared, options, out),
         Verb::Doctor => doctor::run(shared, out),
         Verb::Flush => flush::run(shared, out),
         Verb::Completions(options) => complete::run(options, out),

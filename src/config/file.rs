@@ -12,6 +12,7 @@ use super::choices::{
 };
 use super::duration::{BanTime, Period};
 use super::feed::{ListPath, ListUrl, Words};
+use super::fleet::{FleetServer, MemberName, PublicKey, Roles};
 use super::journalmatch::JournalMatches;
 use super::judgement::{Counts, Escalate, Mode, Subnet, Switch, Trust};
 use super::network::{Entries, Networks};
@@ -31,6 +32,8 @@ pub type MaxTracked = Count<1, 10_000_000>;
 pub type MaxBans = Count<1, 1_000_000>;
 /// Elements in a set at most.
 pub type SetSize = Count<1, 16_777_216>;
+/// Reports of a host in a minute at most.
+pub type MaxReports = Count<1, 1_000_000>;
 /// Entries of a feed at most.
 pub type MaxEntries = Count<1, 2_000_000>;
 
@@ -59,6 +62,8 @@ pub struct File {
     pub store: Table<Store>,
     /// `[control]`.
     pub control: Table<Control>,
+    /// `[fleet]`.
+    pub fleet: Table<Fleet>,
 }
 
 /// `[defaults]`.
@@ -270,4 +275,29 @@ pub struct Store {
 pub struct Control {
     /// Members of this group may use the control socket, beside root.
     pub group: Option<At<GroupName>>,
+}
+
+/// `[fleet]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Fleet {
+    /// What this machine is among many; left out, it is alone.
+    pub role: Option<At<Roles>>,
+    /// Where the fleet's nats-server is.
+    pub server: Option<At<FleetServer>>,
+    /// What this machine is called.
+    pub name: Option<At<MemberName>>,
+    /// Where its keys and certificates are.
+    pub directory: Option<At<ListPath>>,
+    /// The key that the firewall signs its decisions with.
+    pub signer: Option<At<PublicKey>>,
+    /// How much a host keeps of what it could not report yet.
+    pub spool: Option<At<StoreSize>>,
+    /// Whether a host's reports have the offender's log lines in them.
+    pub evidence: Option<At<bool>>,
+    /// Whether a firewall takes reports of addresses that are only known in networks of one's own.
+    pub private: Option<At<bool>>,
+    /// A firewall takes no more reports of one host in a minute.
+    pub max_reports_per_minute: Option<At<MaxReports>>,
 }

@@ -189,15 +189,18 @@ pub enum Counts {
     Failures,
     /// Bans by other jails.
     Bans,
+    /// Reports of the fleet's hosts.
+    Reports,
 }
 
 impl Text for Counts {
-    const EXPECTED: &'static str = "\"failures\" or \"bans\"";
+    const EXPECTED: &'static str = "\"failures\", \"bans\" or \"reports\"";
 
     fn read(typed: &str) -> Result<Self, (String, String)> {
         match typed {
             "failures" => Ok(Self::Failures),
             "bans" => Ok(Self::Bans),
+            "reports" => Ok(Self::Reports),
             _ => Err((
                 format!("`{}` is nothing that a jail counts", short(typed)),
                 format!("write {}", Self::EXPECTED),

@@ -16,6 +16,7 @@ pub mod duration;
 mod excerpt;
 pub mod feed;
 pub mod file;
+pub mod fleet;
 pub mod ignorecommand;
 pub mod journalmatch;
 pub mod judgement;

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::choices::{Neighbour, Ownership, UseDns};
 use super::duration::BanTime;
 use super::ignorecommand::IgnoreCommand;
-use super::judgement::{Escalate, Mode, Subnet, Trust};
+use super::judgement::{Counts, Escalate, Mode, Subnet, Trust};
 use super::network::{Ignored, Lookup};
 use super::report::Problem;
 use super::setting::Setting;
@@ -33,6 +33,8 @@ pub struct Plan {
     pub store: StorePlan,
     /// `[control]`.
     pub control: ControlPlan,
+    /// `[fleet]`, if this machine is in one.
+    pub fleet: Option<FleetPlan>,
     /// `[defaults] bantime`: of bans by hand that belong to no configured jail.
     pub bantime: BanTime,
     /// `[defaults] ignoreip`: never banned by any jail, and never dropped by the kernel.
@@ -59,7 +61,9 @@ impl Plan {
 pub struct JailPlan {
     /// Its name, as in `[jail.NAME]`.
     pub name: Arc<str>,
-    /// What its lines are matched with; `None`: it counts bans by other jails.
+    /// What it counts.
+    pub counts: Counts,
+    /// What its lines are matched with; `None`: it counts no failures.
     pub filter: Option<Arc<Filter>>,
     /// What it reads.
     pub sources: Vec<Input>,
@@ -224,12 +228,40 @@ pub struct ControlPlan {
     pub group: String,
 }
 
+/// `[fleet]`: what this machine is among many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FleetPlan {
+    /// It takes reports, decides, and tells what it has decided.
+    pub firewall: bool,
+    /// It reports whom its jails ban.
+    pub host: bool,
+    /// It bans whom the firewall has decided to ban.
+    pub edge: bool,
+    /// Where the nats-server is: HOST:PORT.
+    pub server: String,
+    /// What this machine is called.
+    pub name: Arc<str>,
+    /// Where its keys and certificates are.
+    pub directory: PathBuf,
+    /// The key that decisions are signed with; an edge has one.
+    pub signer: Option<String>,
+    /// How many bytes of reports are kept until they are taken.
+    pub spool: u64,
+    /// Reports have the offender's log lines in them.
+    pub evidence: bool,
+    /// Reports of addresses of private networks are taken.
+    pub private: bool,
+    /// How many reports of one host are taken in a minute.
+    pub max_reports_per_minute: u32,
+}
+
 #[cfg(test)]
 impl JailPlan {
     /// A jail with the sshd filter that bans at the first failure, for an hour.
     pub(crate) fn named(name: &str) -> Self {
         Self {
             name: name.into(),
+            counts: Counts::Failures,
             filter: Some(Arc::new(Filter::load("sshd", &[]).unwrap())),
             sources: Vec::new(),
             catch_up: Duration::from_secs(600),
@@ -263,6 +295,7 @@ impl Plan {
             firewall: FirewallPlan::sized(1000),
             store: StorePlan::in_memory(),
             control: ControlPlan { group: "kban".into() },
+            fleet: None,
             bantime: BanTime::For(Duration::from_secs(12 * 3600)),
             ignoreip: Ignored {
                 networks: ignoreip.iter().map(|entry| entry.parse().unwrap()).collect(),

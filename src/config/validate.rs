@@ -90,12 +90,13 @@ pub(super) fn validate(
     let in_front = enabled.iter().flat_map(|(_, jail)| Networks::of(jail.value.proxies.as_ref()));
     let proxies = Networks::of(file.defaults.proxies.as_ref()).into_iter().chain(in_front).collect();
     // With errors, the jail that was meant to run may be among what was left out.
-    if enabled.is_empty() && file.feed.is_empty() && flawless {
+    if enabled.is_empty() && file.feed.is_empty() && file.fleet.role.is_none() && flawless {
         check.problems.push(
             Problem::warning("no jail is enabled: nothing will be banned")
                 .help("write enabled = true in a jail, such as [jail.sshd]"),
         );
     }
+    let fleet = super::fleet::plan(&file.fleet, &enabled, layers, &mut check.problems);
     let jails: Vec<Option<JailPlan>> =
         enabled.into_iter().map(|(name, jail)| check.jail(name, jail, &file.defaults)).collect();
     let running = file.feed.iter().filter(|(_, feed)| feed.value.enabled.as_ref().is_none_or(|on| on.value));
@@ -117,6 +118,7 @@ pub(super) fn validate(
                 firewall,
                 store,
                 control: ControlPlan { group: group.0 },
+                fleet,
                 ignoreip: Ignored::of(file.defaults.ignoreip.as_ref()),
                 proxies,
                 warnings: report.problems,
@@ -141,9 +143,10 @@ struct Check<'c> {
 impl Check<'_> {
     fn jail(&mut self, name: &JailName, typed: &At<Table<Jail>>, defaults: &Defaults) -> Option<JailPlan> {
         let jail = &typed.value;
-        let (filter, sources) = match jail.counts.as_ref().map(|counts| counts.value) {
-            Some(Counts::Bans) => (None, self.no_logs(jail)),
-            Some(Counts::Failures) | None => {
+        let counts = jail.counts.as_ref().map_or(Counts::Failures, |counts| counts.value);
+        let (filter, sources) = match counts {
+            Counts::Bans | Counts::Reports => (None, self.no_logs(jail, counts)),
+            Counts::Failures => {
                 let loaded = self.filter(name, typed, false)?;
                 let sources = self.inputs(name, typed, &loaded);
                 let only_journals =
@@ -167,6 +170,7 @@ impl Check<'_> {
                 "renew_on_contact",
             )?,
             name: Arc::clone(&name.0),
+            counts,
             filter: filter.clone(),
             sources: sources?,
             catch_up: logs::catch_up(jail, defaults, findtime),
@@ -206,16 +210,18 @@ impl Check<'_> {
         Some(trust.filter(|_| !blind))
     }
 
-    /// A jail that counts bans reads no log.
-    fn no_logs(&mut self, jail: &Jail) -> Option<Vec<Input>> {
+    /// A jail that counts bans or reports reads no log.
+    fn no_logs(&mut self, jail: &Jail, counts: Counts) -> Option<Vec<Input>> {
+        let what = if counts == Counts::Reports { "reports" } else { "bans" };
         let filter = jail.filter.as_ref().map(|filter| ("filter", &filter.span));
         let unused = filter
             .or(jail.logpath.as_ref().map(|paths| ("logpath", &paths.span)))
             .or(jail.source.as_ref().map(|names| ("source", &names.span)))
             .or(jail.journalmatch.as_ref().map(|texts| ("journalmatch", &texts.span)));
         if let Some((key, span)) = unused {
-            let problem = Problem::error(format!("a jail that counts bans has no {key}"));
-            self.tell(self.layers.place(problem.help("leave it out, or take away counts = \"bans\""), span));
+            let problem = Problem::error(format!("a jail that counts {what} has no {key}"));
+            let help = format!("leave it out, or take away counts = \"{what}\"");
+            self.tell(self.layers.place(problem.help(help), span));
         }
         unused.is_none().then(Vec::new)
     }

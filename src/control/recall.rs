@@ -31,7 +31,7 @@ pub struct EventRow {
     /// `ban`, `would_ban` (by a jail that only observes) or `unban`.
     pub event: String,
     /// How a ban ended: `expired`, `by_hand`, `jail_gone`, `unlisted`, `allowed`,
-    /// or `widened` (the network that it is in is banned).
+    /// `widened` (the network that it is in is banned) or `withdrawn` (the firewall of the fleet has lifted it).
     pub ending: Option<String>,
     /// The address, or the prefix if it is more than one address.
     pub address: String,

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::fleet::status::FleetStatus;
+
 /// How the daemon is: `banctl status --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -27,6 +29,9 @@ pub struct Status {
     /// Since when `today` of the jails counts: midnight, or the daemon's start if that was later.
     #[serde(default)]
     pub today_since: Option<Timestamp>,
+    /// This machine's part in a fleet, if it has one.
+    #[serde(default)]
+    pub fleet: Option<FleetStatus>,
 }
 
 impl Status {

@@ -17,9 +17,12 @@ use crate::jail::{Verdict, shown};
 /// What lines about bans are marked with.
 const BANS: &str = "kban::bans";
 
+/// What is told unless `KBAN_LOG` says otherwise. What a fleet's connections go through is told by `fleet` itself.
+const USUAL: &str = "info,async_nats=off";
+
 /// Sets up the log of this process. To be called once.
 pub(super) fn init() {
-    let level = EnvFilter::try_from_env("KBAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let level = EnvFilter::try_from_env("KBAN_LOG").unwrap_or_else(|_| EnvFilter::new(USUAL));
     let registry = tracing_subscriber::registry().with(level);
     if stderr_is_the_journal()
         && let Ok(journal) = tracing_journald::layer()

@@ -3,7 +3,7 @@
 //! `start` reads like a recipe; `run` is the loop; `pipeline` is what happens to one block, `readers` says which
 //! jails it concerns, `judged` is what its failures lead to; `guard` and `drift` see to it that the kernel holds what is
 //! intended; `ownership` is whose the table is; `answer` is what happens to one request of `banctl`, `feeds` what happens to a list,
-//! `lifts` what happens to many bans that end together, `allowing` changes who is never banned, `asking` asks programs
+//! `fleet` what many hosts say to each other, `lifts` what happens to many bans that end together, `allowing` changes who is never banned, `asking` asks programs
 //! about it, and `lookups` finds out who that is where only a name or a file says so; `evidence` are the lines that a
 //! ban is made of, `recall` has questions about the past answered, `why` those about one address; `today`
 //! is what the jails have counted since midnight.
@@ -19,6 +19,11 @@ mod drift;
 mod effect;
 mod evidence;
 mod feeds;
+#[cfg(feature = "fleet")]
+mod fleet;
+#[cfg(not(feature = "fleet"))]
+#[path = "no_fleet.rs"]
+mod fleet;
 mod guard;
 mod intent;
 mod judged;

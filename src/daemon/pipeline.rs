@@ -13,6 +13,7 @@ use super::adoption::Adoption;
 use super::beside::Beside;
 use super::effect::Effect;
 use super::evidence::Evidence;
+use super::fleet::Outlet;
 use super::intent;
 use super::judged::Judged;
 use super::log;
@@ -43,6 +44,8 @@ pub(super) struct Pipeline {
     pub(super) store: Store,
     pub(super) events: Events,
     pub(super) evidence: Evidence,
+    /// Where the fleet is told of verdicts.
+    pub(super) outlet: Option<Outlet>,
     /// Whether user names may be kept.
     keep_users: bool,
     pub(super) beside: Beside,
@@ -72,6 +75,7 @@ impl Pipeline {
             effect,
             store,
             evidence: Evidence::default(),
+            outlet: None,
             keep_users: true,
             beside: Beside::default(),
             adoption: Adoption::default(),
@@ -195,6 +199,9 @@ impl Pipeline {
                 Verdict::Ban(ban) => self.evidence.take(ban.prefix, &ban.jail),
                 Verdict::Unban(..) => Vec::new(),
             };
+            if let Some(outlet) = &self.outlet {
+                outlet.tell(verdict, &lines, self.engine.bans(), now);
+            }
             self.store.note(verdict, now, who, lines);
         }
         self.store.commit();

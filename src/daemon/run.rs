@@ -11,6 +11,7 @@ use tokio::time::Interval;
 use super::allowing;
 use super::answer;
 use super::feeds::Swaps;
+use super::fleet;
 use super::guard::Guard;
 use super::lifts::Lifts;
 use super::lookups::Lookups;
@@ -58,6 +59,7 @@ pub(super) struct Daemon {
     pub(super) lookups: Lookups,
     pub(super) recall: Recall,
     pub(super) today: Today,
+    pub(super) fleet: fleet::Part,
     lists: mpsc::Receiver<News>,
     /// Signs of life that the service manager waits for.
     pulse: Option<Interval>,
@@ -83,6 +85,8 @@ impl Daemon {
         lookups.configure(&plan.lookups());
         let (started, recall) = (Timestamp::now(), Recall::default());
         let (swaps, lifts) = (Swaps::default(), Lifts::default());
+        let mut fleet = fleet::Part::new(state);
+        pipeline.outlet = fleet.configure(plan.fleet.as_ref(), plan.store.in_memory);
         Self {
             layout,
             plan,
@@ -97,6 +101,7 @@ impl Daemon {
             lookups,
             recall,
             today: Today::new(started),
+            fleet,
             lists,
             pulse: manager::pulse().map(tokio::time::interval),
         }
@@ -135,6 +140,7 @@ impl Daemon {
                     self.lifts.slice(&mut self.pipeline, Timestamp::now());
                 }
                 () = tokio::time::sleep(deadline.unwrap_or(TIDY)), if deadline.is_some() => self.expire(),
+                news = self.fleet.heard() => fleet::take(&mut self.pipeline, news, Timestamp::now()),
                 found = self.lookups.found() => allowing::take_found(self, found, Timestamp::now()),
                 answer = self.pipeline.beside.answered() => self.pipeline.take_answer(answer, Timestamp::now()),
                 () = tokio::task::yield_now(), if self.pipeline.has_work() => self.pipeline.work(Timestamp::now()),
@@ -212,6 +218,7 @@ impl Daemon {
         self.sources.configure(self.pipeline.set_readers(&plan));
         self.feeds.configure(&plan.feeds, true);
         self.lookups.configure(&plan.lookups());
+        self.pipeline.outlet = self.fleet.configure(plan.fleet.as_ref(), plan.store.in_memory);
         let gone = |feed: &&FeedPlan| plan.feeds.iter().all(|other| other.name != feed.name);
         self.swaps.reload(&self.feeds, self.plan.feeds.iter().filter(gone).map(|feed| &*feed.name));
         self.plan = plan;

@@ -6,6 +6,7 @@ use super::pipeline::Pipeline;
 use super::renewal;
 use super::run::Daemon;
 use super::sources;
+use crate::config::judgement::Counts;
 use crate::control::protocol::{AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, Status};
 use crate::feed::FeedStatus;
 use crate::jail::engine::Engine;
@@ -26,7 +27,10 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         .collect();
     let jails = pipeline.engine.jails().iter().zip(&daemon.plan.jails).map(|(jail, plan)| JailStatus {
         name: jail.name.to_string(),
-        filter: plan.filter.as_ref().map_or("(bans)", |filter| filter.name()).to_owned(),
+        filter: match plan.counts {
+            Counts::Reports => "(reports)".to_owned(),
+            _ => plan.filter.as_ref().map_or("(bans)", |filter| filter.name()).to_owned(),
+        },
         failures: jail.tally.failures,
         ignored: jail.tally.ignored,
         proxied: jail.tally.proxied,
@@ -54,6 +58,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         ));
     }
     warnings.extend(daemon.lookups.warnings());
+    warnings.extend(daemon.fleet.warnings());
     warnings.extend(renewal::warnings(&pipeline.engine));
     warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
     if !pipeline.store.is_durable() && !daemon.plan.store.in_memory {
@@ -81,6 +86,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         },
         durable: pipeline.store.is_durable(),
         today_since: Some(today.since),
+        fleet: daemon.fleet.status(),
         feeds: feeds.iter().map(|(feed, tally)| feed_row(feed, tally, pipeline)).collect(),
         sources,
     }

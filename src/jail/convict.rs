@@ -14,6 +14,7 @@ use super::target::unbannable;
 use super::window::Counted;
 use super::{Ban, Ending, Verdict};
 use crate::config::duration::BanTime;
+use crate::config::judgement::Counts;
 
 /// How many bans become part of one network's at once; what is left ends by itself.
 const PARTS: usize = 20_000;
@@ -92,7 +93,7 @@ impl Engine {
     fn sentence(&mut self, id: JailId, prefix: IpNet, source: &Arc<str>, now: Timestamp) -> Vec<Verdict> {
         let Some(jail) = self.jails.get(id.0) else { return Vec::new() };
         let reason = Arc::clone(&jail.reason);
-        let (observes, counts_bans) = (jail.observes, jail.counts_bans);
+        let (observes, counts_bans) = (jail.observes, jail.counts == Counts::Bans);
         let mut verdicts: Vec<Verdict> = self.imprison(id, prefix, source, reason, now).into_iter().collect();
         verdicts.extend(self.widen(id, prefix, source, now));
         if !observes && !counts_bans {
@@ -187,7 +188,7 @@ impl Engine {
 
     /// If the jail counts bans, counts one more of `prefix`; how many there are, if they are enough.
     fn count_ban(&mut self, id: JailId, prefix: IpNet, time: Timestamp, now: Timestamp) -> Option<u32> {
-        let jail = self.jails.get_mut(id.0).filter(|jail| jail.counts_bans)?;
+        let jail = self.jails.get_mut(id.0).filter(|jail| jail.counts == Counts::Bans)?;
         jail.tally.failures += 1;
         if jail.allow.overlapping(&prefix).is_some() {
             jail.tally.ignored += 1;

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use crate::config::duration::{BanTime, Period};
-use crate::config::judgement::{Escalate, Mode, Subnet, Widest};
+use crate::config::judgement::{Counts, Escalate, Mode, Subnet, Widest};
 use crate::config::plan::{JailPlan, Plan};
 use crate::config::value::Count;
 use crate::filter::Failure;
@@ -111,6 +111,7 @@ fn bans_of_other_jails_count_across_jails() {
 #[test]
 fn a_jail_that_counts_bans_needs_no_log() {
     let recidive = JailPlan {
+        counts: Counts::Bans,
         filter: None,
         maxretry: 3,
         findtime: 24 * HOUR,

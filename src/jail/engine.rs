@@ -22,6 +22,7 @@ use super::target::banned_as;
 use super::window::Counted;
 use super::{ADOPTED, BY_HAND, Ban, Ending, MANUAL, Verdict};
 use crate::config::duration::BanTime;
+use crate::config::fleet::FLEET;
 use crate::config::network::{Ignored, Lookup, folded};
 use crate::config::plan::Plan;
 use crate::filter::{Failure, Success};
@@ -70,6 +71,8 @@ pub struct Engine {
     pub(super) logins: Logins,
     /// The length of a ban by hand that names neither a length nor a configured jail.
     pub(super) bantime: Option<BanTime>,
+    /// The firewall of a fleet is followed here.
+    follows: bool,
     /// How many bans may be in force.
     pub(super) capacity: usize,
     /// How many of these feeds may make.
@@ -125,6 +128,9 @@ impl Engine {
             }
             self.jails.push(jail);
         }
+        let follows = plan.fleet.as_ref().is_some_and(|fleet| fleet.edge);
+        let left = std::mem::replace(&mut self.follows, follows) && !self.knows(FLEET);
+        lifts.extend(left.then(|| Lift::jail_gone(FLEET)));
         lifts.extend(before.iter().map(|gone| Lift::jail_gone(&gone.name)).chain([Lift::spared()]));
         lifts
     }
@@ -171,6 +177,7 @@ impl Engine {
     #[must_use]
     pub fn knows(&self, jail: &str) -> bool {
         [MANUAL, ADOPTED].contains(&jail)
+            || (self.follows && jail == FLEET)
             || self.feeds.iter().any(|feed| feed.jail() == jail)
             || self.jails.iter().any(|known| &*known.name == jail)
     }
@@ -295,7 +302,7 @@ impl Engine {
 
     /// What a jail counts and bans for what was logged, an address or a network with the address in it; `None` if the
     /// address is spared.
-    fn offender(&self, id: JailId, logged: IpNet) -> Option<IpNet> {
+    pub(super) fn offender(&self, id: JailId, logged: IpNet) -> Option<IpNet> {
         let (jail, logged) = (self.jails.get(id.0)?, folded(logged));
         let address = logged.addr();
         let spared = self.spared.spares(address) || jail.allow.covering(address).is_some();

@@ -8,13 +8,14 @@ use ipnet::IpNet;
 use super::allow::Allow;
 use super::asking::Asked;
 use super::breaker::{Breaker, Queue};
+use super::reports::Heard;
 use super::spared::Spared;
 use super::subnet::Subnets;
 use super::trust::Trusted;
 use super::window::Window;
 use crate::config::duration::BanTime;
 use crate::config::ignorecommand::IgnoreCommand;
-use crate::config::judgement::{Escalate, Mode};
+use crate::config::judgement::{Counts, Escalate, Mode};
 use crate::config::network::Ignored;
 use crate::config::plan::JailPlan;
 use crate::service::Service;
@@ -48,13 +49,15 @@ pub struct Jail {
     pub(super) ipv6_prefix: u8,
     /// Its successes are logins to this machine.
     pub(super) admits: bool,
-    /// It counts bans by other jails.
-    pub(super) counts_bans: bool,
+    /// What it counts.
+    pub(super) counts: Counts,
     pub(super) window: Window,
     pub(super) subnets: Option<Subnets>,
     pub(super) trusted: Option<Trusted>,
     pub(super) breaker: Breaker,
     pub(super) queue: Queue,
+    /// Which hosts have reported whom.
+    pub(super) heard: Heard,
     pub(super) reason: Arc<str>,
 }
 
@@ -118,6 +121,7 @@ impl Jail {
 
     pub(super) fn configured(plan: &JailPlan, mut known: Option<Self>, spared: &Spared) -> Self {
         let asked = known.as_mut().map(|jail| std::mem::take(&mut jail.asked)).unwrap_or_default();
+        let heard = known.as_mut().map(|jail| std::mem::take(&mut jail.heard)).unwrap_or_default();
         let known =
             known.map(|jail| (jail.tally, jail.window, jail.subnets, jail.trusted, jail.breaker, jail.queue));
         let (tally, mut window, subnets, trusted, mut breaker, queue) = known.unwrap_or_else(|| {
@@ -140,8 +144,11 @@ impl Jail {
             }
             None => Trusted::new(rule, plan.findtime),
         });
-        let counts_bans = plan.filter.is_none();
-        let what = if counts_bans { "bans" } else { "failures" };
+        let what = match plan.counts {
+            Counts::Failures => "failures",
+            Counts::Bans => "bans",
+            Counts::Reports => "reports",
+        };
         let mut jail = Self {
             name: Arc::clone(&plan.name),
             tally,
@@ -156,12 +163,13 @@ impl Jail {
             observes: plan.mode == Mode::Observe,
             ipv6_prefix: plan.ipv6_prefix,
             admits: plan.filter.as_ref().is_some_and(|filter| filter.name() == SSHD),
-            counts_bans,
+            counts: plan.counts,
             window,
             subnets,
             trusted,
             breaker,
             queue,
+            heard,
             reason: format!("{} {what} within {}", plan.maxretry, BanTime::For(plan.findtime)).into(),
         };
         jail.look_up(spared);

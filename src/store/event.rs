@@ -53,7 +53,7 @@ pub struct Line {
 }
 
 /// The endings, by their names in the database and in JSON.
-const ENDINGS: [(&str, Ending); 7] = [
+const ENDINGS: [(&str, Ending); 8] = [
     ("expired", Ending::Expired),
     ("by_hand", Ending::ByHand),
     ("jail_gone", Ending::JailGone),
@@ -61,12 +61,13 @@ const ENDINGS: [(&str, Ending); 7] = [
     ("allowed", Ending::Allowed),
     ("widened", Ending::Widened),
     ("observed", Ending::Observed),
+    ("withdrawn", Ending::Withdrawn),
 ];
 const BAN: &str = "ban";
 const WOULD_BAN: &str = "would_ban";
 
 impl What {
-    /// `ban`, `would_ban`, or how a ban ended: `expired`, `by_hand`, `jail_gone`, `unlisted`, `allowed`, `widened`, `observed`.
+    /// `ban`, `would_ban`, or how a ban ended: `expired`, `by_hand`, `jail_gone`, `unlisted`, `allowed`, `widened`, `observed`, `withdrawn`.
     #[must_use]
     pub fn name(self) -> &'static str {
         let named = |ending| ENDINGS.iter().find(|(_, known)| *known == ending).map_or("", |(name, _)| name);

@@ -12,9 +12,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("jail", &["config", "filter"]),
     ("firewall", &[]),
     ("store", &["jail", "source"]),
-    ("control", &["config", "jail", "store"]),
-    ("daemon", &["config", "control", "feed", "filter", "firewall", "jail", "source", "store"]),
-    ("cli", &["config", "control", "filter", "firewall", "jail", "source", "store"]),
+    ("fleet", &["config", "jail"]),
+    ("control", &["config", "fleet", "jail", "store"]),
+    ("daemon", &["config", "control", "feed", "filter", "firewall", "fleet", "jail", "source", "store"]),
+    ("cli", &["config", "control", "filter", "firewall", "fleet", "jail", "source", "store"]),
 ];
 
 /// The longest file in lines, folders of tests and their snapshots aside.

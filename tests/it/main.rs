@@ -38,6 +38,9 @@ mod feeds;
 #[cfg(test)]
 mod firewall;
 #[cfg(test)]
+#[cfg(feature = "fleet")]
+mod fleet;
+#[cfg(test)]
 mod habits;
 #[cfg(test)]
 mod hostile;

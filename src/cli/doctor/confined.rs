@@ -73,6 +73,7 @@ fn needs_network(plan: &Plan) -> Option<String> {
         .or_else(|| asks.map(|jail| format!("[jail.{}] usedns", jail.name)))
         .or_else(|| named.map(|name| format!("ignoreip = \"{name}\"")))
         .or_else(|| endpoints(plan).next().map(|(input, _)| input.to_string()))
+        .or_else(|| plan.fleet.as_ref().map(|fleet| format!("[fleet] server = {:?}", fleet.server)))
 }
 
 /// The unit's file and its drop-ins, one after the other.

@@ -12,6 +12,7 @@ use crate::namespace::{in_namespace, without_privilege};
 pub(super) fn status() -> Status {
     Status {
         today_since: None,
+        fleet: None,
         version: env!("CARGO_PKG_VERSION").into(),
         started: "2026-11-21T04:30:00Z".parse().unwrap(),
         warnings: Vec::new(),

@@ -10,23 +10,23 @@ use crate::cli::exit::{Exit, Failure};
 use crate::config::SourceFile;
 
 /// A file that is to become another.
-pub(super) struct Change {
+pub(in crate::cli) struct Change {
     /// Its text now; `None`: there is no such file.
-    pub(super) before: Option<String>,
+    pub(in crate::cli) before: Option<String>,
     /// As it is to be.
-    pub(super) after: Arc<SourceFile>,
+    pub(in crate::cli) after: Arc<SourceFile>,
 }
 
 /// What was changed.
 #[derive(Default)]
-pub(super) struct Placed {
+pub(in crate::cli) struct Placed {
     files: Vec<Change>,
     /// Directories, each before those in it.
     made: Vec<PathBuf>,
 }
 
 /// Changes all of them, or none.
-pub(super) fn put_in_place(directory: &Path, changes: Vec<Change>) -> Result<Placed, Failure> {
+pub(in crate::cli) fn put_in_place(directory: &Path, changes: Vec<Change>) -> Result<Placed, Failure> {
     let mut placed = Placed::default();
     let done = placed.make(directory).and_then(|()| placed.change(changes));
     match done {
@@ -70,7 +70,7 @@ impl Placed {
     }
 
     /// As it was. What cannot be put back is told with the error that led here; there is nothing more to do.
-    pub(super) fn take_back(&self) {
+    pub(in crate::cli) fn take_back(&self) {
         for Change { before, after } in &self.files {
             let _ = match before {
                 Some(text) => replace(&after.path, text),

@@ -11,7 +11,7 @@ use crate::cli::exit::{Failure, usage};
 use crate::cli::past::no_jail;
 use crate::config::duration::BanTime;
 use crate::config::file::{File, Jail};
-use crate::config::judgement::{Escalate, Mode, Subnet};
+use crate::config::judgement::{Counts, Escalate, Mode, Subnet};
 use crate::config::network::{Ignored, Networks};
 use crate::config::plan::{ControlPlan, FirewallPlan, JailPlan, Plan, StorePlan};
 use crate::config::value::{At, JailName, Table};
@@ -103,6 +103,7 @@ impl Settings {
             usedns: crate::config::choices::UseDns::No,
             renew_on_contact: false,
             name: self.jail.as_deref().unwrap_or("test").into(),
+            counts: Counts::Failures,
             filter: Some(Arc::clone(filter)),
             sources: Vec::new(),
             maxretry: self.maxretry,
@@ -127,6 +128,7 @@ impl Settings {
             firewall: FirewallPlan::sized(u32::MAX),
             store: StorePlan::in_memory(),
             control: ControlPlan { group: String::new() },
+            fleet: None,
             ignoreip: self.everywhere.clone(),
             proxies: self.proxies.clone(),
             warnings: Vec::new(),

@@ -43,6 +43,7 @@ fn the_documented_example_is_right_and_complete() {
         ("feed.any", "feed.example"),
         ("firewall", "firewall"),
         ("control", "control"),
+        ("fleet", "fleet"),
     ] {
         let report =
             Etc::new(&[("kban.toml", &format!("[{table}]\nqqqqqqqqqqqq = 1\n"))]).load().unwrap_err();

@@ -73,7 +73,7 @@ colour = "red"
         4 | [sshd]
           |  ^^^^
           |
-          = help: a jail is written [jail.sshd]; other tables are `defaults`, `jail`, `source`, `feed`, `firewall`, `store`, `control`
+          = help: a jail is written [jail.sshd]; other tables are `defaults`, `jail`, `source`, `feed`, `firewall`, `store`, `control`, `fleet`
 
         error: unknown key `default`
          --> /etc/kban/kban.toml:7:2

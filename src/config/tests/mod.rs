@@ -4,6 +4,8 @@ mod allowed;
 mod documented;
 mod feeds;
 mod files;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod journal;
 mod judgement;
 mod mistakes;

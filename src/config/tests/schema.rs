@@ -14,6 +14,7 @@ use crate::config::choices::*;
 use crate::config::duration::{BanTime, Period};
 use crate::config::feed::{ListPath, ListUrl, Words};
 use crate::config::file::File;
+use crate::config::fleet::{FleetServer, MemberName, PublicKey, Role, Roles};
 use crate::config::journalmatch::{JournalMatch, JournalMatches};
 use crate::config::judgement::{Counts, Factor, Mode, Switch, Widest};
 use crate::config::network::{Entry, List, Network};
@@ -81,7 +82,7 @@ macro_rules! of_names {
     };
 }
 
-of_words!(FirewallVerdict, UseDns, LogFormat, Ownership, StoreMode, Neighbour, Mode, Counts, Protocol);
+of_words!(FirewallVerdict, UseDns, LogFormat, Ownership, StoreMode, Neighbour, Mode, Counts, Protocol, Role);
 of_text!(
     BanTime,
     Period,
@@ -94,6 +95,7 @@ of_text!(
     JournalDirectory,
     Listen
 );
+of_text!(FleetServer, MemberName, PublicKey);
 of_text!(Namespace, PipePath, Sender, FilterName, GroupName, LogPath, Interface);
 of_names!(JailName, FeedName, SourceName);
 typed!(LogPrefix, |_generator| json_schema!({"type": "string"}));
@@ -110,6 +112,7 @@ typed!(LogPaths, |generator| one_or_more::<LogPath>(generator));
 typed!(SourceNames, |generator| one_or_more::<SourceName>(generator));
 typed!(JournalMatches, |generator| one_or_more::<JournalMatch>(generator));
 typed!(Endpoints, |generator| one_or_more::<Listen>(generator));
+typed!(Roles, |generator| one_or_more::<Role>(generator));
 typed!(Senders, |generator| one_or_more::<Sender>(generator));
 typed!(@[T: JsonSchema] At<T>, |generator| T::json_schema(generator));
 typed!(@[T: JsonSchema] Table<T>, |generator| T::json_schema(generator));

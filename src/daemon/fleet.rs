@@ -1,0 +1,198 @@
+//! What the loop has to do with a fleet: verdicts are left at its tap, reports are judged by the jails that count them, and what
+//! the firewall has decided is followed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::judged::Judged;
+use super::pipeline::Pipeline;
+use crate::config::fleet::FLEET;
+use crate::config::plan::FleetPlan;
+use crate::control::events::What;
+use crate::fleet::decision::Decision;
+use crate::fleet::report::{LINES, LONGEST_LINE, Report, Taken};
+use crate::fleet::status::FleetStatus;
+use crate::fleet::tap::Tap;
+use crate::fleet::{Followed, News, Page, Running};
+use crate::jail::bans::Bans;
+use crate::jail::reports::Reported;
+use crate::jail::{ADOPTED, Ban, Ending, FEED, MANUAL, Verdict, shown};
+use crate::store::Line;
+
+/// How many bans are looked at for one page of what is in force.
+const PAGE: usize = 2_000;
+
+/// This machine's part in a fleet, if it has one.
+#[derive(Default)]
+pub(super) struct Part {
+    /// Where the fleet's thread keeps what waits; with a store in memory, it keeps nothing.
+    state: PathBuf,
+    running: Option<Running>,
+    /// Why there is no thread although there should be.
+    error: Option<String>,
+}
+
+/// Where verdicts are left, and what of them matters.
+pub(super) struct Outlet {
+    tap: Tap,
+    plan: FleetPlan,
+}
+
+impl Part {
+    pub(super) fn new(state: &Path) -> Self {
+        Self { state: state.to_owned(), ..Self::default() }
+    }
+
+    /// Takes part as the plan says from now on. Where verdicts are to be left, if anywhere.
+    pub(super) fn configure(&mut self, plan: Option<&FleetPlan>, in_memory: bool) -> Option<Outlet> {
+        let Some(plan) = plan else {
+            *self = Self::new(&self.state);
+            return None;
+        };
+        let same = self.running.as_ref().filter(|running| running.plan() == plan);
+        if let Some(Err(error)) = same.map(Running::reload) {
+            tracing::error!("[fleet] {error}");
+            self.error = Some(error.to_string());
+        } else if same.is_some() {
+            self.error = None;
+        } else {
+            // The one before has to be gone: it holds the same files.
+            self.running = None;
+            let started = Running::start(plan, (!in_memory).then_some(&*self.state));
+            self.error = started.as_ref().err().map(ToString::to_string);
+            if let Some(error) = &self.error {
+                tracing::error!("[fleet] {error}");
+            }
+            self.running = started.ok();
+        }
+        let tap = self.running.as_ref()?.tap().clone();
+        Some(Outlet { tap, plan: plan.clone() })
+    }
+
+    /// The next news. To be dropped and called again at any time.
+    pub(super) async fn heard(&mut self) -> News {
+        match &mut self.running {
+            Some(running) => running.heard().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// How it is doing.
+    pub(super) fn status(&self) -> Option<FleetStatus> {
+        self.running.as_ref().map(Running::status)
+    }
+
+    /// What the administrator should know first.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut told: Vec<String> = self.error.iter().map(|error| format!("fleet: {error}")).collect();
+        told.extend(self.status().iter().flat_map(FleetStatus::warnings));
+        told
+    }
+}
+
+impl Outlet {
+    /// A verdict, after it was made true, with the log lines that led to it.
+    pub(super) fn tell(&self, verdict: &Verdict, lines: &[Line], bans: &Bans, now: Timestamp) {
+        let ban = verdict.ban();
+        if self.plan.firewall && is_ours(ban) {
+            let left: Vec<Ban> = bans.of(&ban.prefix).into_iter().filter(is_ours).collect();
+            let lifted = !matches!(verdict, Verdict::Ban(_) | Verdict::Unban(_, Ending::Expired));
+            match Decision::of(&left) {
+                Some(decision) => self.tap.decide(decision),
+                None if lifted => self.tap.decide(Decision::lifting(ban.prefix, ban.until, now)),
+                None => {}
+            }
+        }
+        let reports =
+            self.plan.host && matches!(verdict, Verdict::Ban(_)) && &*ban.jail != MANUAL && is_ours(ban);
+        if reports && &*ban.jail != FLEET && !ban.is_observed() && Report::is_of_one(&ban.prefix) {
+            let wanted = if self.plan.evidence { LINES } else { 0 };
+            let text = |line: &Line| {
+                let bytes = line.bytes.get(..LONGEST_LINE).unwrap_or(&line.bytes);
+                String::from_utf8_lossy(bytes).into_owned()
+            };
+            let skipped = lines.len().saturating_sub(wanted);
+            self.tap.report(Report::new(
+                &self.plan.name,
+                ban,
+                lines.iter().skip(skipped).map(text).collect(),
+            ));
+        }
+    }
+}
+
+/// Lists come from where they come from, and what was found in the kernel has no reason.
+fn is_ours(ban: &Ban) -> bool {
+    !ban.jail.starts_with(FEED) && &*ban.jail != ADOPTED
+}
+
+/// Acts upon what the fleet's thread has said. Whoever does not wait any more has ended.
+pub(super) fn take(pipeline: &mut Pipeline, news: News, now: Timestamp) {
+    match news {
+        News::Reports { reports, done } => {
+            judge(pipeline, &reports, now);
+            let _ = done.send(());
+        }
+        News::Intent { after, reply } => {
+            let _ = reply.send(page(pipeline.engine.bans(), after.as_ref()));
+        }
+        News::Decisions { decisions, done } => {
+            let (mut verdicts, mut spared) = (Vec::new(), 0);
+            for decision in decisions {
+                if decision.lifted {
+                    verdicts.extend(pipeline.engine.withdraw_decision(&decision.prefix));
+                    continue;
+                }
+                let followed = decision.decided().map(|decided| pipeline.engine.follow_decision(decided));
+                match followed {
+                    Ok(Ok(verdict)) => verdicts.extend(verdict),
+                    Ok(Err(refusal)) => {
+                        spared += 1;
+                        tracing::debug!("[fleet] a decision is not followed: {refusal}");
+                    }
+                    Err(distrust) => tracing::warn!("[fleet] a decision is not followed: {distrust}"),
+                }
+            }
+            pipeline.take(&verdicts, now);
+            let _ = done.send(Followed { spared });
+        }
+    }
+}
+
+/// Reports go the way of failures, in each jail that counts them.
+fn judge(pipeline: &mut Pipeline, reports: &[Taken], now: Timestamp) {
+    for id in pipeline.engine.reporting() {
+        let Some(jail) = pipeline.engine.jails().get(id.0).map(|jail| Arc::clone(&jail.name)) else {
+            continue;
+        };
+        let mut judged = Judged::default();
+        for Taken { host, weight, prefix, time, report } in reports {
+            pipeline.events.tell(now, || What::Failure {
+                jail: jail.to_string(),
+                address: shown(prefix),
+                source: host.to_string(),
+                logged: report.time,
+                attempts: *weight,
+            });
+            let reported = Reported { host, weight: *weight, prefix: *prefix, time: *time };
+            let counted = judged.take(pipeline.engine.reported(id, &reported, now));
+            if let (Some(prefix), true) = (counted, pipeline.evidence.is_wanted()) {
+                pipeline.evidence.note(prefix, &jail, report.time, report.told().as_bytes());
+            }
+        }
+        pipeline.execute(judged, now);
+    }
+}
+
+/// What is in force behind a row.
+fn page(bans: &Bans, after: Option<&(IpNet, Arc<str>)>) -> Page {
+    let slice = bans.slice(after, PAGE, is_ours);
+    let mut prefixes: Vec<IpNet> = slice.bans.iter().map(|ban| ban.prefix).collect();
+    prefixes.dedup();
+    let all = |prefix: &IpNet| bans.of(prefix).into_iter().filter(is_ours).collect::<Vec<Ban>>();
+    let decisions = prefixes.iter().filter_map(|prefix| Decision::of(&all(prefix))).collect();
+    Page { decisions, next: slice.next }
+}

@@ -1,0 +1,265 @@
+//! What the firewall has decided about a prefix: the format, and its signature.
+//!
+//! A message is the decision in JSON, a newline, and the signature in base64. What is signed begins with words that no other
+//! message begins with. Each decision has a serial number, higher than any that the firewall gave before: an older one of the
+//! same prefix is a replay. When a ban is lifted, the firewall says so with a decision that lasts as long as the ban would have.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use data_encoding::BASE64;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use nkeys::KeyPair;
+use serde::{Deserialize, Serialize};
+
+use crate::jail::decided::Decided;
+use crate::service::Service;
+
+/// The version of the document.
+const VERSION: u32 = 1;
+/// What every signed text begins with.
+const WORDS: &[u8] = b"kban decision 1\n";
+/// No decision is longer, in bytes.
+pub const LONGEST: usize = 8 * 1024;
+/// No reason is longer, in bytes.
+const LONGEST_REASON: usize = 200;
+
+/// One decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// The version of this document: 1.
+    pub v: u32,
+    /// Higher than that of every decision before.
+    pub serial: u64,
+    /// About whom.
+    pub prefix: IpNet,
+    /// Whether the ban is lifted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lifted: bool,
+    /// Since when it is banned.
+    pub since: Timestamp,
+    /// When the ban ends, or was to end; `null`: never.
+    pub until: Option<Timestamp>,
+    /// The ports that are closed; `null`: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<Vec<String>>,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// Why a decision is not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Distrust {
+    /// Too long, not UTF-8, no JSON, no signature, not this document.
+    #[error("it is no decision")]
+    Unreadable,
+    /// Signed by somebody else, or changed on its way.
+    #[error("its signature is not the firewall's")]
+    Forged,
+    /// Of another version of kban.
+    #[error("this kban does not know its version")]
+    Version,
+    /// Its ban is over.
+    #[error("it has expired")]
+    Expired,
+    /// A newer one of the same prefix is known.
+    #[error("it is older than what is known")]
+    Replayed,
+}
+
+impl Decision {
+    /// As `bans` of one prefix say together, if they ban anything: what closes everything counts first, then what lasts
+    /// longest. Nothing is closed for longer than it is on the firewall.
+    #[must_use]
+    pub fn of(bans: &[crate::jail::Ban]) -> Option<Self> {
+        let rank = |ban: &&crate::jail::Ban| (ban.services.is_none(), ban.until.unwrap_or(Timestamp::MAX));
+        let ban = bans.iter().filter(|ban| !ban.is_observed()).max_by_key(rank)?;
+        let mut reason = format!("{}: {}", ban.jail, ban.reason);
+        let mut end = reason.len().min(LONGEST_REASON);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        reason.truncate(end);
+        Some(Self {
+            v: VERSION,
+            serial: 0,
+            prefix: ban.prefix,
+            lifted: false,
+            since: ban.since,
+            until: ban.until,
+            ports: ban.services.as_ref().map(|list| list.iter().map(ToString::to_string).collect()),
+            reason,
+        })
+    }
+
+    /// That a ban of `prefix` is lifted that was to last `until`.
+    #[must_use]
+    pub fn lifting(prefix: IpNet, until: Option<Timestamp>, now: Timestamp) -> Self {
+        let reason = String::new();
+        Self { v: VERSION, serial: 0, prefix, lifted: true, since: now, until, ports: None, reason }
+    }
+
+    /// Whether it says the same, whenever it was said.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let said = |one: &Self| (one.prefix, one.lifted, one.until.map(Timestamp::as_microsecond));
+        said(self) == said(other) && (self.lifted || self.ports == other.ports)
+    }
+
+    /// Whether it says nothing any more at `now`.
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+
+    /// Where it is published: one subject for each prefix.
+    #[must_use]
+    pub fn subject(prefix: &IpNet) -> String {
+        let length = prefix.prefix_len();
+        match prefix.addr() {
+            IpAddr::V4(address) => {
+                format!("ban.decision.v4.{}-{length}", address.to_string().replace('.', "-"))
+            }
+            IpAddr::V6(address) => format!("ban.decision.v6.{:032x}-{length}", u128::from(address)),
+        }
+    }
+
+    /// What to publish.
+    #[must_use]
+    pub fn signed(&self, key: &KeyPair) -> Vec<u8> {
+        // A struct of strings and numbers can always be written; a key that was read from its seed can sign.
+        let mut text = serde_json::to_vec(self).unwrap_or_default();
+        let signature = key.sign(&[WORDS, &text].concat()).unwrap_or_default();
+        text.push(b'\n');
+        text.extend(BASE64.encode(&signature).into_bytes());
+        text
+    }
+
+    /// Reads a message that `signer` is said to have signed.
+    ///
+    /// # Errors
+    /// It is unreadable, of another version, or signed by somebody else.
+    pub fn verified(message: &[u8], signer: &KeyPair) -> Result<Self, Distrust> {
+        /// What every version has.
+        #[derive(Deserialize)]
+        struct Versioned {
+            v: u32,
+        }
+        if message.len() > LONGEST {
+            return Err(Distrust::Unreadable);
+        }
+        let end = memchr::memrchr(b'\n', message).ok_or(Distrust::Unreadable)?;
+        let (text, signature) = message.split_at(end);
+        let signature =
+            BASE64.decode(signature.get(1..).unwrap_or_default()).map_err(|_| Distrust::Unreadable)?;
+        signer.verify(&[WORDS, text].concat(), &signature).map_err(|_| Distrust::Forged)?;
+        let Versioned { v } = serde_json::from_slice(text).map_err(|_| Distrust::Unreadable)?;
+        if v != VERSION {
+            return Err(Distrust::Version);
+        }
+        let decision: Self = serde_json::from_slice(text).map_err(|_| Distrust::Unreadable)?;
+        Ok(Self { prefix: decision.prefix.trunc(), ..decision })
+    }
+
+    /// The ban that an edge makes of it.
+    ///
+    /// # Errors
+    /// It names ports that this kban cannot read: a ban of less than was meant is none.
+    pub fn decided(&self) -> Result<Decided, Distrust> {
+        let read = |ports: &Vec<String>| {
+            ports.iter().map(|port| port.parse().ok()).collect::<Option<Vec<Service>>>()
+        };
+        let services = match &self.ports {
+            None => None,
+            Some(ports) => Some(read(ports).filter(|list| !list.is_empty()).ok_or(Distrust::Unreadable)?),
+        };
+        Ok(Decided {
+            prefix: self.prefix,
+            since: self.since,
+            until: self.until,
+            services: services.map(Arc::from),
+            reason: self.reason.as_str().into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jail::Ban;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn ban(jail: &str, until: Option<i64>, services: Option<&[&str]>) -> Ban {
+        Ban {
+            prefix: "203.0.113.9/32".parse().unwrap(),
+            jail: jail.into(),
+            since: at(0),
+            until: until.map(at),
+            count: 1,
+            source: "web1".into(),
+            reason: "2 reports within 1h".into(),
+            services: services.map(|list| list.iter().map(|one| one.parse().unwrap()).collect()),
+            renew: None,
+        }
+    }
+
+    #[test]
+    fn what_is_signed_is_read_and_nothing_else() {
+        let (key, other) = (KeyPair::new_user(), KeyPair::new_user());
+        let public = KeyPair::from_public_key(&key.public_key()).unwrap();
+        let decision = Decision { serial: 7, ..Decision::of(&[ban("fleet", Some(60), None)]).unwrap() };
+        let message = decision.signed(&key);
+        assert_eq!(Decision::verified(&message, &public).unwrap(), decision);
+        assert_eq!(decision.reason, "fleet: 2 reports within 1h");
+        for at in 0..message.len() {
+            let mut changed = message.clone();
+            changed[at] ^= 1;
+            assert!(Decision::verified(&changed, &public).is_err(), "byte {at}");
+        }
+        assert_eq!(Decision::verified(&decision.signed(&other), &public), Err(Distrust::Forged));
+        let newer = Decision { v: 2, ..decision.clone() };
+        assert_eq!(Decision::verified(&newer.signed(&key), &public), Err(Distrust::Version));
+        for junk in [&b""[..], b"{}", b"{}\n", b"{}\nAAAA", b"\xff\n\xff", &[b'a'; LONGEST + 1]] {
+            assert!(Decision::verified(junk, &public).is_err(), "{junk:?}");
+        }
+        // A signature of the same bytes for another purpose.
+        let text = serde_json::to_vec(&decision).unwrap();
+        let mut naked = text.clone();
+        naked.push(b'\n');
+        naked.extend(BASE64.encode(&key.sign(&text).unwrap()).into_bytes());
+        assert_eq!(Decision::verified(&naked, &public), Err(Distrust::Forged));
+    }
+
+    #[test]
+    fn several_bans_are_one_decision_that_closes_no_more_than_they_do() {
+        let ssh: &[&str] = &["tcp/22"];
+        let of = |bans: &[Ban]| Decision::of(bans).map(|one| (one.until, one.ports.is_some()));
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[ban("observed", None, Some(&[]))]), None);
+        assert_eq!(of(&[ban("a", None, Some(ssh)), ban("b", Some(60), None)]), Some((Some(at(60)), false)));
+        assert_eq!(of(&[ban("a", Some(9), Some(ssh)), ban("b", None, Some(ssh))]), Some((None, true)));
+        let decided = Decision::of(&[ban("a", None, Some(ssh))]).unwrap().decided().unwrap();
+        assert_eq!(decided.services.unwrap().len(), 1);
+        let unknown = Decision {
+            ports: Some(vec!["none/22".into()]),
+            ..Decision::lifting(decided.prefix, None, at(0))
+        };
+        assert_eq!(unknown.decided(), Err(Distrust::Unreadable));
+    }
+
+    #[test]
+    fn each_prefix_has_a_subject_of_its_own() {
+        let subject = |prefix: &str| Decision::subject(&prefix.parse().unwrap());
+        assert_eq!(subject("203.0.113.9/32"), "ban.decision.v4.203-0-113-9-32");
+        assert_eq!(subject("203.0.113.0/24"), "ban.decision.v4.203-0-113-0-24");
+        assert_eq!(subject("2001:db8::/64"), "ban.decision.v6.20010db8000000000000000000000000-64");
+        let lifted = Decision::lifting("203.0.113.9/32".parse().unwrap(), Some(at(60)), at(0));
+        assert!(lifted.is_over(at(60)) && !lifted.is_over(at(59)));
+    }
+}

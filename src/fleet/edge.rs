@@ -1,0 +1,238 @@
+//! An edge: it follows what the firewall has decided, if the firewall has signed it and nothing newer is known.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_nats::Message;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use nkeys::KeyPair;
+use tokio::sync::{mpsc, oneshot};
+
+use super::News;
+use super::api::DECISIONS;
+use super::decision::{Decision, Distrust};
+use super::edges::{Granted, Wish};
+use super::link::{Link, Shared};
+use super::pull::{Broken, Pull};
+use super::spool::{Spool, SpoolError};
+
+/// How long after a failure the next attempt is made.
+const RETRY: Duration = Duration::from_secs(2);
+/// What goes wrong.
+const FOLLOWING: &str = "decisions cannot be followed";
+/// With fewer messages, one processor is enough.
+const MANY: usize = 64;
+
+/// What the daemon's loop made of decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Followed {
+    /// Those that were not followed because of the edge's own exceptions.
+    pub spared: u64,
+}
+
+/// Follows for as long as the machine is an edge.
+pub(super) async fn follow(
+    name: &str,
+    signer: KeyPair,
+    mut spool: Spool,
+    mut link: Link,
+    shared: Shared,
+    news: mpsc::Sender<News>,
+) {
+    let mut anew = spool.knows_nothing().unwrap_or(true);
+    loop {
+        link.up().await;
+        let followed = follow_while_up(name, &signer, &mut spool, &mut link, &shared, &news, &mut anew).await;
+        if let Err(why) = followed {
+            shared.trouble(FOLLOWING, &why);
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+async fn follow_while_up(
+    name: &str,
+    signer: &KeyPair,
+    spool: &mut Spool,
+    link: &mut Link,
+    shared: &Shared,
+    news: &mpsc::Sender<News>,
+    anew: &mut bool,
+) -> Result<(), String> {
+    wish(name, link, *anew).await?;
+    *anew = false;
+    let mut pull = Pull::new(&link.client, DECISIONS, name).await.map_err(|error| error.to_string())?;
+    shared.mended(FOLLOWING);
+    loop {
+        let batch = tokio::select! {
+            batch = pull.batch() => batch,
+            () = link.changed() => return Ok(()),
+        };
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(Broken::NoConsumer) => {
+                wish(name, link, false).await?;
+                pull.ask_again();
+                continue;
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        let verified = verify(&batch, signer);
+        let sifted = sift(verified, spool, shared, Timestamp::now()).map_err(|error| error.to_string())?;
+        let known: Vec<_> = sifted.iter().map(|one| (one.prefix, one.serial, one.until)).collect();
+        if !sifted.is_empty() {
+            let (done, is_done) = oneshot::channel();
+            let many = sifted.len() as u64;
+            if news.send(News::Decisions { decisions: sifted, done }).await.is_err() {
+                return std::future::pending().await;
+            }
+            let Ok(Followed { spared }) = is_done.await else { return std::future::pending().await };
+            let mut status = shared.lock();
+            status.followed += many - spared.min(many);
+            status.spared += spared;
+        }
+        spool.know(&known, Timestamp::now()).map_err(|error| error.to_string())?;
+        // It stands for all before it.
+        if let Some(reply) = batch.into_iter().next_back().and_then(|last| last.reply) {
+            link.client.publish(reply, "+ACK".into()).await.map_err(|error| error.to_string())?;
+        }
+    }
+}
+
+/// Has the firewall see to this edge's place in the stream.
+async fn wish(name: &str, link: &Link, anew: bool) -> Result<(), String> {
+    let wish = serde_json::to_vec(&Wish { v: 1, anew }).unwrap_or_default();
+    let answer = link.client.request(format!("ban.edge.{name}"), wish.into()).await;
+    let answer = answer.map_err(|error| format!("the firewall's kband does not answer: {error}"))?;
+    match serde_json::from_slice(&answer.payload) {
+        Ok(Granted { done: true }) => Ok(()),
+        _ => Err("the firewall's answer makes no sense".to_owned()),
+    }
+}
+
+/// What costs most is done by as many processors as there are.
+fn verify(batch: &[Message], signer: &KeyPair) -> Vec<Result<Decision, Distrust>> {
+    let one = |message: &Message| Decision::verified(&message.payload, signer);
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if batch.len() < MANY || workers < 2 {
+        return batch.iter().map(one).collect();
+    }
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = batch
+            .chunks(batch.len().div_ceil(workers))
+            .map(|part| (part, scope.spawn(move || part.iter().map(one).collect::<Vec<_>>())))
+            .collect();
+        let joined = parts.into_iter().map(|(part, worker)| {
+            worker.join().unwrap_or_else(|_| part.iter().map(|_| Err(Distrust::Unreadable)).collect())
+        });
+        joined.flatten().collect()
+    })
+}
+
+/// Whom to trust, the newest of each prefix; what is not trusted is counted.
+fn sift(
+    verified: Vec<Result<Decision, Distrust>>,
+    spool: &Spool,
+    shared: &Shared,
+    now: Timestamp,
+) -> Result<Vec<Decision>, SpoolError> {
+    let mut newest: BTreeMap<IpNet, Decision> = BTreeMap::new();
+    for one in verified {
+        let trusted = one.and_then(|decision| {
+            if decision.is_over(now) { Err(Distrust::Expired) } else { decision.decided().map(|_| decision) }
+        });
+        let trusted = match trusted {
+            Ok(decision) => {
+                let known = newest.get(&decision.prefix).map(|known| known.serial);
+                let last = known.map_or_else(|| spool.last_serial(&decision.prefix), Ok)?;
+                if decision.serial < last { Err(Distrust::Replayed) } else { Ok(decision) }
+            }
+            Err(distrust) => Err(distrust),
+        };
+        match trusted {
+            Ok(decision) => {
+                newest.insert(decision.prefix, decision);
+            }
+            // A ban that is over by the time it arrives is nobody's fault.
+            Err(Distrust::Expired) => {}
+            Err(distrust) => {
+                let mut status = shared.lock();
+                let times = status.distrusted.entry(distrust.to_string()).or_default();
+                *times += 1;
+                if *times == 1 {
+                    tracing::warn!("[fleet] a message among the decisions is not followed: {distrust}");
+                }
+            }
+        }
+    }
+    Ok(newest.into_values().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::status::FleetStatus;
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn decision(address: &str, serial: u64, until: Option<i64>, lifted: bool) -> Decision {
+        let prefix = address.parse().unwrap();
+        Decision { serial, lifted, ..Decision::lifting(prefix, until.map(at), at(0)) }
+    }
+
+    #[test]
+    fn nothing_unsigned_expired_or_older_is_followed() {
+        let mut spool = Spool::in_memory(1_000).unwrap();
+        let shared = Shared::new(FleetStatus::default());
+        let lifted = decision("203.0.113.9/32", 7, Some(60), true);
+        let follow =
+            |spool: &Spool, all: Vec<Result<Decision, Distrust>>| sift(all, spool, &shared, at(0)).unwrap();
+        assert_eq!(
+            follow(&spool, vec![Ok(decision("203.0.113.9/32", 6, Some(60), false)), Ok(lifted.clone())]),
+            std::slice::from_ref(&lifted)
+        );
+        spool.know(&[(lifted.prefix, 7, lifted.until)], at(0)).unwrap();
+        let wrong = vec![
+            // The ban that was lifted, said again.
+            Ok(decision("203.0.113.9/32", 6, Some(60), false)),
+            Ok(decision("203.0.113.8/32", 9, Some(-1), false)),
+            Ok(Decision { ports: Some(vec!["x".into()]), ..decision("203.0.113.7/32", 9, None, false) }),
+            Err(Distrust::Forged),
+        ];
+        assert_eq!(follow(&spool, wrong), []);
+        assert_eq!(follow(&spool, vec![Ok(lifted.clone())]), [lifted], "the same once more does no harm");
+        let distrusted = shared.lock().distrusted.clone();
+        let once = |distrust: Distrust| (distrust.to_string(), 1);
+        assert_eq!(
+            distrusted,
+            [once(Distrust::Replayed), once(Distrust::Unreadable), once(Distrust::Forged)].into()
+        );
+    }
+
+    #[test]
+    fn many_signatures_are_looked_at_in_order() {
+        let key = KeyPair::new_user();
+        let public = KeyPair::from_public_key(&key.public_key()).unwrap();
+        let messages: Vec<Message> = (0..301_u64)
+            .map(|serial| {
+                let payload = decision("203.0.113.9/32", serial, None, false).signed(&key);
+                let length = payload.len();
+                Message {
+                    subject: "x".into(),
+                    reply: None,
+                    payload: payload.into(),
+                    headers: None,
+                    status: None,
+                    description: None,
+                    length,
+                }
+            })
+            .collect();
+        let serials: Vec<u64> =
+            verify(&messages, &public).into_iter().map(|one| one.unwrap().serial).collect();
+        assert_eq!(serials, (0..301).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,185 @@
+//! A connection to the fleet's server: TLS with the fleet's own certificate, an nkey, and an eye on what goes wrong.
+//!
+//! The server's refusals are no answers to what was asked, but events of the connection: they are counted and told by name.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event, ServerError};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::FleetError;
+use super::keys;
+use super::setup::CA;
+use super::status::FleetStatus;
+
+/// How long an answer may take.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest pause between two attempts to connect.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often the server is asked whether it is there.
+const PING: Duration = Duration::from_secs(15);
+/// How many messages of a subscription may wait.
+const MESSAGES: usize = 16_384;
+/// What the server means by an authorization violation.
+const STRANGER: &str = "the server does not know this machine's key: was it revoked, or not accepted yet?";
+/// No error of the server is told at greater length, in characters.
+const LONGEST_ERROR: usize = 300;
+
+/// How the machine is doing, for whoever asks.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shared(Arc<Mutex<FleetStatus>>);
+
+impl Shared {
+    pub(super) fn new(status: FleetStatus) -> Self {
+        Self(Arc::new(Mutex::new(status)))
+    }
+
+    /// Nobody holds it for longer than it takes to change a number.
+    pub(super) fn lock(&self) -> MutexGuard<'_, FleetStatus> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something goes wrong; said in the log when it changes.
+    pub(super) fn trouble(&self, what: &str, why: &str) {
+        let before = self.lock().trouble.insert(what.to_owned(), why.to_owned());
+        if before.as_deref() != Some(why) {
+            tracing::warn!("[fleet] {what}: {why}");
+        }
+    }
+
+    /// It goes well again.
+    pub(super) fn mended(&self, what: &str) {
+        if self.lock().trouble.remove(what).is_some() {
+            tracing::info!("[fleet] {what}: it works again");
+        }
+    }
+}
+
+/// A connection.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    pub(super) client: Client,
+    /// How often it was made; 0 while it is not there.
+    up: watch::Receiver<u64>,
+}
+
+impl Link {
+    /// Begins to connect to `server` with the key in `seed`; what comes is addressed to inboxes that begin with `inbox`.
+    pub(super) async fn open(
+        directory: &Path,
+        server: &str,
+        seed: &str,
+        inbox: &str,
+        what: &'static str,
+        shared: &Shared,
+    ) -> Result<Self, FleetError> {
+        let key = keys::load(&directory.join(seed))?;
+        let secret = key.seed().map_err(|_| keys::KeyError::NoSeed { path: directory.join(seed) })?;
+        let ca = directory.join(CA);
+        if let Err(error) = std::fs::File::open(&ca) {
+            return Err(FleetError::Certificate { path: ca, error });
+        }
+        let (told, up) = watch::channel(0);
+        let (told, shared) = (Arc::new(told), shared.clone());
+        shared.lock().connections.entry(what.to_owned()).or_default();
+        let options = ConnectOptions::with_nkey(secret)
+            .name(format!("kban {inbox}"))
+            .add_root_certificates(ca)
+            .require_tls(true)
+            .custom_inbox_prefix(format!("_INBOX.{inbox}"))
+            .ignore_discovered_servers()
+            .retry_on_initial_connect()
+            .max_reconnects(None)
+            .reconnect_delay_callback(|attempts| {
+                let doubled = Duration::from_millis(50).saturating_mul(1 << attempts.min(10));
+                doubled.min(LONGEST_PAUSE)
+            })
+            .connection_timeout(PATIENCE)
+            .request_timeout(Some(PATIENCE))
+            .ping_interval(PING)
+            .subscription_capacity(MESSAGES)
+            .event_callback(move |event| {
+                note(&shared, what, &told, &event);
+                std::future::ready(())
+            });
+        let client = options
+            .connect(format!("tls://{server}"))
+            .await
+            .map_err(|error| FleetError::Connect { server: server.to_owned(), error: error.to_string() })?;
+        Ok(Self { client, up })
+    }
+
+    /// Whether it is there.
+    pub(super) fn is_up(&self) -> bool {
+        *self.up.borrow() > 0
+    }
+
+    /// Waits until it is there. How often it was made until then.
+    pub(super) async fn up(&mut self) -> u64 {
+        loop {
+            let made = *self.up.borrow_and_update();
+            if made > 0 {
+                return made;
+            }
+            if self.up.changed().await.is_err() {
+                // The client is gone, and with it everybody who could wait.
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Waits until it is made anew or lost.
+    pub(super) async fn changed(&mut self) {
+        if self.up.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn note(shared: &Shared, what: &str, up: &watch::Sender<u64>, event: &Event) {
+    static MADE: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    let mut status = shared.lock();
+    let Some(connection) = status.connections.get_mut(what) else { return };
+    let failed = |connection: &mut super::status::Connection, why: String| {
+        let why: String = why.chars().take(LONGEST_ERROR).collect();
+        if connection.error.as_deref() != Some(&why) {
+            tracing::warn!("[fleet] {what}: {why}");
+        }
+        connection.error = Some(why);
+    };
+    match event {
+        Event::Connected => {
+            tracing::info!("[fleet] {what}: connected");
+            (connection.up, connection.since, connection.error) = (true, Some(Timestamp::now()), None);
+            up.send_replace(MADE.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        }
+        Event::Disconnected | Event::Closed => {
+            if std::mem::replace(&mut connection.up, false) {
+                tracing::warn!("[fleet] {what}: the connection is lost");
+                connection.since = Some(Timestamp::now());
+            }
+            up.send_replace(0);
+        }
+        Event::ServerError(ServerError::AuthorizationViolation) => {
+            connection.refused += 1;
+            failed(connection, STRANGER.to_owned());
+        }
+        // While it connects, the library has words of its own for the same.
+        Event::ClientError(error) if error.to_string().contains("authorization violation") => {
+            failed(connection, STRANGER.to_owned());
+        }
+        Event::ServerError(error) => {
+            connection.refused += 1;
+            failed(connection, error.to_string());
+        }
+        Event::ClientError(error) => failed(connection, error.to_string()),
+        Event::SlowConsumer(_) => {
+            failed(connection, "messages come faster than they can be taken".to_owned());
+        }
+        Event::LameDuckMode => failed(connection, "the server is about to stop".to_owned()),
+        Event::Draining => {}
+    }
+}

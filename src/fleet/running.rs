@@ -1,0 +1,285 @@
+//! The fleet's thread: what starts it, and what it says to the daemon's loop.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use ipnet::IpNet;
+use nkeys::KeyPair;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::decision::Decision;
+use super::decisions::{self, Page, Signer};
+use super::edge::{self, Followed};
+use super::edges;
+use super::firewall::{self, Door};
+use super::host;
+use super::keys::{self, KeyError};
+use super::link::{Link, Shared};
+use super::members::{Members, MembersError};
+use super::report::Taken;
+use super::setup::{DECISIONS_SEED, EDGE_SEED, HOST_SEED, REPORTS_SEED, SIGNER_SEED};
+use super::spool::{Spool, SpoolError};
+use super::status::FleetStatus;
+use super::tap::Tap;
+use crate::config::fleet::FLEET;
+use crate::config::plan::FleetPlan;
+
+/// How much news may wait for the daemon's loop.
+const NEWS: usize = 2;
+
+/// Why this machine does not take part in its fleet. It bans as it does without.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// A key.
+    #[error("{0}; `banctl fleet init` makes a fleet, `banctl fleet join` joins one")]
+    Key(#[from] KeyError),
+    /// The certificate that the server is known by.
+    #[error("{}: {error}; `banctl fleet init` makes a fleet, `banctl fleet join` joins one", .path.display())]
+    Certificate {
+        /// Its file.
+        path: PathBuf,
+        /// What the file system says.
+        error: io::Error,
+    },
+    /// The list of members.
+    #[error("{0}")]
+    Members(#[from] MembersError),
+    /// The disk.
+    #[error("{0}")]
+    Spool(#[from] SpoolError),
+    /// `signer` in the configuration.
+    #[error("[fleet] signer = \"{0}\" is no public key: take the line of `banctl fleet invite` again")]
+    Signer(String),
+    /// The server's place or its certificate cannot even be tried.
+    #[error("{server}: {error}")]
+    Connect {
+        /// HOST:PORT.
+        server: String,
+        /// What is wrong.
+        error: String,
+    },
+    /// No thread.
+    #[error("its thread cannot be started: {0}")]
+    Thread(io::Error),
+}
+
+/// What the fleet's thread has for the daemon's loop, and waits for.
+#[derive(Debug)]
+pub enum News {
+    /// Firewall: reports that were looked at.
+    Reports {
+        /// In the order in which they came.
+        reports: Vec<Taken>,
+        /// To be told when they are judged.
+        done: oneshot::Sender<()>,
+    },
+    /// Firewall: it wants to know what is in force.
+    Intent {
+        /// Behind this row.
+        after: Option<(IpNet, Arc<str>)>,
+        /// The next page.
+        reply: oneshot::Sender<Page>,
+    },
+    /// Edge: decisions that can be trusted.
+    Decisions {
+        /// One for each prefix.
+        decisions: Vec<Decision>,
+        /// To be told when they are followed.
+        done: oneshot::Sender<Followed>,
+    },
+}
+
+/// A machine that takes part in its fleet. Dropping it ends that.
+#[derive(Debug)]
+pub struct Running {
+    plan: FleetPlan,
+    tap: Tap,
+    news: mpsc::Receiver<News>,
+    shared: Shared,
+    members: watch::Sender<Arc<Members>>,
+    /// Dropped, it stops the thread.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread begins with.
+struct Begin {
+    plan: FleetPlan,
+    tap: Tap,
+    shared: Shared,
+    news: mpsc::Sender<News>,
+    members: watch::Receiver<Arc<Members>>,
+    signer: Option<Signer>,
+    /// Of a host.
+    reports: Option<Spool>,
+    /// Of an edge.
+    decisions: Option<Spool>,
+}
+
+impl Running {
+    /// Takes part as `plan` says. Reports that wait are kept in the directory `state`; with none, in memory.
+    ///
+    /// # Errors
+    /// What has to be there is not. Whatever the server says is told by [`Running::status`].
+    pub fn start(plan: &FleetPlan, state: Option<&Path>) -> Result<Self, FleetError> {
+        let role = match (plan.firewall, plan.host, plan.edge) {
+            (true, ..) => "firewall",
+            (_, true, true) => "host and edge",
+            (_, true, _) => "host",
+            _ => "edge",
+        };
+        let shared = Shared::new(FleetStatus {
+            role: role.into(),
+            name: plan.name.to_string(),
+            server: plan.server.clone(),
+            ..FleetStatus::default()
+        });
+        let (mut signer, mut found) = (None, Members::default());
+        if plan.firewall {
+            let key = keys::load(&plan.directory.join(SIGNER_SEED))?;
+            signer = Some(Signer { public: public(&key.public_key())?, key, last: 0 });
+            found = Members::load(&plan.directory)?;
+        }
+        let spool = || match state {
+            Some(directory) => Spool::open(directory, plan.spool),
+            None => Spool::in_memory(plan.spool),
+        };
+        let reports = plan.host.then(spool).transpose()?;
+        let decisions = plan.edge.then(spool).transpose()?;
+        let (told, members) = watch::channel(Arc::new(found));
+        let (sender, news) = mpsc::channel(NEWS);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let tap = Tap::default();
+        let begin = Begin {
+            plan: plan.clone(),
+            tap: tap.clone(),
+            shared: shared.clone(),
+            news: sender,
+            members,
+            signer,
+            reports,
+            decisions,
+        };
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(FleetError::Thread)?;
+        let work = move || {
+            runtime.block_on(async {
+                let shared = begin.shared.clone();
+                tokio::select! {
+                    _ = stopped => {}
+                    ended = work(begin) => if let Err(error) = ended {
+                        shared.trouble("this machine does not take part", &error.to_string());
+                    }
+                }
+            });
+            // A name that is being looked up is waited for by nobody.
+            runtime.shutdown_background();
+        };
+        let thread =
+            std::thread::Builder::new().name(FLEET.into()).spawn(work).map_err(FleetError::Thread)?;
+        Ok(Self {
+            plan: plan.clone(),
+            tap,
+            news,
+            shared,
+            members: told,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// What it was started with.
+    #[must_use]
+    pub fn plan(&self) -> &FleetPlan {
+        &self.plan
+    }
+
+    /// Where the loop leaves what the fleet is to be told.
+    #[must_use]
+    pub fn tap(&self) -> &Tap {
+        &self.tap
+    }
+
+    /// The next news. To be dropped and called again at any time.
+    pub async fn heard(&mut self) -> News {
+        match self.news.recv().await {
+            Some(news) => news,
+            // The thread has said why it ended.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Reads the list of members again.
+    ///
+    /// # Errors
+    /// It cannot be read; those who were known stay.
+    pub fn reload(&self) -> Result<(), MembersError> {
+        if self.plan.firewall {
+            self.members.send_replace(Arc::new(Members::load(&self.plan.directory)?));
+        }
+        Ok(())
+    }
+
+    /// How it is doing.
+    #[must_use]
+    pub fn status(&self) -> FleetStatus {
+        self.shared.lock().clone()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        // It may wait for the loop to take news, or to say that it has: nobody does any more.
+        self.news.close();
+        while self.news.try_recv().is_ok() {}
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the fleet's thread has panicked");
+        }
+    }
+}
+
+fn public(key: &str) -> Result<KeyPair, FleetError> {
+    KeyPair::from_public_key(key).map_err(|_| FleetError::Signer(key.to_owned()))
+}
+
+async fn work(begin: Begin) -> Result<(), FleetError> {
+    let Begin { plan, tap, shared, news, members, signer, reports, decisions } = begin;
+    let open = |seed, inbox, what| Link::open(&plan.directory, &plan.server, seed, inbox, what, &shared);
+    if let Some(signer) = signer {
+        let reports = open(REPORTS_SEED, FLEET, "reports").await?;
+        let decisions = open(DECISIONS_SEED, FLEET, "decisions").await?;
+        let door = Door {
+            members: members.clone(),
+            private: plan.private,
+            quota: plan.max_reports_per_minute,
+            minutes: BTreeMap::new(),
+        };
+        tokio::join!(
+            firewall::take(door, reports, shared.clone(), news.clone()),
+            decisions::publish(signer, tap, decisions.clone(), shared.clone(), news),
+            edges::serve(members, decisions, shared.clone()),
+        );
+        return Ok(());
+    }
+    let host = async {
+        if let Some(spool) = reports {
+            let link = open(HOST_SEED, &plan.name, "reports").await?;
+            host::work(&plan.name, tap, spool, link, shared.clone()).await;
+        }
+        Ok(())
+    };
+    let edge = async {
+        if let (Some(spool), Some(signer)) = (decisions, &plan.signer) {
+            let link = open(EDGE_SEED, &plan.name, "decisions").await?;
+            edge::follow(&plan.name, public(signer)?, spool, link, shared.clone(), news).await;
+        }
+        Ok(())
+    };
+    tokio::try_join!(host, edge).map(drop)
+}

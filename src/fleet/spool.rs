@@ -1,0 +1,260 @@
+//! What a host has not been able to report yet, on disk: bounded, the oldest goes first and is counted. On an edge, the same
+//! file remembers which decision of each prefix was the last one.
+//!
+//! One SQLite file, `fleet.sqlite3` in the state directory. A power cut may cost the last moments; a crash costs nothing.
+
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// The file's name in the state directory.
+const FILE: &str = "fleet.sqlite3";
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS spool (id INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS known (prefix TEXT PRIMARY KEY, serial INTEGER NOT NULL, until INTEGER) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS known_until ON known (until);
+";
+/// What a row takes beside its payload, about.
+const ROW: u64 = 16;
+
+/// The file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}: check the directory's owner and free space", .path.display())]
+pub struct SpoolError {
+    path: PathBuf,
+    error: rusqlite::Error,
+}
+
+/// Reports that wait, and decisions that are known.
+#[derive(Debug)]
+pub struct Spool {
+    database: Connection,
+    path: PathBuf,
+    /// So many bytes may wait.
+    most: u64,
+    bytes: u64,
+    waiting: u64,
+}
+
+impl Spool {
+    /// Opens or makes the file in `directory`; `most` bytes of reports may wait.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is none of ours.
+    pub fn open(directory: &Path, most: u64) -> Result<Self, SpoolError> {
+        let path = directory.join(FILE);
+        Self::prepared(Connection::open(&path), path, most)
+    }
+
+    /// One that ends with this process.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn in_memory(most: u64) -> Result<Self, SpoolError> {
+        Self::prepared(Connection::open_in_memory(), PathBuf::from("memory"), most)
+    }
+
+    fn prepared(opened: rusqlite::Result<Connection>, path: PathBuf, most: u64) -> Result<Self, SpoolError> {
+        let begin = |database: Connection| {
+            database.pragma_update(None, "journal_mode", "WAL")?;
+            database.pragma_update(None, "synchronous", "NORMAL")?;
+            database.busy_timeout(std::time::Duration::from_secs(5))?;
+            database.execute_batch(TABLES)?;
+            let counted = database.query_row(
+                "SELECT COUNT(*), COALESCE(SUM(LENGTH(payload)), 0) FROM spool",
+                [],
+                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+            )?;
+            Ok((database, counted))
+        };
+        match opened.and_then(begin) {
+            Ok((database, (waiting, payload))) => {
+                let waiting = waiting.unsigned_abs();
+                let bytes = payload.unsigned_abs() + waiting * ROW;
+                Ok(Self { database, path, most, bytes, waiting })
+            }
+            Err(error) => Err(SpoolError { path, error }),
+        }
+    }
+
+    /// How many reports wait.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    fn tell<T>(&self, result: rusqlite::Result<T>) -> Result<T, SpoolError> {
+        result.map_err(|error| SpoolError { path: self.path.clone(), error })
+    }
+
+    /// Keeps reports until they are [`Spool::taken`]. How many of the oldest had to go for them.
+    ///
+    /// # Errors
+    /// The disk is full, or gone.
+    pub fn keep(&mut self, reports: &[Vec<u8>]) -> Result<u64, SpoolError> {
+        let most = self.most;
+        let weight = |payload: &[u8]| payload.len() as u64 + ROW;
+        let work = |database: &mut Connection, mut bytes: u64| {
+            let transaction = database.transaction()?;
+            let (mut gone, mut put) =
+                (0, transaction.prepare_cached("INSERT INTO spool (payload) VALUES (?)")?);
+            for report in reports {
+                put.execute(params![report])?;
+                bytes += weight(report);
+            }
+            let mut oldest =
+                transaction.prepare_cached("SELECT id, LENGTH(payload) FROM spool ORDER BY id LIMIT 1")?;
+            let mut delete = transaction.prepare_cached("DELETE FROM spool WHERE id = ?")?;
+            while bytes > most {
+                let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+                let Some((id, length)) = oldest.query_row([], row).optional()? else { break };
+                delete.execute(params![id])?;
+                bytes = bytes.saturating_sub(length.unsigned_abs() + ROW);
+                gone += 1;
+            }
+            drop((put, oldest, delete));
+            transaction.commit()?;
+            Ok((bytes, gone))
+        };
+        let worked = work(&mut self.database, self.bytes);
+        let (bytes, gone) = self.tell(worked)?;
+        self.bytes = bytes;
+        self.waiting = (self.waiting + reports.len() as u64).saturating_sub(gone);
+        Ok(gone)
+    }
+
+    /// At most `most` reports behind `after`, oldest first, each with its number.
+    ///
+    /// # Errors
+    /// The disk is gone.
+    pub fn read(&self, after: i64, most: u32) -> Result<Vec<(i64, Vec<u8>)>, SpoolError> {
+        let read = || {
+            let mut find = self
+                .database
+                .prepare_cached("SELECT id, payload FROM spool WHERE id > ? ORDER BY id LIMIT ?")?;
+            find.query_map(params![after, most], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        self.tell(read())
+    }
+
+    /// These have arrived.
+    ///
+    /// # Errors
+    /// The disk is gone: they will be reported again.
+    pub fn taken(&mut self, ids: &[i64]) -> Result<(), SpoolError> {
+        let work = |database: &mut Connection| {
+            let transaction = database.transaction()?;
+            let (mut rows, mut bytes) = (0, 0);
+            {
+                let mut find =
+                    transaction.prepare_cached("DELETE FROM spool WHERE id = ? RETURNING LENGTH(payload)")?;
+                for id in ids {
+                    if let Some(length) =
+                        find.query_row(params![id], |row| row.get::<_, i64>(0)).optional()?
+                    {
+                        rows += 1;
+                        bytes += length.unsigned_abs() + ROW;
+                    }
+                }
+            }
+            transaction.commit()?;
+            Ok((rows, bytes))
+        };
+        let worked = work(&mut self.database);
+        let (rows, bytes): (u64, u64) = self.tell(worked)?;
+        self.waiting = self.waiting.saturating_sub(rows);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        Ok(())
+    }
+
+    /// The serial of the last decision about `prefix` that is known, 0 if none is.
+    ///
+    /// # Errors
+    /// The disk is gone.
+    pub fn last_serial(&self, prefix: &IpNet) -> Result<u64, SpoolError> {
+        let find = || {
+            let mut find = self.database.prepare_cached("SELECT serial FROM known WHERE prefix = ?")?;
+            find.query_row(params![prefix.to_string()], |row| row.get::<_, i64>(0)).optional()
+        };
+        Ok(self.tell(find())?.unwrap_or(0).unsigned_abs())
+    }
+
+    /// Remembers decisions: prefix, serial, and until when they say anything. Those that say nothing any more at `now` are forgotten.
+    ///
+    /// # Errors
+    /// The disk is full, or gone.
+    pub fn know(
+        &mut self,
+        decisions: &[(IpNet, u64, Option<Timestamp>)],
+        now: Timestamp,
+    ) -> Result<(), SpoolError> {
+        let work = |database: &mut Connection| {
+            let transaction = database.transaction()?;
+            {
+                let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO known VALUES (?, ?, ?)")?;
+                for (prefix, serial, until) in decisions {
+                    let serial = i64::try_from(*serial).unwrap_or(i64::MAX);
+                    put.execute(params![prefix.to_string(), serial, until.map(Timestamp::as_microsecond)])?;
+                }
+            }
+            transaction.execute("DELETE FROM known WHERE until <= ?", params![now.as_microsecond()])?;
+            transaction.commit()
+        };
+        let worked = work(&mut self.database);
+        self.tell(worked)
+    }
+
+    /// Whether no decision is known.
+    ///
+    /// # Errors
+    /// The disk is gone.
+    pub fn knows_nothing(&self) -> Result<bool, SpoolError> {
+        let any = self.database.query_row("SELECT 1 FROM known LIMIT 1", [], |_| Ok(())).optional();
+        Ok(self.tell(any)?.is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_go_first_and_the_rest_survives() {
+        let dir = tempfile::tempdir().unwrap();
+        let report = |number: u32| format!("{number:0984}").into_bytes();
+        let mut spool = Spool::open(dir.path(), 10_000).unwrap();
+        assert_eq!(spool.keep(&[report(0), report(1)]).unwrap(), 0);
+        let all: Vec<Vec<u8>> = (2..25).map(report).collect();
+        assert_eq!(spool.keep(&all).unwrap(), 15);
+        assert_eq!(spool.waiting(), 10);
+        drop(spool);
+        let mut spool = Spool::open(dir.path(), 10_000).unwrap();
+        assert_eq!(spool.waiting(), 10);
+        let first = spool.read(0, 3).unwrap();
+        assert_eq!(
+            first.iter().map(|(_, payload)| payload.clone()).collect::<Vec<_>>(),
+            [report(15), report(16), report(17)]
+        );
+        spool.taken(&[first[0].0, first[2].0, 4_000]).unwrap();
+        assert_eq!((spool.waiting(), spool.read(first[0].0, 1).unwrap()[0].1.clone()), (8, report(16)));
+        assert_eq!(spool.keep(&[report(30), report(31)]).unwrap(), 0, "there is room again");
+        assert_eq!(spool.keep(&[report(32)]).unwrap(), 1);
+    }
+
+    #[test]
+    fn the_last_decision_is_known_until_it_is_over() {
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let (one, two): (IpNet, IpNet) =
+            ("203.0.113.9/32".parse().unwrap(), "2001:db8::/64".parse().unwrap());
+        let mut spool = Spool::in_memory(1_000).unwrap();
+        assert!(spool.knows_nothing().unwrap());
+        spool.know(&[(one, 7, Some(at(60))), (two, 8, None)], at(0)).unwrap();
+        spool.know(&[(one, 9, Some(at(60)))], at(0)).unwrap();
+        assert_eq!((spool.last_serial(&one).unwrap(), spool.last_serial(&two).unwrap()), (9, 8));
+        spool.know(&[], at(60)).unwrap();
+        assert_eq!((spool.last_serial(&one).unwrap(), spool.last_serial(&two).unwrap()), (0, 8));
+        assert!(!spool.knows_nothing().unwrap());
+    }
+}

@@ -1,0 +1,147 @@
+//! How this machine is doing in its fleet: what `banctl fleet status` and `banctl status` tell.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// How this machine is doing in its fleet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetStatus {
+    /// `firewall`, `host`, `edge`, or `host and edge`.
+    pub role: String,
+    /// What the machine is called; of a firewall, `fleet`.
+    pub name: String,
+    /// HOST:PORT of the server.
+    pub server: String,
+    /// Each connection to it.
+    pub connections: BTreeMap<String, Connection>,
+    /// What is wrong besides, if anything: by what goes wrong, in words.
+    pub trouble: BTreeMap<String, String>,
+    /// Host: reports that have not arrived yet.
+    pub spooled: u64,
+    /// Host: reports that were given up, because there were too many.
+    pub dropped: u64,
+    /// Host: reports that have arrived.
+    pub reported: u64,
+    /// Firewall: decisions that were published.
+    pub published: u64,
+    /// Firewall: decisions that are not published yet.
+    pub unpublished: u64,
+    /// Edge: decisions that were followed.
+    pub followed: u64,
+    /// Edge: decisions that were not, because of its own exceptions.
+    pub spared: u64,
+    /// Edge: messages that were not trusted, by the reason.
+    pub distrusted: BTreeMap<String, u64>,
+    /// Firewall: each host of which something was heard.
+    pub hosts: BTreeMap<String, HostStatus>,
+    /// Firewall: each edge.
+    pub edges: BTreeMap<String, EdgeStatus>,
+}
+
+/// A connection to the server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    /// Whether it is there.
+    pub up: bool,
+    /// Since when it is, or is not.
+    pub since: Option<Timestamp>,
+    /// What went wrong the last time, in the server's or the system's words.
+    pub error: Option<String>,
+    /// How often the server has refused something.
+    pub refused: u64,
+}
+
+/// One host, as its firewall knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostStatus {
+    /// When the last report came.
+    pub last_seen: Option<Timestamp>,
+    /// Reports that were taken.
+    pub reports: u64,
+    /// Those that were not, by the reason.
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// One edge, as its firewall knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeStatus {
+    /// Decisions that it has not followed yet.
+    pub lag: u64,
+    /// When it was last given something.
+    pub last_seen: Option<Timestamp>,
+}
+
+impl FleetStatus {
+    /// What the administrator should know first.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        for (what, connection) in &self.connections {
+            if !connection.up {
+                let why = connection.error.as_deref().unwrap_or("it does not answer");
+                told.push(format!("fleet: no connection to {} ({what}): {why}", self.server));
+            }
+            if connection.refused > 0 {
+                let last = connection.error.as_deref().unwrap_or("");
+                told.push(format!(
+                    "fleet: the server has refused {} things ({what}); the last: {last}",
+                    connection.refused
+                ));
+            }
+        }
+        told.extend(self.trouble.iter().map(|(what, why)| format!("fleet: {what}: {why}")));
+        if self.dropped > 0 {
+            told.push(format!(
+                "fleet: {} reports were given up, because too many waited for the server: raise [fleet] spool",
+                self.dropped
+            ));
+        }
+        for (name, host) in &self.hosts {
+            let refused: u64 = host.refused.values().sum();
+            if refused > 0 {
+                let why: Vec<String> =
+                    host.refused.iter().map(|(why, times)| format!("{times} {why}")).collect();
+                told.push(format!("fleet: {refused} reports of {name} were refused: {}", why.join(", ")));
+            }
+        }
+        for (why, times) in &self.distrusted {
+            told.push(format!("fleet: {times} messages were not followed: {why}"));
+        }
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_told_by_name() {
+        let down =
+            Connection { error: Some("certificate expired".into()), refused: 2, ..Connection::default() };
+        let host = HostStatus {
+            refused: [("in another host's name".to_owned(), 3)].into(),
+            ..HostStatus::default()
+        };
+        let status = FleetStatus {
+            server: "fw:4222".into(),
+            connections: [("reports".to_owned(), down)].into(),
+            dropped: 4,
+            hosts: [("web1".to_owned(), host)].into(),
+            distrusted: [("it has expired".to_owned(), 5)].into(),
+            ..FleetStatus::default()
+        };
+        assert_eq!(
+            status.warnings().join("\n"),
+            "\
+fleet: no connection to fw:4222 (reports): certificate expired
+fleet: the server has refused 2 things (reports); the last: certificate expired
+fleet: 4 reports were given up, because too many waited for the server: raise [fleet] spool
+fleet: 3 reports of web1 were refused: 3 in another host's name
+fleet: 5 messages were not followed: it has expired"
+        );
+        assert_eq!(FleetStatus::default().warnings(), [""; 0]);
+    }
+}
