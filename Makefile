@@ -69,6 +69,7 @@ install:
 	install -Dm644 packaging/completions/_banctl     $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_banctl
 	install -Dm644 packaging/completions/banctl.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/banctl.fish
 	install -Dm644 docs/kban.toml         $(DESTDIR)$(PREFIX)/share/doc/kban/kban.toml
+	install -Dm644 docs/kban.schema.json  $(DESTDIR)$(PREFIX)/share/kban/kban.schema.json
 	install -d $(DESTDIR)$(PREFIX)/share/kban/filter.d $(DESTDIR)/etc/kban/kban.d $(DESTDIR)/etc/kban/filter.d
 	install -m644 src/filter/catalogue/*.toml $(DESTDIR)$(PREFIX)/share/kban/filter.d
 

@@ -65,7 +65,7 @@ fn wrapped(number: u64, runtime: Option<Runtime>) -> String {
 fn follow(input: Input, resume: Readings) -> (Sources, Receiver<Block>) {
     let (sender, blocks) = mpsc::channel(4);
     let config = SourceConfig { id: SourceId(0), input, resume, manner: Manner::default() };
-    (source::spawn(vec![config], sender), blocks)
+    (source::spawn(vec![config], sender, source::syslog::Keeper::default()), blocks)
 }
 
 /// A whole file from its beginning to its end.

@@ -17,7 +17,8 @@
 //!
 //! The modules below stand in the order in which data meets them.
 
-// Words that several rooms share.
+// Words that several rooms share, and how they all run programs.
+pub mod program;
 pub mod service;
 mod syslog;
 pub mod tier;

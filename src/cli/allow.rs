@@ -94,8 +94,7 @@ fn run_add(shared: &Shared, add: &Add, out: &mut dyn Write) -> Result<Exit, Fail
     write!(out, "allowed {} {time}", shown(&prefix))?;
     match lifted {
         0 => writeln!(out)?,
-        1 => writeln!(out, "; lifted 1 ban")?,
-        bans => writeln!(out, "; lifted {bans} bans")?,
+        bans => writeln!(out, "; lifted {}", output::counted(bans, "ban", "bans"))?,
     }
     Ok(Exit::Done)
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::exit::{Exit, Failure};
 use super::{Shared, complete, list, output, session, unban, unexpected};
 use crate::config::duration::BanTime;
-use crate::control::protocol::{Answer, Request};
+use crate::control::protocol::{Answer, BanRow, Request};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -28,6 +28,39 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+    each(shared, std::iter::once(options), out)
+}
+
+/// Bans one after the other. The first that cannot be ends it; those before it are told of.
+pub(super) fn each(
+    shared: &Shared,
+    all: impl Iterator<Item = impl std::borrow::Borrow<Options>>,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let (mut banned, mut ended) = (Vec::new(), Ok(Exit::Done));
+    for options in all {
+        match ban(shared, options.borrow()) {
+            Ok(row) => banned.push(row),
+            Err(failure) => {
+                ended = Err(failure);
+                break;
+            }
+        }
+    }
+    if shared.json && !banned.is_empty() {
+        output::print_json(out, &list::Document { bans: &banned })?;
+        return ended;
+    }
+    for row in banned {
+        match row.seconds_left {
+            Some(_) => writeln!(out, "banned {} for {} (jail {})", row.address, list::left(&row), row.jail)?,
+            None => writeln!(out, "banned {} permanently (jail {})", row.address, row.jail)?,
+        }
+    }
+    ended
+}
+
+fn ban(shared: &Shared, options: &Options) -> Result<BanRow, Failure> {
     let prefix = unban::prefix(&options.address)?;
     let request = Request::Ban {
         prefix,
@@ -38,12 +71,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
         caller: session::caller(),
     };
     match shared.ask(&request)? {
-        Answer::Banned(row) if shared.json => output::print_json(out, &list::Document { bans: &[row] })?,
-        Answer::Banned(row) => match row.seconds_left {
-            Some(_) => writeln!(out, "banned {} for {} (jail {})", row.address, list::left(&row), row.jail)?,
-            None => writeln!(out, "banned {} permanently (jail {})", row.address, row.jail)?,
-        },
-        other => return Err(unexpected(&other)),
+        Answer::Banned(row) => Ok(row),
+        other => Err(unexpected(&other)),
     }
-    Ok(Exit::Done)
 }

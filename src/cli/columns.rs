@@ -16,16 +16,27 @@ const WIDE: usize = 24;
 pub(super) struct Columns {
     titles: Vec<String>,
     rows: Vec<Vec<String>>,
+    /// The widest cell of each column.
+    widest: Vec<usize>,
+}
+
+/// In columns of a terminal. Most of what is shown is ASCII.
+fn width(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.width() }
 }
 
 impl Columns {
     /// An empty table.
     pub(super) fn new(titles: &[&str]) -> Self {
-        Self { titles: titles.iter().map(|title| (*title).to_owned()).collect(), rows: Vec::new() }
+        let widest = titles.iter().map(|_| 0).collect();
+        Self { titles: titles.iter().map(|title| (*title).to_owned()).collect(), rows: Vec::new(), widest }
     }
 
     /// One more row, with a cell for each title.
     pub(super) fn add_row(&mut self, cells: Vec<String>) {
+        for (widest, cell) in self.widest.iter_mut().zip(&cells) {
+            *widest = (*widest).max(width(cell));
+        }
         self.rows.push(cells);
     }
 
@@ -42,6 +53,7 @@ impl Columns {
             }
             if let Some(index) = self.titles.iter().position(|title| title == name) {
                 self.titles.remove(index);
+                self.widest.remove(index);
                 for row in self.rows.iter_mut().filter(|row| index < row.len()) {
                     row.remove(index);
                 }
@@ -52,13 +64,8 @@ impl Columns {
 
     /// The width of each column, `most` at most.
     fn widths(&self, most: usize) -> Vec<usize> {
-        let mut widths: Vec<usize> = self.titles.iter().map(|title| title.width()).collect();
-        for row in &self.rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.width().min(most));
-            }
-        }
-        widths
+        let columns = self.titles.iter().zip(&self.widest);
+        columns.map(|(title, widest)| width(title).max((*widest).min(most))).collect()
     }
 
     fn needed(&self, most: usize) -> usize {
@@ -71,9 +78,9 @@ impl Columns {
         let mut line = String::new();
         for cells in std::iter::once(&self.titles).chain(&self.rows) {
             line.clear();
-            for (cell, width) in cells.iter().zip(&widths) {
+            for (cell, column) in cells.iter().zip(&widths) {
                 line.push_str(cell);
-                line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.width()) + GAP));
+                line.extend(std::iter::repeat_n(' ', column.saturating_sub(width(cell)) + GAP));
             }
             writeln!(out, "{}", line.trim_end())?;
         }

@@ -87,7 +87,7 @@ fn running_jails() -> Vec<String> {
 
 fn addresses() -> Vec<String> {
     match ask(&Request::List { jail: None, within: None, after: None }) {
-        Some(Answer::Page { bans, .. }) => bans.into_iter().map(|ban| ban.address).collect(),
+        Some(Answer::Page(page)) => page.bans.into_iter().map(|ban| ban.address).collect(),
         _ => Vec::new(),
     }
 }

@@ -1,18 +1,21 @@
 //! `banctl enable JAIL` and `banctl disable JAIL`: a drop-in of the jail's own in kban.d, tried before it is put in place.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+mod files;
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
 use toml_edit::{DocumentMut, Item, Table};
 
+use self::files::{Change, not_done};
 use super::exit::{Exit, Failure, usage};
 use super::{Shared, complete, output, unexpected};
 use crate::config::value::JailName;
-use crate::config::{self, Layout, Plan, SourceFile};
+use crate::config::{self, Layout, SourceFile};
 use crate::control::client::ClientError;
 use crate::control::protocol::{Answer, Request};
 
@@ -61,25 +64,23 @@ pub(super) fn run(
             ))
         })?;
     }
-    let is_on = known.is_some_and(|known| known.value.enabled.as_ref().is_some_and(|on| on.value));
+    let is_on = known.is_some_and(|known| known.value.is_enabled());
+    let file = directory.join(name_of(jail));
     let mut document = Document { jail, enabled, file: None, reloaded: false, warnings: Vec::new() };
     if is_on != enabled {
-        let mut changed = vec![drop_in(directory, jail, enabled)?];
+        let mut changes = vec![drop_in(directory, jail, enabled)?];
         if config::is_unconfigured(&layout) && jail != UNCONFIGURED {
             // With the first file, what holds without any ends.
-            changed.push(drop_in(directory, UNCONFIGURED, true)?);
+            changes.push(drop_in(directory, UNCONFIGURED, true)?);
         }
-        agrees(&layout, &changed, jail, enabled)?;
-        let before = put_in_place(directory, &changed)?;
-        let told = reload(shared).inspect_err(|_| take_back(before))?;
+        agrees(&layout, &changes, jail, enabled)?;
+        let placed = files::put_in_place(directory, changes)?;
+        let told = reload(shared).inspect_err(|_| placed.take_back())?;
         document.reloaded = told.is_some();
         document.warnings = told.unwrap_or_default();
-        let file = directory.join(name_of(jail));
         document.file = Some(&file);
-        tell(shared, &document, out)?;
-    } else {
-        tell(shared, &document, out)?;
     }
+    tell(shared, &document, out)?;
     Ok(Exit::Done)
 }
 
@@ -111,20 +112,19 @@ fn name_of(jail: &str) -> String {
     format!("50-{jail}.toml")
 }
 
-/// The jail's drop-in as it is to be. Whatever else is in it stays.
-fn drop_in(directory: &Path, jail: &str, enabled: bool) -> Result<Arc<SourceFile>, Failure> {
+/// The jail's drop-in as it is, and as it is to be. Whatever else is in it stays.
+fn drop_in(directory: &Path, jail: &str, enabled: bool) -> Result<Change, Failure> {
+    const FIRST: &str =
+        "# Written by `banctl enable` and `banctl disable`; more keys of the jail may be added.\n";
     let path = directory.join(name_of(jail));
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            "# Written by `banctl enable` and `banctl disable`; more keys of the jail may be added.\n"
-                .to_owned()
-        }
+    let before = match fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(not_done("read", &path, &error)),
     };
-    let text = edited(&text, jail, enabled)
+    let text = edited(before.as_deref().unwrap_or(FIRST), jail, enabled)
         .map_err(|error| usage(format!("{} is no TOML, mend it first: {error}", path.display())))?;
-    Ok(Arc::new(SourceFile { path, text }))
+    Ok(Change { before, after: Arc::new(SourceFile { path, text }) })
 }
 
 fn edited(text: &str, jail: &str, enabled: bool) -> Result<String, toml_edit::TomlError> {
@@ -133,21 +133,16 @@ fn edited(text: &str, jail: &str, enabled: bool) -> Result<String, toml_edit::To
         // Comments alone stay above what comes now.
         return Ok(format!("{}\n{}", text.trim_end(), edited("", jail, enabled)?));
     }
-    let implicit = || {
+    let above = if document.is_empty() { "" } else { "\n" };
+    let jails = document.entry("jail").or_insert_with(|| {
         let mut table = Table::new();
         table.set_implicit(true);
         Item::Table(table)
-    };
-    // Of a file of comments only, they stand at the end: they belong above what is added.
-    let comments = document.is_empty().then(|| document.trailing().as_str().unwrap_or_default().to_owned());
-    if comments.is_some() {
-        document.set_trailing("");
-    }
-    let jails = document.entry("jail").or_insert_with(implicit);
+    });
     if let Some(jails) = jails.as_table_like_mut() {
         let table = jails.entry(jail).or_insert_with(|| {
             let mut table = Table::new();
-            table.decor_mut().set_prefix(comments.unwrap_or_else(|| "\n".to_owned()));
+            table.decor_mut().set_prefix(above);
             Item::Table(table)
         });
         if let Some(table) = table.as_table_like_mut() {
@@ -168,8 +163,9 @@ fn edited(text: &str, jail: &str, enabled: bool) -> Result<String, toml_edit::To
 }
 
 /// Whether the configuration would be accepted with these files, and the jail be as it is wanted.
-fn agrees(layout: &Layout, changed: &[Arc<SourceFile>], jail: &str, enabled: bool) -> Result<Plan, Failure> {
-    let plan = config::load_changed(layout, changed).map_err(|report| {
+fn agrees(layout: &Layout, changes: &[Change], jail: &str, enabled: bool) -> Result<(), Failure> {
+    let changed: Vec<_> = changes.iter().map(|change| Arc::clone(&change.after)).collect();
+    let plan = config::load_changed(layout, &changed).map_err(|report| {
         let told = report.render(output::is_terminal(), output::width());
         Failure::new(
             Exit::No,
@@ -177,12 +173,9 @@ fn agrees(layout: &Layout, changed: &[Arc<SourceFile>], jail: &str, enabled: boo
         )
     })?;
     if plan.jails.iter().any(|plan| &*plan.name == jail) == enabled {
-        return Ok(plan);
+        return Ok(());
     }
-    let says = plan.settings.iter().find(|setting| {
-        setting.key == "enabled"
-            && setting.table.strip_prefix("jail.").is_some_and(|name| name.trim_matches('"') == jail)
-    });
+    let says = plan.settings.iter().find(|setting| setting.key == "enabled" && setting.is_of_jail(jail));
     let place = says.map_or_else(|| "another file".to_owned(), super::settings::place);
     Err(Failure::new(
         Exit::No,
@@ -191,52 +184,6 @@ fn agrees(layout: &Layout, changed: &[Arc<SourceFile>], jail: &str, enabled: boo
             !enabled
         ),
     ))
-}
-
-/// What a file was; `None`: there was none.
-type Before = Vec<(PathBuf, Option<String>)>;
-
-/// Writes the files whole or not at all.
-fn put_in_place(directory: &Path, files: &[Arc<SourceFile>]) -> Result<Before, Failure> {
-    fs::create_dir_all(directory).map_err(|error| not_done("make", directory, &error))?;
-    let mut before = Before::new();
-    for file in files {
-        before.push((file.path.clone(), fs::read_to_string(&file.path).ok()));
-        if let Err(error) = replace(&file.path, &file.text) {
-            take_back(before);
-            return Err(not_done("write", &file.path, &error));
-        }
-    }
-    Ok(before)
-}
-
-/// kband reads no file whose name begins with a dot.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = File::create_new(&beside).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        if let Ok(old) = fs::metadata(path) {
-            file.set_permissions(old.permissions())?;
-        }
-        file.sync_all()
-    });
-    let placed = written.and_then(|()| fs::rename(&beside, path));
-    if placed.is_err() {
-        // It may not be there.
-        let _ = fs::remove_file(&beside);
-    }
-    placed
-}
-
-/// As it was. What cannot be put back is told with the error that led here; there is nothing more to do.
-fn take_back(before: Before) {
-    for (path, text) in before {
-        let _ = match text {
-            Some(text) => replace(&path, &text),
-            None => fs::remove_file(&path),
-        };
-    }
 }
 
 /// The warnings of a running kband; `None` if none runs.
@@ -248,16 +195,6 @@ fn reload(shared: &Shared) -> Result<Option<Vec<String>>, Failure> {
         },
         Err(ClientError::NotRunning { .. }) => Ok(None),
         Err(error) => Err(error.into()),
-    }
-}
-
-fn not_done(what: &str, path: &Path, error: &io::Error) -> Failure {
-    let path = path.display();
-    match error.kind() {
-        ErrorKind::PermissionDenied => {
-            Failure::new(Exit::Permission, format!("cannot {what} {path} ({error}): run banctl as root"))
-        }
-        _ => Failure::new(Exit::No, format!("cannot {what} {path} ({error}): nothing was changed")),
     }
 }
 

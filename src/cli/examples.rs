@@ -31,15 +31,6 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("reload", &["banctl config diff", "banctl reload"]),
     ("check", &["banctl check", "banctl check --config /root/new-kban --json"]),
-    (
-        "test",
-        &[
-            "banctl test sshd /var/log/auth.log",
-            "banctl test sshd 'Nov 21 06:50:25 gw sshd[42]: Failed password for root from 203.0.113.9 port 22 ssh2'",
-            "banctl test '^denied <HOST>$' journal",
-        ],
-    ),
-    ("replay", &["banctl replay /var/log/auth.log --jail sshd --set maxretry=3"]),
     ("filters", &["banctl filters", "banctl filters 'sshd[mode=aggressive]'"]),
     ("jails", &["banctl jails"]),
     ("enable", &["banctl enable postfix"]),
@@ -61,18 +52,19 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("completions", &["banctl completions bash"]),
 ];
 
-/// The command line, with the examples.
+/// The command line, with the examples. `test` and `replay` have their own, with more to say below them.
 pub(super) fn added(command: clap::Command) -> clap::Command {
-    EXAMPLES.iter().fold(command, |command, (verb, lines)| {
-        let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
-        command.mut_subcommand(verb, |verb| verb.after_help(format!("Examples:{lines}")))
+    command.mut_subcommands(|verb| match EXAMPLES.iter().find(|(name, _)| *name == verb.get_name()) {
+        Some((_, lines)) => {
+            let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
+            verb.after_help(format!("Examples:{lines}"))
+        }
+        None => verb,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     /// What a shell makes of a line, as far as these lines need it.
     fn words(line: &str) -> Vec<String> {
         let parts = line.split('\'').enumerate();
@@ -85,14 +77,28 @@ mod tests {
 
     #[test]
     fn every_verb_has_examples_that_are_understood() {
-        let command = crate::cli::command();
-        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
-            let name = verb.get_name();
-            assert!(EXAMPLES.iter().any(|(verb, _)| *verb == name), "{name} has no example");
+        for verb in crate::cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+            let below = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert_eq!(below.matches("Examples:\n").count(), 1, "{}: {below}", verb.get_name());
+            let lines = below.lines().filter(|line| line.starts_with("  banctl "));
+            // What follows more blanks says what it does.
+            let lines: Vec<&str> = lines.filter_map(|line| line.trim().split("   ").next()).collect();
+            assert!(!lines.is_empty(), "{}: {below}", verb.get_name());
+            for line in lines {
+                let parsed = crate::cli::command().try_get_matches_from(words(line));
+                assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+            }
         }
-        for line in EXAMPLES.iter().flat_map(|(_, lines)| *lines) {
-            let parsed = crate::cli::command().try_get_matches_from(words(line));
-            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+    }
+
+    #[test]
+    fn what_else_a_verb_has_to_say_is_said() {
+        for (verb, notes) in
+            [("test", "A pattern is tried in kban's own"), ("replay", "Old lines are judged as if")]
+        {
+            let mut command = crate::cli::command();
+            let help = command.find_subcommand_mut(verb).unwrap().render_help().to_string();
+            assert!(help.contains(notes), "{help}");
         }
     }
 }

@@ -7,6 +7,7 @@ pub(super) struct Folded<W> {
     out: W,
     /// In columns.
     width: usize,
+    /// What has come of it; of a document, only how it begins.
     line: Vec<u8>,
 }
 
@@ -18,8 +19,7 @@ impl<W: Write> Folded<W> {
 
     fn end_line(&mut self) -> io::Result<()> {
         let line = String::from_utf8_lossy(&self.line);
-        // Documents are for programs, and for copying.
-        if line.starts_with('{') || textwrap::core::display_width(line.trim_end()) <= self.width {
+        if textwrap::core::display_width(line.trim_end()) <= self.width {
             self.out.write_all(&self.line)?;
         } else {
             let (text, end) = line.strip_suffix('\n').map_or((&*line, ""), |text| (text, "\n"));
@@ -35,7 +35,17 @@ impl<W: Write> Folded<W> {
 
 impl<W: Write> Write for Folded<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.width == usize::MAX {
+            return self.out.write(bytes);
+        }
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            // Documents are for programs, and for copying; and they may be long.
+            if self.line.first().or(part.first()) == Some(&b'{') {
+                self.out.write_all(part)?;
+                self.line.clear();
+                self.line.extend((!part.ends_with(b"\n")).then_some(b'{'));
+                continue;
+            }
             self.line.extend_from_slice(part);
             if part.ends_with(b"\n") {
                 self.end_line()?;
@@ -45,7 +55,9 @@ impl<W: Write> Write for Folded<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.end_line()?;
+        if !self.line.starts_with(b"{") {
+            self.end_line()?;
+        }
         self.out.flush()
     }
 }

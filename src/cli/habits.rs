@@ -71,31 +71,17 @@ fn set(shared: &Shared, typed: &Words, out: &mut dyn Write) -> Result<Exit, Fail
     let words: Vec<&str> = typed.words.iter().map(String::as_str).collect();
     match words.as_slice() {
         [jail, "banip", addresses @ ..] if !addresses.is_empty() => {
-            let mut exit = Exit::Done;
-            for address in addresses {
-                let options = ban::Options {
-                    address: (*address).to_owned(),
-                    jail: Some((*jail).to_owned()),
-                    bantime: None,
-                    reason: None,
-                    force: false,
-                };
-                exit = ban::run(shared, &options, out)?;
-            }
-            Ok(exit)
+            let options = |address: &&str| ban::Options {
+                address: (*address).to_owned(),
+                jail: Some((*jail).to_owned()),
+                bantime: None,
+                reason: None,
+                force: false,
+            };
+            ban::each(shared, addresses.iter().map(options), out)
         }
         [jail, "unbanip", addresses @ ..] if !addresses.is_empty() => {
-            let mut exit = Exit::Done;
-            for address in addresses {
-                let options = unban::Options {
-                    target: Some((*address).to_owned()),
-                    jail: Some((*jail).to_owned()),
-                    all: false,
-                    kernel: false,
-                };
-                exit = unban::run(shared, &options, out)?;
-            }
-            Ok(exit)
+            unban::each(shared, addresses, jail, out)
         }
         [_, "addignoreip", address, ..] => Err(usage(format!(
             "kban allows somebody for every jail: `banctl allow add {}` does that",
@@ -133,8 +119,13 @@ fn get(shared: &Shared, typed: &Words, out: &mut dyn Write) -> Result<Exit, Fail
                 Answer::Config { settings, .. } => settings,
                 other => return Err(super::unexpected(&other)),
             };
-            let value = |table: &str| settings.iter().find(|one| one.table == table && one.key == *key);
-            match value(&format!("jail.{jail}")).or_else(|| value("defaults")) {
+            if !settings.iter().any(|one| one.is_of_jail(jail)) {
+                let jail = output::harmless(jail);
+                return Err(usage(format!("there is no jail {jail}: `banctl jails` lists them")));
+            }
+            let mut values = settings.iter().filter(|one| one.key == *key);
+            let own = values.clone().find(|one| one.is_of_jail(jail));
+            match own.or_else(|| values.find(|one| one.table == "defaults")) {
                 Some(setting) => writeln!(out, "{}", output::harmless(&setting.value))?,
                 None => {
                     let key = output::harmless(key);

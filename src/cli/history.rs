@@ -3,8 +3,6 @@
 use std::io::Write;
 
 use clap::Args;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::columns::Columns;
@@ -67,12 +65,12 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
     let mut table = Columns::new(&["TIME", "WHAT", "ADDRESS", "JAIL", "TIMES", "UNTIL", "BY", "REASON"]);
     for event in &events {
         table.add_row(vec![
-            local(event.time),
+            output::moment(event.time),
             what(event).to_owned(),
             event.address.clone(),
             output::harmless(&event.jail),
             event.count.to_string(),
-            event.until.map_or_else(|| "permanent".into(), local),
+            event.until.map_or_else(|| "permanent".into(), output::moment),
             by(event),
             output::harmless(&event.reason),
         ]);
@@ -101,9 +99,4 @@ pub(super) fn by(event: &EventRow) -> String {
     let by_log = event.ending.is_none();
     let by = event.who.as_deref().or(by_log.then_some(&*event.source));
     by.map_or_else(|| "kband".into(), output::harmless)
-}
-
-/// A moment in this machine's zone.
-pub(super) fn local(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::system()).strftime("%F %T").to_string()
 }

@@ -46,7 +46,7 @@ pub(super) fn run(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure>
         };
         Row {
             name: name.0.to_string(),
-            enabled: jail.enabled.as_ref().is_some_and(|enabled| enabled.value),
+            enabled: jail.is_enabled(),
             filter: (!counts_bans).then_some(filter),
             description,
         }

@@ -263,7 +263,8 @@ mod tests {
     fn the_time_left_is_rounded_up_as_the_daemon_does() {
         for (milliseconds, seconds) in [(0, 0), (1, 1), (9_001, 10), (10_000, 10)] {
             let left = Some(Duration::from_millis(milliseconds));
-            let element = Element { target: "192.0.2.1/32".parse::<ipnet::IpNet>().unwrap().into(), left };
+            let target = "192.0.2.1/32".parse::<ipnet::IpNet>().unwrap().into();
+            let element = Element { target, left, packets: None };
             assert_eq!(kernel_row(&element).seconds_left, Some(seconds));
         }
     }

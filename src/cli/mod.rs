@@ -80,7 +80,7 @@ Examples:
 Exit codes: 0 done, 1 no, 2 usage, 3 no daemon, 4 no permission, 5 allowed address, 6 the kernel refused.";
 
 /// What every verb understands.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct Shared {
     /// The daemon's control socket [default: /run/kban/control.sock].
     #[arg(long, global = true, value_name = "PATH")]

@@ -1,10 +1,11 @@
 //! `banctl export` and `banctl load`: bans with the time that is left to them, from one kban to another.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
@@ -18,6 +19,9 @@ use crate::jail::FEED;
 const LONGEST_LINE: u64 = 16 * 1024;
 /// So many bytes of bans go into one request; the rest is room for what is around them.
 const TOGETHER: usize = LONGEST_REQUEST - 1024;
+
+/// With more bans, it is shown how many are done.
+const MANY: usize = 1_000;
 
 #[derive(Debug, Args)]
 pub(super) struct Export {
@@ -60,8 +64,7 @@ pub(super) fn export(shared: &Shared, options: &Export, out: &mut dyn Write) -> 
     let mut out = io::BufWriter::new(out);
     // Lists are read from where they come from; over is what has no second left.
     for row in rows.iter().filter(|row| !row.jail.starts_with(FEED) && row.seconds_left != Some(0)) {
-        serde_json::to_writer(&mut out, &moved(row)).map_err(io::Error::from)?;
-        writeln!(out)?;
+        output::print_json_line(&mut out, &moved(row))?;
     }
     out.flush()?;
     Ok(Exit::Done)
@@ -116,6 +119,15 @@ fn read(mut from: impl BufRead, name: &str) -> Result<Vec<Moved>, Failure> {
 /// Has the daemon take over bans.
 pub(super) fn send(client: &mut Client, bans: Vec<Moved>) -> Result<Loaded, Failure> {
     let mut all = Loaded::default();
+    let bar = ProgressBar::hidden();
+    if bans.len() > MANY && io::stderr().is_terminal() {
+        bar.set_length(bans.len() as u64);
+        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} bans {eta}") {
+            bar.set_style(style);
+        }
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+        bar.tick();
+    }
     let mut waiting = bans.into_iter().peekable();
     while waiting.peek().is_some() {
         let (mut together, mut bytes) = (Vec::new(), 0);
@@ -125,7 +137,10 @@ pub(super) fn send(client: &mut Client, bans: Vec<Moved>) -> Result<Loaded, Fail
         }) {
             together.push(ban);
         }
-        match client.ask(&Request::Load { bans: together })? {
+        let loaded = together.len() as u64;
+        let answer = client.ask(&Request::Load { bans: together })?;
+        bar.inc(loaded);
+        match answer {
             Answer::Loaded { loaded, known, other_jail, refused } => {
                 all.loaded += loaded;
                 all.known += known;
@@ -135,6 +150,7 @@ pub(super) fn send(client: &mut Client, bans: Vec<Moved>) -> Result<Loaded, Fail
             other => return Err(unexpected(&other)),
         }
     }
+    bar.finish_and_clear();
     Ok(all)
 }
 
@@ -146,7 +162,7 @@ pub(super) fn tell(shared: &Shared, loaded: &Loaded, out: &mut dyn Write) -> Res
         return Ok(exit);
     }
     let Loaded { loaded, known, other_jail, refused } = loaded;
-    write!(out, "loaded {loaded} ban{}", if *loaded == 1 { "" } else { "s" })?;
+    write!(out, "loaded {}", output::counted(*loaded, "ban", "bans"))?;
     if *known > 0 {
         write!(out, "; {known} more are banned for as long already")?;
     }

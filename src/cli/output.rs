@@ -1,11 +1,15 @@
 //! What reaches the terminal: tables, durations, JSON, and text that may be an attacker's.
 
-use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
 
 /// The version of every JSON document's shape.
 pub const SCHEMA: u32 = 1;
@@ -24,8 +28,9 @@ pub fn table(header: &[&str]) -> Table {
 
 /// `1 ban`, `2 bans`: a count with its word.
 #[must_use]
-pub fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
+pub fn counted<N: Copy + fmt::Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
+    let word = if count == N::from(1) { one } else { many };
+    format!("{count} {word}")
 }
 
 /// Whether standard output is a terminal.
@@ -59,8 +64,48 @@ pub fn print_json(out: &mut dyn Write, document: &impl Serialize) -> io::Result<
         #[serde(flatten)]
         document: &'a T,
     }
-    serde_json::to_writer(&mut *out, &Versioned { schema: SCHEMA, document })?;
-    writeln!(out)
+    print_json_line(out, &Versioned { schema: SCHEMA, document })
+}
+
+/// Prints one JSON document on one line, as it is.
+///
+/// # Errors
+/// When the output cannot be written.
+pub fn print_json_line(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
+    // A document is written in many small pieces.
+    let mut out = BufWriter::with_capacity(1 << 16, out);
+    document.serialize(&mut Serializer::with_formatter(&mut out, Harmless))?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// JSON in which nothing can harm a terminal; the data are the same.
+struct Harmless;
+
+impl Formatter for Harmless {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, text: &str) -> io::Result<()> {
+        writer.write_all(harmless_json(text).as_bytes())
+    }
+}
+
+/// Part of a JSON document, with JSON's escapes for what [`harmless`] escapes. That stands in strings only.
+#[must_use]
+pub fn harmless_json(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(hides) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if hides(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// A length of time in its two largest units: `45s`, `9m 41s`, `1d 6h`.
@@ -82,6 +127,24 @@ pub fn duration(length: Duration) -> String {
         .map(|(number, unit)| format!("{number}{unit}"))
         .collect();
     if words.is_empty() { "0s".into() } else { words.join(" ") }
+}
+
+/// A moment in this machine's zone, as strftime(3) has it.
+#[must_use]
+pub fn local(time: Timestamp, format: &str) -> String {
+    time.to_zoned(TimeZone::system()).strftime(format).to_string()
+}
+
+/// A moment to the second: `2026-11-21 15:32:11`.
+#[must_use]
+pub fn moment(time: Timestamp) -> String {
+    local(time, "%F %T")
+}
+
+/// From one time to a later one; nothing if it is earlier.
+#[must_use]
+pub fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
 /// A bar for `part` of `most`, of `length` columns when they are the same; in blocks on a terminal that has such letters.
@@ -114,14 +177,19 @@ fn drawn(part: u32, most: u32, length: usize, blocks: bool) -> String {
     }
 }
 
-/// Text that somebody else chose, made harmless for a terminal: control characters and those that change
-/// the direction of writing (Unicode Bidi_Control, and the invisible ones beside them) are shown as escapes.
+/// Control characters, and those that change the direction of writing (Unicode Bidi_Control, and the invisible ones
+/// beside them).
+fn hides(c: char) -> bool {
+    let turns = |c| matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    c.is_control() || !c.is_ascii() && turns(c)
+}
+
+/// Text that somebody else chose, made harmless for a terminal: what hides, or hides others, is shown as an escape.
 #[must_use]
 pub fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        let hides = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if c.is_control() || hides {
+        if hides(c) {
             // Writing to a String cannot fail.
             let _ = write!(shown, "{}", c.escape_unicode());
         } else {
@@ -173,5 +241,18 @@ mod tests {
     fn an_attacker_cannot_write_to_the_terminal() {
         assert_eq!(harmless("a\u{1b}[2J\u{202e}b\n\u{9b}ä"), "a\\u{1b}[2J\\u{202e}b\\u{a}\\u{9b}ä");
         assert_eq!(harmless_lines("a\n  \u{1b}b\r\n"), "a\n  \\u{1b}b");
+    }
+
+    #[test]
+    fn nor_by_json_whose_data_stay_the_same() {
+        let text = "a\u{1b}[2J\u{202e}b\n\u{9b}\u{7f}ä\u{1f600}\"";
+        let document = std::collections::BTreeMap::from([(text, text)]);
+        let mut out = Vec::new();
+        print_json(&mut out, &document).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let shown = r#"a\u001b[2J\u202eb\n\u009b\u007fä😀\""#;
+        assert_eq!(out, format!("{{\"schema\":1,\"{shown}\":\"{shown}\"}}\n"));
+        let read: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(read[text], text);
     }
 }

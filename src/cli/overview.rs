@@ -49,7 +49,7 @@ fn print(status: &Status, events: &[EventRow], now: Timestamp, out: &mut dyn Wri
     }
     let more = status.warnings.len().saturating_sub(WARNINGS);
     if more > 0 {
-        let more = counted(more as u64, "more warning", "more warnings");
+        let more = counted(more, "more warning", "more warnings");
         writeln!(out, "{more}: banctl status")?;
     }
     writeln!(out, "{}", status::headline(status, now))?;
@@ -62,14 +62,14 @@ fn print(status: &Status, events: &[EventRow], now: Timestamp, out: &mut dyn Wri
         status::print_jails(jails.iter().take(JAILS).copied(), out)?;
         let more = jails.len().saturating_sub(JAILS);
         if more > 0 {
-            writeln!(out, "{}: banctl status", counted(more as u64, "more jail", "more jails"))?;
+            writeln!(out, "{}: banctl status", counted(more, "more jail", "more jails"))?;
         }
     }
     if !events.is_empty() {
         writeln!(out, "\nlately:")?;
     }
     for event in events.iter().take(EVENTS) {
-        let time = event.time.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %R");
+        let time = output::local(event.time, "%F %R");
         let what = super::history::what(event);
         writeln!(out, "  {time}  {what} {} ({})", event.address, harmless(&event.jail))?;
     }
@@ -81,13 +81,13 @@ fn reading(status: &Status) -> String {
     let following = status.sources.iter().filter(|source| source.state == "following").count();
     let logs = match (following, status.sources.len()) {
         (_, 0) => "no log is read".to_owned(),
-        (read, all) if read == all => counted(all as u64, "log is followed", "logs are followed"),
+        (read, all) if read == all => counted(all, "log is followed", "logs are followed"),
         (read, all) => format!("{read} of {all} logs are followed (banctl status says which)"),
     };
     let listed: usize = status.feeds.iter().map(|feed| feed.banned).sum();
     match status.feeds.len() {
         0 => logs,
-        lists => format!("{logs}; {listed} addresses by {}", counted(lists as u64, "list", "lists")),
+        lists => format!("{logs}; {listed} addresses by {}", counted(lists, "list", "lists")),
     }
 }
 

@@ -42,9 +42,8 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
 type Row = (String, u32, Option<u32>);
 
 fn print(stats: &Stats, out: &mut dyn Write) -> std::io::Result<()> {
-    let since =
-        stats.since.map_or_else(String::new, |since| format!(" since {}", super::history::local(since)));
-    writeln!(out, "{} bans{since}", stats.bans)?;
+    let since = stats.since.map_or_else(String::new, |since| format!(" since {}", output::moment(since)));
+    writeln!(out, "{}{since}", output::counted(stats.bans, "ban", "bans"))?;
     let jails = stats.jails.iter().map(|row| (output::harmless(&row.jail), row.bans, Some(row.offenders)));
     let days = stats.days.iter().map(|row| (row.day.clone(), row.bans, None));
     let networks = stats.networks.iter().map(|row| (row.network.clone(), row.bans, Some(row.offenders)));

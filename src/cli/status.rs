@@ -3,7 +3,6 @@
 mod sources;
 
 use std::io::Write;
-use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -13,7 +12,9 @@ use super::columns::Columns;
 use super::exit::{Exit, Failure};
 use super::output::counted;
 use super::{Shared, complete, output, unexpected};
-use crate::control::protocol::{Answer, FirewallStatus, JailStatus, Request, Status};
+use crate::control::client::Client;
+use crate::control::protocol::{Answer, BanRow, FeedRow, FirewallStatus, JailStatus, Request, Status};
+use crate::jail::FEED;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -37,14 +38,15 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
     let mut client = shared.connect()?;
     let status = of(client.ask(&Request::Status)?)?;
     if let Some(name) = &options.jail {
-        let bans = client.list(Some(name), None)?.map_err(|other| unexpected(&other))?;
+        let count = in_force(&status, name).filter(|_| !shared.json);
+        let bans = banned(&mut client, name, count.is_some())?;
         let banned = bans.iter().map(|ban| &*ban.address).collect();
         let jail = status.jails.iter().find(|jail| jail.name == *name);
         let document = Document { name, status: jail, banned };
         if shared.json {
             output::print_json(out, &document)?;
         } else {
-            print_jail(&document, out)?;
+            print_jail(&document, count.unwrap_or_default().max(bans.len()), out)?;
         }
     } else if shared.json {
         output::print_json(out, &*status)?;
@@ -52,6 +54,24 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
         print(&status, Timestamp::now(), out)?;
     }
     Ok(Exit::Done)
+}
+
+/// How many bans of a jail or of a feed are in force, if the status says it.
+fn in_force(status: &Status, name: &str) -> Option<usize> {
+    let feed = |feed: &&FeedRow| name.strip_prefix(FEED) == Some(&feed.name);
+    let jail = status.jails.iter().find(|jail| jail.name == *name).map(|jail| jail.banned);
+    jail.or_else(|| status.feeds.iter().find(feed).map(|feed| feed.banned))
+}
+
+/// Whom a jail bans; or the first page of them, which is more than is shown.
+fn banned(client: &mut Client, name: &str, some: bool) -> Result<Vec<BanRow>, Failure> {
+    if !some {
+        return client.list(Some(name), None)?.map_err(|other| unexpected(&other));
+    }
+    match client.ask(&Request::List { jail: Some(name.to_owned()), within: None, after: None })? {
+        Answer::Page(page) => Ok(page.bans),
+        other => Err(unexpected(&other)),
+    }
 }
 
 /// The status that was asked for.
@@ -64,7 +84,7 @@ pub(super) fn of(answer: Answer) -> Result<Box<Status>, Failure> {
 
 /// Version, uptime, bans.
 pub(super) fn headline(status: &Status, now: Timestamp) -> String {
-    let up = output::duration(length(status.started, now));
+    let up = output::duration(output::between(status.started, now));
     format!("kband {}, up {up}, {} banned", output::harmless(&status.version), status.bans)
 }
 
@@ -74,7 +94,7 @@ pub(super) fn agreement(firewall: &FirewallStatus) -> String {
         (Some(_), _) => "the kernel does not do as intended, see above".to_owned(),
         (None, 0) => "the kernel holds what kband intends".to_owned(),
         (None, pending) => {
-            format!("the kernel is yet to take {}", counted(pending as u64, "change", "changes"))
+            format!("the kernel is yet to take {}", counted(pending, "change", "changes"))
         }
     };
     match (firewall.packets, firewall.bytes) {
@@ -109,7 +129,7 @@ pub(super) fn print_jails<'a>(
     table.print(&["FILTER", "TRACKED", "BANS"], out)
 }
 
-fn print_jail(jail: &Document<'_>, out: &mut dyn Write) -> std::io::Result<()> {
+fn print_jail(jail: &Document<'_>, count: usize, out: &mut dyn Write) -> std::io::Result<()> {
     let name = output::harmless(jail.name);
     if let Some(status) = jail.status {
         let filter = output::harmless(&status.filter);
@@ -131,13 +151,13 @@ fn print_jail(jail: &Document<'_>, out: &mut dyn Write) -> std::io::Result<()> {
             status.today.bans
         );
         writeln!(out, "{}", bans)?;
-        writeln!(out, "tracked: {}", counted(*tracked as u64, "address", "addresses"))?;
+        writeln!(out, "tracked: {}", counted(*tracked, "address", "addresses"))?;
     } else {
-        writeln!(out, "{name}: {}", counted(jail.banned.len() as u64, "ban", "bans"))?;
+        writeln!(out, "{name}: {}", counted(count, "ban", "bans"))?;
     }
     if !jail.banned.is_empty() {
         let shown = jail.banned.iter().take(SHOWN).copied().collect::<Vec<_>>().join(" ");
-        let more = jail.banned.len().saturating_sub(SHOWN);
+        let more = count.saturating_sub(SHOWN);
         let more = if more > 0 { format!(" and {more} more: banctl list {name}") } else { String::new() };
         writeln!(out, "banned: {shown}{more}")?;
     }
@@ -166,15 +186,16 @@ fn print(status: &Status, now: Timestamp, out: &mut dyn Write) -> std::io::Resul
     if !status.feeds.is_empty() {
         let mut table = Columns::new(&["FEED", "ENTRIES", "BANNED", "SKIPPED", "READ", "NEXT", "SOURCE"]);
         for feed in &status.feeds {
-            let ago = |read: Timestamp| format!("{} ago", output::duration(length(read, now)));
+            let ago = |read: Timestamp| format!("{} ago", output::duration(output::between(read, now)));
             table.add_row(vec![
                 output::harmless(&feed.name),
                 feed.entries.to_string(),
                 feed.banned.to_string(),
                 feed.skipped.to_string(),
                 feed.read.map_or_else(|| "never".to_owned(), ago),
-                feed.next
-                    .map_or_else(String::new, |next| format!("in {}", output::duration(length(now, next)))),
+                feed.next.map_or_else(String::new, |next| {
+                    format!("in {}", output::duration(output::between(now, next)))
+                }),
                 output::harmless(&feed.source),
             ]);
         }
@@ -187,11 +208,6 @@ fn print(status: &Status, now: Timestamp, out: &mut dyn Write) -> std::io::Resul
             .print(&["RESTARTS", "UNDATED", "CUT", "BYTES/S", "LINES", "LINES/S", "LAG"], out)?;
     }
     Ok(())
-}
-
-/// From one time to a later one.
-fn length(from: Timestamp, to: Timestamp) -> Duration {
-    Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -240,9 +256,9 @@ pub(super) mod tests {
         let status = busy();
         let (jail, banned) = (status.jails.first(), vec!["203.0.113.9", "2001:db8::/64"]);
         let sshd = Document { name: "sshd", status: jail, banned: banned.clone() };
-        insta::assert_snapshot!(text(|out| print_jail(&sshd, out)));
+        insta::assert_snapshot!(text(|out| print_jail(&sshd, 2, out)));
         insta::assert_snapshot!(text(|out| output::print_json(out, &sshd)));
         let manual = Document { name: "manual", status: None, banned: vec!["203.0.113.9"; 23] };
-        assert!(text(|out| print_jail(&manual, out)).ends_with("and 3 more: banctl list manual\n"));
+        assert!(text(|out| print_jail(&manual, 23, out)).ends_with("and 3 more: banctl list manual\n"));
     }
 }

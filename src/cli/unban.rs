@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::exit::{Exit, Failure};
 use super::{Shared, complete, output, unexpected};
 use crate::config::network::folded;
-use crate::control::protocol::{Answer, Request};
+use crate::control::client::ClientError;
+use crate::control::protocol::{Answer, Kind, Refused, Request};
 use crate::firewall::{Change, Element, Firewall, Set};
 use crate::jail::written;
 
@@ -18,16 +19,16 @@ use crate::jail::written;
 pub(super) struct Options {
     /// The address, or a prefix: every ban within it.
     #[arg(add = complete::banned())]
-    pub(super) target: Option<String>,
+    target: Option<String>,
     /// Only (or all) bans of this jail.
     #[arg(long, value_name = "JAIL", add = complete::jails())]
-    pub(super) jail: Option<String>,
+    jail: Option<String>,
     /// Every ban.
     #[arg(long, conflicts_with_all = ["target", "jail"])]
-    pub(super) all: bool,
+    all: bool,
     /// Without the daemon: take the address out of the kernel's set.
     #[arg(long, conflicts_with_all = ["jail", "all"])]
-    pub(super) kernel: bool,
+    kernel: bool,
 }
 
 #[derive(Serialize)]
@@ -44,14 +45,44 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
             other => return Err(unexpected(&other)),
         },
     };
-    if shared.json {
-        output::print_json(out, &Document { lifted })?;
-    } else if lifted > 0 {
-        writeln!(out, "lifted {lifted} ban{}", if lifted == 1 { "" } else { "s" })?;
-    } else {
-        writeln!(out, "nothing was banned")?;
-    }
+    tell(shared, lifted, out)?;
     Ok(if lifted > 0 || options.all { Exit::Done } else { Exit::No })
+}
+
+/// Lifts a jail's bans of each of them; who is not banned does not keep the others.
+pub(super) fn each(
+    shared: &Shared,
+    targets: &[&str],
+    jail: &str,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let prefixes = targets.iter().map(|target| prefix(target)).collect::<Result<Vec<_>, _>>()?;
+    let mut client = shared.connect()?;
+    let (mut lifted, mut not) = (0, Vec::new());
+    for within in prefixes {
+        match client.ask(&Request::Unban { within: Some(within), jail: Some(jail.to_owned()) }) {
+            Ok(Answer::Lifted { bans }) => lifted += bans,
+            Ok(other) => return Err(unexpected(&other)),
+            Err(ClientError::Refused(Refused { kind: Kind::No, message })) => not.push(message),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    tell(shared, lifted, out)?;
+    if not.is_empty() {
+        Ok(Exit::Done)
+    } else {
+        Err(Failure::new(Exit::No, output::harmless(&not.join("; "))))
+    }
+}
+
+fn tell(shared: &Shared, lifted: usize, out: &mut dyn Write) -> std::io::Result<()> {
+    if shared.json {
+        output::print_json(out, &Document { lifted })
+    } else if lifted > 0 {
+        writeln!(out, "lifted {}", output::counted(lifted, "ban", "bans"))
+    } else {
+        writeln!(out, "nothing was banned")
+    }
 }
 
 fn from_kernel(within: IpNet) -> Result<usize, Failure> {

@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use clap::Args;
-use jiff::tz::TimeZone;
 
 use super::exit::{Exit, Failure};
 use super::{Shared, complete, output, unexpected};
@@ -33,9 +32,9 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
             continue;
         }
         if options.jsonl || shared.json {
-            out.write_all(line.as_bytes())?;
+            writeln!(out, "{}", output::harmless_json(line.trim_end()))?;
         } else {
-            let time = event.time.to_zoned(TimeZone::system()).strftime("%T");
+            let time = output::local(event.time, "%T");
             writeln!(out, "{time} {}", output::harmless(&sentence(&event)))?;
         }
         out.flush()?;
@@ -63,9 +62,7 @@ pub(super) fn sentence(event: &Event) -> String {
             let what = if matches!(event.what, What::Ban(_)) { "Ban" } else { "Would ban" };
             let long = match banned.until {
                 Some(until) => {
-                    let left =
-                        std::time::Duration::try_from(until.duration_since(event.time)).unwrap_or_default();
-                    format!("for {}", output::duration(left))
+                    format!("for {}", output::duration(output::between(event.time, until)))
                 }
                 None => "permanently".to_owned(),
             };
@@ -75,8 +72,7 @@ pub(super) fn sentence(event: &Event) -> String {
         What::Unban { jail, address, why } => format!("[{jail}] Unban {address} ({why})"),
         What::Allow { address, until: None, .. } => format!("Allow {address}"),
         What::Allow { address, until: Some(until), .. } => {
-            let left = std::time::Duration::try_from(until.duration_since(event.time)).unwrap_or_default();
-            format!("Allow {address} for {}", output::duration(left))
+            format!("Allow {address} for {}", output::duration(output::between(event.time, *until)))
         }
         What::Disallow { address, why } => format!("{address} is not allowed any more ({why})"),
         What::Restore { by, bans } => format!("{by} changed table inet kban: {bans} bans restored"),

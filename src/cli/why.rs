@@ -8,7 +8,8 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::exit::{Exit, Failure};
-use super::history::{by, local, what};
+use super::history::{by, what};
+use super::output::moment;
 use super::recall::{Past, StateDir};
 use super::{Shared, complete, list, output, unban, unexpected};
 use crate::control::protocol::{Answer, BanRow, Request};
@@ -109,7 +110,7 @@ pub(super) fn print(why: &Why, out: &mut dyn Write) -> io::Result<()> {
         let times = if begins { format!(" (time {})", event.count) } else { String::new() };
         let mut text = format!(
             "  {}  {} by {}{times} [{}]",
-            local(event.time),
+            moment(event.time),
             what(event),
             by(event),
             output::harmless(&event.jail)
@@ -130,14 +131,14 @@ pub(super) fn print(why: &Why, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn print_ban(ban: &BanRow, kernel: Option<bool>, out: &mut dyn Write) -> io::Result<()> {
-    let until = ban.until.map_or_else(|| "permanently".into(), |until| format!("until {}", local(until)));
+    let until = ban.until.map_or_else(|| "permanently".into(), |until| format!("until {}", moment(until)));
     let left = ban.seconds_left.map_or_else(String::new, |_| format!(" ({} left)", list::left(ban)));
     let renews = if ban.renews { ", anew with each packet" } else { "" };
     writeln!(
         out,
         "  by {} since {}, {until}{left}{renews}, time {}",
         output::harmless(&ban.jail),
-        local(ban.since),
+        moment(ban.since),
         ban.count
     )?;
     let packets = ban.packets.map_or_else(String::new, |packets| format!("; {packets} packets dropped"));
@@ -160,7 +161,7 @@ fn print_ban(ban: &BanRow, kernel: Option<bool>, out: &mut dyn Write) -> io::Res
 fn print_lines(lines: &[LineRow], out: &mut dyn Write) -> io::Result<()> {
     lines
         .iter()
-        .try_for_each(|line| writeln!(out, "    {}  {}", local(line.time), output::harmless(&line.line)))
+        .try_for_each(|line| writeln!(out, "    {}  {}", moment(line.time), output::harmless(&line.line)))
 }
 
 fn length(seconds: Option<u64>) -> String {

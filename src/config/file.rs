@@ -42,6 +42,7 @@ pub type LogGroup = Count<0, 65_535>;
 
 /// One whole file.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
     /// `[defaults]`: what every jail starts from.
@@ -62,6 +63,7 @@ pub struct File {
 
 /// `[defaults]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Defaults {
     /// How long an offender is banned.
@@ -106,6 +108,7 @@ pub struct Defaults {
 
 /// `[jail.NAME]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Jail {
     /// Whether it runs; left out, it does not.
@@ -164,8 +167,17 @@ pub struct Jail {
     pub poll: Option<At<bool>>,
 }
 
+impl Jail {
+    /// Whether it is to run.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.enabled.as_ref().is_some_and(|enabled| enabled.value)
+    }
+}
+
 /// `[source.NAME]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Source {
     /// Messages are received here: one place, or a list.
@@ -186,6 +198,7 @@ pub struct Source {
 
 /// `[feed.NAME]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Feed {
     /// Whether it runs; left out, it does.
@@ -206,6 +219,7 @@ pub struct Feed {
 
 /// `[firewall]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Firewall {
     /// How many elements each set holds at most.
@@ -234,6 +248,7 @@ pub struct Firewall {
 
 /// `[store]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
     /// Whether what is known survives a reboot.
@@ -250,6 +265,7 @@ pub struct Store {
 
 /// `[control]`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Control {
     /// Members of this group may use the control socket, beside root.

@@ -39,6 +39,7 @@ impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Switch<T> {
 
 /// `escalate`: bans of repeat offenders become longer.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Escalate {
     /// Each ban is so many times as long as the one before.
@@ -107,6 +108,7 @@ impl<'de> Deserialize<'de> for Factor {
 
 /// `subnet`: a network in which many offend is banned as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Subnet {
     /// So many of its members were banned.
@@ -144,6 +146,7 @@ impl<'de> Deserialize<'de> for Widest {
 
 /// `trust`: an address from which somebody lately logged in has a higher limit.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Trust {
     /// For so long after a success.

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::file::File;
 use super::merge::{Layers, Merged};
 use super::plan::{JailPlan, Plan};
 use super::report::Problem;
-use super::validate::NO_LOG_FILE;
-use super::value::JailName;
 use crate::filter::Filter;
 use crate::source::Input;
 
@@ -20,9 +19,10 @@ pub fn lint(merged: &Merged, plan: &Plan) -> Vec<Problem> {
     let mut problems = Vec::new();
     for jail in &plan.jails {
         problems.extend(one_failure(jail, file, layers));
-        problems.extend(no_log(jail, plan, file, layers));
+        problems.extend(no_log(jail, file, layers));
         if let Some(filter) = &jail.filter
-            && linted.insert(filter.name().to_owned())
+            // One filter with other options has other patterns.
+            && linted.insert(Arc::as_ptr(filter))
         {
             let span = spans(jail, file).filter;
             problems.extend(patterns(filter).map(|problem| placed(layers, problem, span.as_ref())));
@@ -40,7 +40,7 @@ struct Spans {
 }
 
 fn spans(jail: &JailPlan, file: &File) -> Spans {
-    let typed = file.jail.get(&JailName(jail.name.clone()));
+    let typed = file.jail.get(&*jail.name);
     let whole = typed.map(|typed| typed.span.clone());
     let own = typed.map(|typed| &typed.value);
     let or_whole = |span: Option<Range<usize>>| span.or_else(|| whole.clone());
@@ -72,16 +72,12 @@ fn one_failure(jail: &JailPlan, file: &File, layers: &Layers) -> Option<Problem>
 }
 
 /// A log that the jail names itself; those that its filter knows have a warning already.
-fn no_log(jail: &JailPlan, plan: &Plan, file: &File, layers: &Layers) -> Option<Problem> {
+fn no_log(jail: &JailPlan, file: &File, layers: &Layers) -> Option<Problem> {
     let span = spans(jail, file).logpath?;
     let missing = jail.sources.iter().find_map(|source| match source {
         Input::File(path) if !path.exists() => Some(path),
         _ => None,
     })?;
-    let told = format!("jail {}: {NO_LOG_FILE}", jail.name);
-    if plan.warnings.iter().any(|warning| warning.message.starts_with(&told)) {
-        return None;
-    }
     let what = format!("jail {}: its log {} does not exist here", jail.name, missing.display());
     Some(layers.place(Problem::warning(what).help("kband waits for it; is the path right?"), &span))
 }

@@ -1,12 +1,12 @@
 //! What a jail's keys say about its log files.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use super::choices::LogFormat;
 use super::file::{Defaults, Jail};
+use super::merge::Layers;
 use super::report::Problem;
-use super::value::LogPath;
+use super::value::{At, LogPath};
 use crate::source::Input;
 
 /// A log file, or a pattern that means several, in its format.
@@ -17,20 +17,18 @@ pub(super) fn input(path: &LogPath, format: Option<LogFormat>) -> Input {
     }
 }
 
-/// Whether its logs are those of containers.
-pub(super) fn is_wrapped(jail: &Jail) -> bool {
-    jail.format.as_ref().is_some_and(|format| matches!(format.value, LogFormat::Container(_)))
+/// The format of its logs, if they are those of containers.
+pub(super) fn wrapped(jail: &Jail) -> Option<&At<LogFormat>> {
+    jail.format.as_ref().filter(|format| matches!(format.value, LogFormat::Container(_)))
 }
 
 /// The filter knows where a service logs, and not where the runtime of a container does.
-pub(super) fn nameless(jail: &Jail, tell: &mut dyn FnMut(Problem, &Range<usize>)) -> Option<Vec<Input>> {
-    let format = jail.format.as_ref()?;
+pub(super) fn nameless(format: &At<LogFormat>, layers: &Layers) -> Problem {
     let problem = Problem::error("a jail that reads containers has to name their logs").help(
         "for Docker logpath = \"/var/lib/docker/containers/*/*-json.log\", for Kubernetes \
          logpath = \"/var/log/containers/NAME-*.log\"",
     );
-    tell(problem, &format.span);
-    None
+    layers.place(problem, &format.span)
 }
 
 /// How far back its logs are read after a pause: as is typed; or else as far as failures count.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use super::feed::ListPath;
-use super::value::{Text, deserialize_text, refusal, short};
+use super::value::{At, Text, deserialize_text, refusal, short};
 
 /// An address or a prefix, canonical (no host bits), IPv4-mapped folded to IPv4, never everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +129,22 @@ pub struct Ignored {
     pub networks: Vec<IpNet>,
     /// What has to be looked up.
     pub lookups: Vec<Lookup>,
+}
+
+impl Ignored {
+    /// What a key says; nothing if it is left out.
+    #[must_use]
+    pub fn of(typed: Option<&At<Entries>>) -> Self {
+        typed.map_or_else(Self::default, |list| Self::from(&list.value))
+    }
+}
+
+impl Networks {
+    /// What a key says; nothing if it is left out.
+    #[must_use]
+    pub fn of(typed: Option<&At<Self>>) -> Vec<IpNet> {
+        typed.map_or_else(Vec::new, |list| list.value.0.iter().map(|network| network.0).collect())
+    }
 }
 
 impl From<&Entries> for Ignored {

@@ -24,6 +24,14 @@ pub struct Setting {
     pub line: usize,
 }
 
+impl Setting {
+    /// Whether it is a key of `[jail.NAME]`.
+    #[must_use]
+    pub fn is_of_jail(&self, name: &str) -> bool {
+        self.table.strip_prefix("jail.").is_some_and(|table| table == quoted(name))
+    }
+}
+
 /// Tables with tables of the administrator's choice in them.
 const NAMED: [&str; 3] = ["jail", "feed", "source"];
 

@@ -9,8 +9,6 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
 use super::choices::{FirewallVerdict, StoreMode};
 use super::feed;
 use super::file::{Defaults, Firewall, Jail, Store};
@@ -18,7 +16,7 @@ use super::ignorecommand::{self, IgnoreCommand};
 use super::judgement::{Counts, Trust};
 use super::logs;
 use super::merge::{Layers, Merged};
-use super::network::{Entries, Ignored, Networks};
+use super::network::{Ignored, Networks};
 use super::plan::{ControlPlan, FirewallPlan, JailPlan, LogPlan, Plan, StorePlan};
 use super::ports::{Ports, Protocols};
 use super::report::{Problem, Report, SourceFile};
@@ -87,10 +85,10 @@ pub(super) fn validate(
     let mut problems = problems;
     let sources = PlannedSources::new(&file.source, layers, &mut problems);
     let mut check = Check { layers, problems, machine, library, loaded: BTreeMap::new(), sources };
-    let enabled = file.jail.iter().filter(|(_, jail)| jail.value.enabled.as_ref().is_some_and(|on| on.value));
+    let enabled = file.jail.iter().filter(|(_, jail)| jail.value.is_enabled());
     let enabled: Vec<_> = enabled.collect();
-    let in_front = enabled.iter().flat_map(|(_, jail)| networks(jail.value.proxies.as_ref()));
-    let proxies = networks(file.defaults.proxies.as_ref()).into_iter().chain(in_front).collect();
+    let in_front = enabled.iter().flat_map(|(_, jail)| Networks::of(jail.value.proxies.as_ref()));
+    let proxies = Networks::of(file.defaults.proxies.as_ref()).into_iter().chain(in_front).collect();
     // With errors, the jail that was meant to run may be among what was left out.
     if enabled.is_empty() && file.feed.is_empty() && flawless {
         check.problems.push(
@@ -119,7 +117,7 @@ pub(super) fn validate(
                 firewall,
                 store,
                 control: ControlPlan { group: group.0 },
-                ignoreip: ignored(file.defaults.ignoreip.as_ref()),
+                ignoreip: Ignored::of(file.defaults.ignoreip.as_ref()),
                 proxies,
                 warnings: report.problems,
                 settings: settings.clone(),
@@ -176,7 +174,7 @@ impl Check<'_> {
             maxretry: self.either(&jail.maxretry, &defaults.maxretry, "maxretry")?.0,
             findtime,
             bantime: self.either(&jail.bantime, &defaults.bantime, "bantime")?,
-            ignoreip: ignored(jail.ignoreip.as_ref()),
+            ignoreip: Ignored::of(jail.ignoreip.as_ref()),
             ignorecommand: self.ignorecommand(jail, defaults),
             ipv6_prefix: self.either(&jail.ipv6_prefix, &defaults.ipv6_prefix, "ipv6_prefix")?.0,
             max_tracked: usize::try_from(
@@ -343,12 +341,4 @@ impl Check<'_> {
             self.problems.push(problem);
         }
     }
-}
-
-fn ignored(typed: Option<&At<Entries>>) -> Ignored {
-    typed.map_or_else(Ignored::default, |list| Ignored::from(&list.value))
-}
-
-fn networks(typed: Option<&At<Networks>>) -> Vec<IpNet> {
-    typed.map_or(Vec::new(), |list| list.value.0.iter().map(|network| network.0).collect())
 }

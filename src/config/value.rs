@@ -183,6 +183,13 @@ impl Text for JailName {
     }
 }
 
+/// So that a map of jails is asked with a name from elsewhere.
+impl std::borrow::Borrow<str> for JailName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl std::str::FromStr for JailName {
     type Err = String;
 

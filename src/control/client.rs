@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::events::Event;
-use super::protocol::{Answer, BanRow, Hello, Kind, PROTOCOL, Refused, Request};
+use super::protocol::{Answer, BanRow, Cursor, Hello, Kind, PROTOCOL, Refused, Request};
 
 /// How long the daemon may take for one answer, unless somebody has less patience.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much is read at once, in bytes: pages of a list are some 250 KiB.
+const PIECE: usize = 64 * 1024;
 
 /// Why the daemon cannot be asked.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +91,8 @@ impl Client {
             ErrorKind::PermissionDenied => ClientError::Permission { path: path.to_owned() },
             _ => ClientError::NotRunning { path: path.to_owned(), error },
         })?;
-        let mut client = Self { path: path.to_owned(), stream: BufReader::new(stream), patience };
+        let mut client =
+            Self { path: path.to_owned(), stream: BufReader::with_capacity(PIECE, stream), patience };
         for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
             set(client.stream.get_ref(), Some(patience)).map_err(|error| client.broken(error))?;
         }
@@ -123,13 +127,11 @@ impl Client {
     pub fn ask(&mut self, request: &Request) -> Result<Answer, ClientError> {
         self.say(request)?;
         let line = self.listen()?;
-        match self.understand(&line)? {
-            Answer::Refused(refused) => Err(ClientError::Refused(refused)),
-            answer => Ok(answer),
-        }
+        self.answer(&line)
     }
 
-    /// Asks for every page of a list. `Err` in the inner result is an answer to something else.
+    /// Asks for every page of a list. `Err` in the inner result is an answer to something else. The next page is asked for
+    /// before one is read, so that both sides have something to do.
     ///
     /// # Errors
     /// As [`Client::ask`].
@@ -138,18 +140,27 @@ impl Client {
         jail: Option<&str>,
         within: Option<ipnet::IpNet>,
     ) -> Result<Result<Vec<BanRow>, Answer>, ClientError> {
-        let (mut all, mut after) = (Vec::new(), None);
+        /// All that is to be known of a page before it is read.
+        #[derive(Deserialize)]
+        struct Next {
+            next: Option<Cursor>,
+        }
+        let page = |after| Request::List { jail: jail.map(str::to_owned), within, after };
+        let (mut all, mut line) = (Vec::new(), String::new());
+        self.say(&page(None))?;
         loop {
-            let request = Request::List { jail: jail.map(str::to_owned), within, after };
-            match self.ask(&request)? {
-                Answer::Page { bans, next } => {
-                    all.extend(bans);
-                    match next {
-                        Some(row) => after = Some(row),
-                        None => return Ok(Ok(all)),
-                    }
-                }
+            self.listen_into(&mut line)?;
+            let next = self.understand::<Next>(&line)?.next;
+            let is_last = next.is_none();
+            if !is_last {
+                self.say(&page(next))?;
+            }
+            match self.answer(&line)? {
+                Answer::Page(page) => all.extend(page.bans),
                 other => return Ok(Err(other)),
+            }
+            if is_last {
+                return Ok(Ok(all));
             }
         }
     }
@@ -184,10 +195,24 @@ impl Client {
 
     fn listen(&mut self) -> Result<String, ClientError> {
         let mut line = String::new();
-        match self.stream.read_line(&mut line) {
+        self.listen_into(&mut line)?;
+        Ok(line)
+    }
+
+    /// The next line, in place of the one before.
+    fn listen_into(&mut self, line: &mut String) -> Result<(), ClientError> {
+        line.clear();
+        match self.stream.read_line(line) {
             Ok(0) => Err(self.broken(ErrorKind::UnexpectedEof.into())),
-            Ok(_) => Ok(line),
+            Ok(_) => Ok(()),
             Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    fn answer(&self, line: &str) -> Result<Answer, ClientError> {
+        match Answer::read(line).map_err(|error| self.foreign(&error))? {
+            Answer::Refused(refused) => Err(ClientError::Refused(refused)),
+            answer => Ok(answer),
         }
     }
 

@@ -170,12 +170,7 @@ pub enum Answer {
     /// To [`Request::Status`].
     Status(Box<Status>),
     /// To [`Request::List`].
-    Page {
-        /// The rows, in order.
-        bans: Vec<BanRow>,
-        /// Whether to ask again, behind the last row.
-        next: Option<Cursor>,
-    },
+    Page(Page),
     /// To [`Request::Ban`].
     Banned(BanRow),
     /// To [`Request::Unban`], [`Request::Flush`] and [`Request::Allow`].
@@ -228,6 +223,29 @@ pub enum Answer {
     Watching,
     /// It was not done.
     Refused(Refused),
+}
+
+/// A part of a list of bans.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// The rows, in order.
+    pub bans: Vec<BanRow>,
+    /// Whether to ask again, behind the last row.
+    pub next: Option<Cursor>,
+}
+
+impl Answer {
+    /// Reads an answer. A page is read as what it is at once: to find out what an answer is takes serde as long again as to
+    /// read it.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn read(line: &str) -> serde_json::Result<Self> {
+        if line.starts_with(r#"{"answer":"page","#) {
+            return serde_json::from_str(line).map(Self::Page);
+        }
+        serde_json::from_str(line)
+    }
 }
 
 /// A ban from elsewhere that was not taken over.

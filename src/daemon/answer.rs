@@ -17,11 +17,11 @@ use super::why;
 use crate::config::network::folded;
 use crate::control::moved::Moved;
 use crate::control::protocol::{
-    Answer, BanRow, Cursor, Kind, LONGEST_REASON, PAGE, Refused, Request, Unloaded,
+    Answer, BanRow, Cursor, Kind, LONGEST_REASON, PAGE, Page, Refused, Request, Unloaded,
 };
 use crate::control::recall::{self, Why};
 use crate::control::server::Call;
-use crate::firewall::FirewallError;
+use crate::firewall::{Element, FirewallError, Target};
 use crate::jail::bans::{Bans, Key};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::lift::Lift;
@@ -217,21 +217,28 @@ fn list(
     };
     let (engine, firewall) = (&daemon.pipeline.engine, &mut daemon.pipeline.effect.firewall);
     let slice = engine.bans().slice(after, PAGE, wanted);
-    let mut bans = Vec::with_capacity(slice.bans.len());
-    for ban in slice.bans {
-        let held = intent::targets(&ban).map(|target| firewall.contains(target));
-        let held = match held.collect::<Result<Vec<_>, _>>() {
-            Ok(held) => held,
-            Err(error) if error.is_missing() => vec![None],
-            Err(error) => return Err(Refused::new(Kind::Kernel, error)),
-        };
-        let in_kernel = !ban.is_observed() && held.iter().all(Option::is_some);
-        let packets = intent::packets(firewall, &ban);
-        let ban = renewal::as_renewed(ban, held.iter().flatten(), now);
-        bans.push(BanRow { packets, ..BanRow::new(&ban, now, in_kernel) });
-    }
+    let targets: Vec<Target> = slice.bans.iter().flat_map(intent::targets).collect();
+    let held = match firewall.contains_each(&targets) {
+        Ok(held) => held,
+        Err(error) if error.is_missing() => vec![None; targets.len()],
+        Err(error) => return Err(Refused::new(Kind::Kernel, error)),
+    };
+    let mut held = held.into_iter();
+    let told = |ban: Ban| {
+        let own: Vec<_> = held.by_ref().take(intent::targets(&ban).count()).collect();
+        row(ban, &own, now)
+    };
+    let bans = slice.bans.into_iter().map(told).collect();
     let next = slice.next.map(|(prefix, jail)| Cursor { prefix, jail: jail.to_string() });
-    Ok(Answer::Page { bans, next })
+    Ok(Answer::Page(Page { bans, next }))
+}
+
+/// A ban as it is told, with what the kernel holds of it: the element of each of its targets.
+pub(super) fn row(ban: Ban, held: &[Option<Element>], now: Timestamp) -> BanRow {
+    let in_kernel = !ban.is_observed() && held.iter().all(Option::is_some);
+    let packets = held.iter().flatten().filter_map(|element| element.packets).reduce(u64::saturating_add);
+    let ban = renewal::as_renewed(ban, held.iter().flatten(), now);
+    BanRow { packets, ..BanRow::new(&ban, now, in_kernel) }
 }
 
 fn warnings(daemon: &Daemon) -> impl Iterator<Item = String> {

@@ -6,19 +6,18 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use super::pool::{Memory, Pool, WAITING};
 use crate::config::ignorecommand::IgnoreCommand;
 use crate::jail::asking::{Advice, Case};
+use crate::program::Group;
 
 /// How many answers are remembered.
 const REMEMBERED: usize = 1000;
@@ -124,36 +123,33 @@ fn run(words: &[String], deadline: Instant, limit: Duration) -> Advice {
         Ok(child) => child,
         Err(error) => return Advice::Failed(format!("{program} cannot be started: {error}")),
     };
-    let ended = wait(&child, deadline);
-    end(&mut child);
-    match ended {
-        Ok(Some(0)) => Advice::Spare,
-        Ok(Some(_)) => Advice::Ban,
+    let group = Group::led_by(child.id());
+    let ended = wait(group, deadline);
+    group.kill();
+    // Killed, it ends at once.
+    let _ = child.wait();
+    match ended.map(|ended| ended.map(|status| (status, status.code()))) {
+        Ok(Some((_, Some(0)))) => Advice::Spare,
+        Ok(Some((_, Some(_)))) => Advice::Ban,
+        Ok(Some((status, None))) => Advice::Failed(format!("{program} died of {}", signal(status))),
         Ok(None) => Advice::Failed(format!("{program} has not ended within {limit:?} and was killed")),
-        Err(why) => Advice::Failed(format!("{program} {why}")),
+        Err(error) => Advice::Failed(format!("{program} cannot be waited for: {error}")),
     }
 }
 
-/// Its exit code; `None` when the time is up. It is not reaped yet, so that its number stays its own.
-fn wait(child: &Child, deadline: Instant) -> Result<Option<i32>, String> {
-    let child = Pid::from_raw(child.id().cast_signed());
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+/// How it ended; `None` when the time is up.
+fn wait(group: Group, deadline: Instant) -> std::io::Result<Option<ExitStatus>> {
     loop {
-        match waitid(Id::Pid(child), flags) {
-            Ok(WaitStatus::Exited(_, code)) => return Ok(Some(code)),
-            Ok(WaitStatus::Signaled(_, signal, _)) => return Err(format!("died of {signal}")),
-            Ok(_) if Instant::now() >= deadline => return Ok(None),
-            Ok(_) => std::thread::sleep(LOOK),
-            Err(errno) => return Err(format!("cannot be waited for: {errno}")),
+        match group.ended()? {
+            None if Instant::now() < deadline => std::thread::sleep(LOOK),
+            ended => return Ok(ended),
         }
     }
 }
 
-/// Kills what is left of it, its children as well, and reaps it.
-fn end(child: &mut Child) {
-    // Whoever has ended already needs no signal.
-    let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
-    let _ = child.wait();
+/// The name of the signal.
+fn signal(status: ExitStatus) -> &'static str {
+    status.signal().and_then(|number| Signal::try_from(number).ok()).map_or("a signal", Signal::as_str)
 }
 
 #[cfg(test)]

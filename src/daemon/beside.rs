@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 use super::asking::Asker;
+use super::judged::Judged;
 use super::pipeline::{Pipeline, tell_failure};
 use super::resolver::{Answer, Question, Resolver};
 use crate::filter::{Failure, Named};
 use crate::jail::Verdict;
 use crate::jail::asking::{Advice, Case};
-use crate::jail::engine::Judgement;
 use crate::jail::jails::JailId;
 use crate::jail::shown;
 
@@ -94,11 +94,13 @@ async fn advised(asker: &mut Option<Asker>) -> (Case, Advice) {
 impl Pipeline {
     /// Acts upon an answer.
     pub(super) fn take_answer(&mut self, answered: Answered, now: Timestamp) {
-        let verdicts = match answered {
+        match answered {
             Answered::Name(answer) => self.count_resolved(&answer, now),
-            Answered::Case(case, advice) => self.act_upon(&case, &advice, now),
-        };
-        self.take(&verdicts, now);
+            Answered::Case(case, advice) => {
+                let verdicts = self.act_upon(&case, &advice, now);
+                self.take(&verdicts, now);
+            }
+        }
     }
 
     /// Asks about those who are to be banned; who cannot be asked about is banned.
@@ -123,11 +125,10 @@ impl Pipeline {
     }
 
     /// Counts a failure of a named host against each of its addresses.
-    fn count_resolved(&mut self, answer: &Answer, now: Timestamp) -> Vec<Verdict> {
+    fn count_resolved(&mut self, answer: &Answer, now: Timestamp) {
         let Question { jail, source, named, line } = &answer.question;
-        let (mut verdicts, mut cases) = (Vec::new(), Vec::new());
         let known = self.engine.jails().iter().position(|known| known.name == *jail);
-        let Some(id) = known.map(JailId) else { return verdicts };
+        let Some(id) = known.map(JailId) else { return };
         if answer.addresses.is_empty() {
             if answer.is_new {
                 tracing::info!(
@@ -139,29 +140,16 @@ impl Pipeline {
             *failures += u64::from(named.attempts);
             *last = Some(named.name.clone());
         }
+        let mut judged = Judged::default();
         for &address in &answer.addresses {
             let Named { time, pattern, attempts, .. } = *named;
             let failure = Failure { time, address, prefix_len: None, pattern, attempts };
             tell_failure(&self.events, &self.engine, id, &failure, source, now);
-            let counted = match self.engine.observe(id, &failure, None, source, now) {
-                Judgement::Verdicts(more) => {
-                    let prefix = more.first().map(|verdict| verdict.ban().prefix);
-                    verdicts.extend(more);
-                    prefix
-                }
-                Judgement::Ask(case) => {
-                    let prefix = case.prefix;
-                    cases.push(case);
-                    Some(prefix)
-                }
-                Judgement::Counted(prefix) => Some(prefix),
-                Judgement::Nothing | Judgement::StillHeard(_) => None,
-            };
+            let counted = judged.take(self.engine.observe(id, &failure, None, source, now));
             if let (Some(prefix), Some(line)) = (counted, line) {
                 self.evidence.note(prefix, jail, time, line);
             }
         }
-        verdicts.extend(self.ask(cases, now));
-        verdicts
+        self.execute(judged, now);
     }
 }

@@ -332,7 +332,7 @@ impl Effect {
         let elements: Vec<Element> = self
             .changes(engine, &sweep.next(engine, AT_ONCE), now)
             .filter_map(|change| match change {
-                Change::Ban { target, left } => Some(Element { target, left }),
+                Change::Ban { target, left } => Some(Element { target, left, packets: None }),
                 Change::Lift { .. } => None,
             })
             .collect();

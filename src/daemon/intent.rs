@@ -57,16 +57,6 @@ pub(super) fn additions(ban: &Ban, now: Timestamp) -> impl Iterator<Item = Chang
     single.filter_map(move |target| Some(Change::Ban { target, left: left? }))
 }
 
-/// How many packets were dropped by `ban`, if that is counted.
-pub(super) fn packets(firewall: &mut Firewall, ban: &Ban) -> Option<u64> {
-    if !firewall.counts() {
-        return None;
-    }
-    // What the kernel does not say is not known.
-    let counted = targets(ban).filter_map(|target| firewall.packets(target).ok().flatten());
-    counted.reduce(u64::saturating_add)
-}
-
 /// Whether a target is held as a range: ranges are written all at once.
 pub(super) fn is_range(target: &Target) -> bool {
     Firewall::set_for(*target).is_ok_and(|set| set.is_interval())

@@ -2,17 +2,21 @@
 //!
 //! Without one, everything here does nothing.
 
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
+use crate::source::syslog::Endpoint;
+
 /// The name under which the socket that owns the table is kept.
 pub(super) const TABLE: &str = "kban-table";
 /// `FileDescriptorName=` in kban-control.socket.
 const CONTROL: &str = "kban-control";
+/// With what the names of sockets for syslog begin. The rest is the endpoint, with `;` for each `:`, which ends a name.
+const SYSLOG: &str = "kban-syslog ";
 
 /// What the service manager has handed over at the start.
 #[derive(Debug, Default)]
@@ -21,6 +25,8 @@ pub(super) struct Kept {
     pub(super) table: Option<RawFd>,
     /// The control socket, if kban-control.socket has made it.
     pub(super) control: Option<UnixListener>,
+    /// Those that syslog messages were received on.
+    pub(super) syslog: Vec<(Endpoint, OwnedFd)>,
 }
 
 impl Kept {
@@ -41,10 +47,49 @@ impl Kept {
                         );
                     }
                 },
-                _ => tracing::warn!("the service manager hands over '{name}', which kband does not know"),
+                _ => match take_syslog(&mut sockets, index, &name) {
+                    Some(socket) => kept.syslog.push(socket),
+                    None => {
+                        tracing::warn!("the service manager hands over '{name}', which kband does not know");
+                    }
+                },
             }
         }
         kept
+    }
+}
+
+fn take_syslog(sockets: &mut ListenFd, index: usize, name: &str) -> Option<(Endpoint, OwnedFd)> {
+    let endpoint: Endpoint = name.strip_prefix(SYSLOG)?.replace(';', ":").parse().ok()?;
+    let socket = match endpoint {
+        Endpoint::Udp(_) => sockets.take_udp_socket(index).ok()??.into(),
+        Endpoint::Tcp(_) => sockets.take_tcp_listener(index).ok()??.into(),
+        Endpoint::Unix(_) => sockets.take_unix_datagram(index).ok()??.into(),
+    };
+    Some((endpoint, socket))
+}
+
+/// Has the service manager keep a socket for syslog while kband is started again; `None`: not any more.
+pub(super) fn keep(endpoint: &Endpoint, socket: Option<BorrowedFd<'_>>) {
+    let place = endpoint.to_string();
+    // What no name can have: such a socket is opened anew after a restart.
+    if place.contains(';') || !place.is_ascii() {
+        return;
+    }
+    let name = format!("{SYSLOG}{}", place.replace(':', ";"));
+    let name = NotifyState::FdName(&name);
+    let told = match socket {
+        // Errors that wait in a socket are no reason to give it up.
+        Some(socket) => sd_notify::notify_with_fds(
+            &[NotifyState::FdStore, name, NotifyState::Custom("FDPOLL=0")],
+            &[socket],
+        ),
+        None => sd_notify::notify(&[NotifyState::FdStoreRemove, name]),
+    };
+    if let Err(error) = told {
+        tracing::warn!(
+            "the service manager does not keep {place} ({error}): what is sent during a restart is lost"
+        );
     }
 }
 

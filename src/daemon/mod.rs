@@ -1,8 +1,8 @@
 //! `kband`: the hub that carries blocks to verdicts, and verdicts to the kernel.
 //!
-//! `start` reads like a recipe; `run` is the loop; `pipeline` is what happens to one block;
-//! `guard` and `drift` see to it that the kernel holds what is intended; `ownership` is whose the table is;
-//! `answer` is what happens to one request of `banctl`, `feeds` what happens to a list,
+//! `start` reads like a recipe; `run` is the loop; `pipeline` is what happens to one block, `readers` says which
+//! jails it concerns, `judged` is what its failures lead to; `guard` and `drift` see to it that the kernel holds what is
+//! intended; `ownership` is whose the table is; `answer` is what happens to one request of `banctl`, `feeds` what happens to a list,
 //! `lifts` what happens to many bans that end together, `allowing` changes who is never banned, `asking` asks programs
 //! about it, and `lookups` finds out who that is where only a name or a file says so; `evidence` are the lines that a
 //! ban is made of, `recall` has questions about the past answered, `why` those about one address; `today`
@@ -21,6 +21,7 @@ mod evidence;
 mod feeds;
 mod guard;
 mod intent;
+mod judged;
 mod lifts;
 mod log;
 mod lookups;
@@ -31,6 +32,7 @@ mod own;
 mod ownership;
 mod pipeline;
 mod pool;
+mod readers;
 mod recall;
 mod renewal;
 mod resolver;

@@ -35,7 +35,8 @@ pub(super) struct Options {
 const AFTER_HELP: &str = "\
 Signals: SIGTERM and SIGINT stop (bans stay in the kernel), SIGHUP reloads.
 Environment: KBAN_LOG sets the log level (error, warn, info, debug).
-With NotifyAccess=main and FileDescriptorStoreMax=1 in its unit, systemd keeps the socket that owns the table over a restart.";
+With NotifyAccess=main and FileDescriptorStoreMax=64 in its unit, systemd keeps the socket that owns the table over a restart,
+and those that syslog messages come in on.";
 
 impl Options {
     /// Where the configuration is.

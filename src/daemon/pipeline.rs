@@ -1,8 +1,9 @@
 //! One block's way: lines to failures, failures to verdicts, verdicts to the kernel and the store.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -13,23 +14,23 @@ use super::beside::Beside;
 use super::effect::Effect;
 use super::evidence::Evidence;
 use super::intent;
+use super::judged::Judged;
 use super::log;
+use super::readers::Reader;
 use super::renewal::Renewal;
 use super::resolver::Question;
 use super::trails::Trails;
 use crate::config::choices::UseDns;
-use crate::config::plan::{JailPlan, Plan, StorePlan};
+use crate::config::plan::StorePlan;
 use crate::control::events::{Events, What};
-use crate::filter::{Clock, Failure, Filter, Scanner, Told, date_of};
-use crate::firewall::{FirewallError, Set, Target};
+use crate::filter::{Clock, Failure, Filter, Told};
+use crate::firewall::{FirewallError, Set};
 use crate::jail::by_hand::{ByHand, Refusal};
-use crate::jail::engine::{Engine, Judgement};
+use crate::jail::engine::Engine;
 use crate::jail::jails::JailId;
 use crate::jail::lift::Lift;
 use crate::jail::{Ban, FEED, Verdict, shown};
-use crate::source::{
-    Block, CatchUp, Input, Manner, Reading, SourceConfig, SourceId, SourceStatus, StreamKey,
-};
+use crate::source::{Block, SourceId, SourceStatus, StreamKey};
 use crate::store::Store;
 
 // A line that a source has cut must not match: its author chose where it seems to end.
@@ -47,11 +48,11 @@ pub(super) struct Pipeline {
     pub(super) beside: Beside,
     adoption: Adoption,
     pub(super) renewal: Renewal,
-    readers: BTreeMap<SourceId, Reader>,
+    pub(super) readers: BTreeMap<SourceId, Reader>,
     /// The highest id that a source has ever had.
-    last_source: usize,
-    trails: Trails,
-    zone: TimeZone,
+    pub(super) last_source: usize,
+    pub(super) trails: Trails,
+    pub(super) zone: TimeZone,
 }
 
 /// Why a ban by hand was not made.
@@ -63,26 +64,8 @@ pub(super) enum NotBanned {
     Kernel(FirewallError),
 }
 
-/// One source, and the jails that read it.
-struct Reader {
-    input: Input,
-    /// As the store knows it.
-    name: Arc<str>,
-    scanner: Scanner,
-    /// The jails behind each of the scanner's filters: their names, and the filters again.
-    jails: Vec<(JailId, Arc<str>, Arc<Filter>)>,
-    /// The names of those that ask for the addresses of hosts, and whether they say so.
-    asking: BTreeMap<JailId, (Arc<str>, UseDns)>,
-}
-
 impl Pipeline {
-    pub(super) fn new(
-        engine: Engine,
-        effect: Effect,
-        store: Store,
-        stored: BTreeMap<StreamKey, Reading>,
-        events: Events,
-    ) -> Self {
+    pub(super) fn new(engine: Engine, effect: Effect, store: Store, trails: Trails, events: Events) -> Self {
         Self {
             events,
             engine,
@@ -95,7 +78,7 @@ impl Pipeline {
             renewal: Renewal::default(),
             readers: BTreeMap::new(),
             last_source: 0,
-            trails: Trails::new(stored),
+            trails,
             zone: TimeZone::system(),
         }
     }
@@ -104,49 +87,6 @@ impl Pipeline {
     pub(super) fn set_memory(&mut self, plan: &StorePlan) {
         self.evidence.want(plan.evidence);
         self.keep_users = plan.keep_users;
-    }
-
-    /// Builds one reader for each source of the plan; the sources to follow are returned.
-    pub(super) fn set_readers(&mut self, plan: &Plan) -> Vec<SourceConfig> {
-        let mut reading: BTreeMap<&Input, Vec<(JailId, &JailPlan)>> = BTreeMap::new();
-        for (id, jail) in plan.jails.iter().enumerate() {
-            for input in &jail.sources {
-                reading.entry(input).or_default().push((JailId(id), jail));
-            }
-        }
-        self.zone = TimeZone::system();
-        let known: BTreeMap<Input, SourceId> =
-            std::mem::take(&mut self.readers).into_iter().map(|(id, reader)| (reader.input, id)).collect();
-        let all = reading.len();
-        let mut sources = Vec::new();
-        for (input, jails) in reading {
-            let window = jails.iter().map(|(_, jail)| jail.findtime).max().unwrap_or_default();
-            let name: Arc<str> = input.to_string().into();
-            let resume = self.trails.resume(&name, window);
-            let id = known.get(input).copied().unwrap_or_else(|| {
-                self.last_source += 1;
-                SourceId(self.last_source)
-            });
-            let manner = manner(&jails);
-            sources.push(SourceConfig { id, input: input.clone(), resume, manner });
-            let filters: Vec<Arc<Filter>> =
-                jails.iter().filter_map(|(_, jail)| jail.filter.clone()).collect();
-            let mut scanner = Scanner::one_of(all, &filters);
-            scanner.tell_successes();
-            let asks = |(id, jail): &(JailId, &JailPlan)| (*id, (Arc::clone(&jail.name), jail.usedns));
-            let asking: BTreeMap<_, _> =
-                jails.iter().filter(|(_, jail)| jail.usedns != UseDns::No).map(asks).collect();
-            if !asking.is_empty() {
-                scanner.keep_named();
-            }
-            let jails = jails
-                .into_iter()
-                .filter_map(|(id, jail)| Some((id, Arc::clone(&jail.name), jail.filter.clone()?)))
-                .collect();
-            let input = input.clone();
-            self.readers.insert(id, Reader { input, name, scanner, asking, jails });
-        }
-        sources
     }
 
     /// Deals with one block: after this, whoever it convicts is in the kernel's set.
@@ -158,7 +98,7 @@ impl Pipeline {
         let clock = Clock { now, zone: self.zone.clone() };
         let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &stream);
         let (evidence, keep_users) = (&mut self.evidence, self.keep_users);
-        let (mut verdicts, mut heard, mut cases) = (Vec::new(), Vec::new(), Vec::new());
+        let mut judged = Judged::default();
         reader.scanner.scan_all(&block.bytes, &clock, &mut |filter, told, line| {
             let Some((id, jail, filter)) = jails.get(filter) else { return };
             let failure = match told {
@@ -171,36 +111,13 @@ impl Pipeline {
                 tell_failure(events, engine, *id, &failure, name, now);
                 let asks = engine.asks_for_user(*id, &failure, now);
                 let user = asks.then(|| filter.user(line, failure.pattern)).flatten();
-                match engine.observe(*id, &failure, user.as_deref(), name, now) {
-                    Judgement::Nothing => None,
-                    Judgement::Counted(prefix) => Some(prefix),
-                    Judgement::Ask(case) => {
-                        let prefix = case.prefix;
-                        cases.push(case);
-                        Some(prefix)
-                    }
-                    Judgement::Verdicts(more) => {
-                        // The first is that of the offender, then what follows from it.
-                        let prefix = more.first().map(|verdict| verdict.ban().prefix);
-                        verdicts.extend(more);
-                        prefix
-                    }
-                    Judgement::StillHeard(prefix) => {
-                        heard.push(prefix);
-                        None
-                    }
-                }
+                judged.take(engine.observe(*id, &failure, user.as_deref(), name, now))
             };
             let Some(prefix) = counted.filter(|_| evidence.is_wanted()) else { return };
-            if keep_users {
-                evidence.note(prefix, jail, failure.time, line);
-            } else if let Some(line) = filter.without_user(line, failure.pattern, &clock) {
+            if let Some(line) = kept(keep_users, filter, line, failure.pattern, &clock) {
                 evidence.note(prefix, jail, failure.time, &line);
             }
         });
-        let heard: Vec<Target> =
-            heard.iter().flat_map(|prefix| intent::targets_of(&self.engine, prefix)).collect();
-        self.effect.doubt(heard);
         if let Some((trail, span)) = trail {
             let key = StreamKey { source: Arc::clone(&reader.name), stream: Arc::clone(&block.stream) };
             self.store.note_reading(key, trail.advance(span, block.again, now));
@@ -214,29 +131,29 @@ impl Pipeline {
                     tracing::warn!("[{jail}] {} is a name: asking for its addresses", named.name);
                 }
                 let (jail, source) = (Arc::clone(jail), Arc::clone(&stream));
-                let line = match (self.evidence.is_wanted(), self.keep_users) {
-                    (false, _) => None,
-                    (true, true) => Some(line),
-                    (true, false) => filter.without_user(&line, named.pattern, &clock).map(Into::into),
-                };
+                let wanted = self.evidence.is_wanted();
+                let line = wanted.then(|| kept(self.keep_users, filter, &line, named.pattern, &clock));
+                let line = line.flatten().map(Into::into);
                 self.beside.ask_name(Question { jail, source, named, line });
             }
         }
-        verdicts.extend(self.ask(cases, now));
-        self.take(&verdicts, now);
+        self.execute(judged, now);
     }
 
-    /// Notes where sources begin that have not sent anything yet.
+    /// Notes where sources begin that have not sent anything yet, and forgets what is gone.
     pub(super) fn note_beginnings(&mut self, sources: &[SourceStatus], now: Timestamp) {
+        let mut read = BTreeSet::new();
         for source in sources {
-            let (Some(began), Some(reader)) = (&source.began, self.readers.get(&source.id)) else {
-                continue;
-            };
-            if let Some(reading) = self.trails.of(&reader.name, &source.stream).begin(began.clone(), now) {
-                let key = StreamKey { source: Arc::clone(&reader.name), stream: Arc::clone(&source.stream) };
-                self.store.note_reading(key, reading);
+            let Some(reader) = self.readers.get(&source.id) else { continue };
+            let key = StreamKey { source: Arc::clone(&reader.name), stream: Arc::clone(&source.stream) };
+            if let Some(began) = &source.began
+                && let Some(reading) = self.trails.of(&key.source, &key.stream).begin(began.clone(), now)
+            {
+                self.store.note_reading(key.clone(), reading);
             }
+            read.insert(key);
         }
+        self.trails.forget_gone(&read).into_iter().for_each(|key| self.store.forget_reading(key));
         self.store.commit();
     }
 
@@ -378,34 +295,20 @@ impl Pipeline {
         let next_allowed = self.engine.spared().next_end().map(until);
         [next_end, next_release, next_try, next_allowed].into_iter().flatten().min()
     }
-
-    /// What each source is.
-    pub(super) fn input(&self, source: SourceId) -> Option<&Input> {
-        self.readers.get(&source).map(|reader| &reader.input)
-    }
-
-    /// Failures in each source whose hosts are names that no jail asks for.
-    pub(super) fn named(&self, source: SourceId) -> u64 {
-        let reader = self.readers.get(&source).filter(|reader| reader.asking.is_empty());
-        reader.map_or(0, |reader| reader.scanner.counters().named)
-    }
-
-    /// Lines of each source that matched without a readable date.
-    pub(super) fn undated(&self, source: SourceId) -> u64 {
-        self.readers.get(&source).map_or(0, |reader| reader.scanner.counters().undated)
-    }
 }
 
-/// How the jails that share a source want its log files to be read.
-fn manner(jails: &[(JailId, &JailPlan)]) -> Manner {
-    let date_of = |line: &[u8]| {
-        let clock = Clock { now: Timestamp::now(), zone: TimeZone::system() };
-        date_of(line, &clock).map(SystemTime::from)
-    };
-    let back = jails.iter().map(|(_, jail)| jail.catch_up).max();
-    Manner {
-        poll: jails.iter().any(|(_, jail)| jail.poll),
-        catch_up: back.map(|back| CatchUp { back, date_of }),
+/// What of a line may be kept: without whom it names, unless that may be; then none if nobody knows where the name stands.
+fn kept<'l>(
+    keep_users: bool,
+    filter: &Filter,
+    line: &'l [u8],
+    pattern: usize,
+    clock: &Clock,
+) -> Option<Cow<'l, [u8]>> {
+    if keep_users {
+        Some(Cow::Borrowed(line))
+    } else {
+        filter.without_user(line, pattern, clock).map(Cow::Owned)
     }
 }
 

@@ -1,13 +1,13 @@
 //! The daemon's side of renewed bans, with a kernel of its own and time as an argument. Packets are played by a second
 //! program, which gives elements what packets would.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
 use crate::config::plan::{JailPlan, Plan};
 use crate::control::events::Events;
 use crate::daemon::effect::Effect;
+use crate::daemon::trails::Trails;
 use crate::firewall::{Change, Firewall, Options};
 use crate::jail::MANUAL;
 use crate::namespace::{in_namespace, nft};
@@ -31,7 +31,7 @@ fn banned(bans: &[(&str, &[&str])], now: Timestamp) -> Pipeline {
         engine,
         Effect::new(firewall),
         Store::in_memory(Limits::default()),
-        BTreeMap::new(),
+        Trails::default(),
         Events::default(),
     );
     pipeline.effect.tell(&pipeline.engine, Timestamp::now());

@@ -35,15 +35,12 @@ impl Remembered {
         Self { bans: Gathered::default(), ended: Vec::new(), now }
     }
 
-    /// Takes some of them; those that go on are `told` before.
-    pub(super) fn take(&mut self, engine: &Engine, bans: Vec<Ban>, mut told: impl FnMut(&Ban)) {
+    /// Takes some of them.
+    pub(super) fn take(&mut self, engine: &Engine, bans: Vec<Ban>) {
         for ban in bans {
             match self.ending(engine, &ban) {
                 Some(ending) => self.ended.push(Verdict::Unban(ban, ending)),
-                None => {
-                    told(&ban);
-                    self.bans.push(ban);
-                }
+                None => self.bans.push(ban),
             }
         }
     }
@@ -74,33 +71,34 @@ pub(super) struct Told {
     pub(super) bans: usize,
     /// Those that do not.
     pub(super) ended: Vec<Verdict>,
+    /// Whose bans go on and are not in the kernel yet.
+    pub(super) unwritten: Vec<IpNet>,
     /// Who was banned before.
     pub(super) offenders: Vec<Offender>,
     /// Why not everything could be read, if so: there is no store.
     pub(super) broken: Option<StoreError>,
 }
 
-/// Takes in what the store tells. With a table that was made just now, bans are `written` into it while the next are being
-/// read; see [`doubtful`] for those that are not done by that.
+/// Takes in what the store tells. With a table that was made just now, bans are `written` into it while the store has not read
+/// the next yet; see [`doubtful`] for those that are not done by that.
 pub(super) fn recall(
     engine: &mut Engine,
-    recalling: Recalling,
+    mut recalling: Recalling,
     mut written: Option<&mut Effect>,
     now: Timestamp,
 ) -> Result<Told, FirewallError> {
     let (mut remembered, mut offenders, mut broken) = (Remembered::new(now), Vec::new(), None);
-    for piece in recalling {
+    let mut done = 0;
+    while let Some(piece) = recalling.next_while(|| {
+        let some = written.as_mut().map_or(0, |effect| effect.add_some(remembered.bans.since(done)));
+        done += some;
+        some > 0
+    }) {
         match piece {
-            Recalled::Bans(bans) => {
-                let (mut changes, now) = (Vec::new(), Timestamp::now());
-                remembered.take(engine, bans, |ban| changes.extend(intent::additions(ban, now)));
-                if let Some(effect) = &mut written {
-                    effect.add(&changes);
-                }
-            }
+            Recalled::Bans(bans) => remembered.take(engine, bans),
             Recalled::Offenders(all) => offenders = all,
             Recalled::Damaged => {
-                remembered = Remembered::new(now);
+                (remembered, done) = (Remembered::new(now), 0);
                 if let Some(effect) = &mut written {
                     effect.empty(engine, now)?;
                 }
@@ -108,8 +106,9 @@ pub(super) fn recall(
             Recalled::Failed(error) => broken = Some(error),
         }
     }
+    let unwritten = remembered.bans.since(done).map(|ban| ban.prefix).collect();
     let (bans, ended) = remembered.restore(engine);
-    Ok(Told { bans, ended, offenders, broken })
+    Ok(Told { bans, ended, unwritten, offenders, broken })
 }
 
 /// What [`recall`] has not written as it should be: ranges, which are written all at once, and what several jails ban.
@@ -244,12 +243,11 @@ mod tests {
         let kernel = ["192.0.2.1/32", "192.0.2.3/32", "192.0.2.4/32", "192.0.2.6/32"].map(|prefix| Element {
             target: Target::from(prefix.parse::<IpNet>().unwrap()),
             left: Some(Duration::from_secs(30)),
+            packets: None,
         });
         let listed = ["192.0.2.1/32", "192.0.2.6/32"].map(|prefix| prefix.parse().unwrap());
         let mut remembered = Remembered::new(at(10));
-        let mut told = Vec::new();
-        remembered.take(&engine, memory, |ban| told.push(ban.prefix.to_string()));
-        assert_eq!(told, ["192.0.2.1/32"]);
+        remembered.take(&engine, memory);
         let (bans, ended) = remembered.restore(&mut engine);
         let adopted = adopt(&mut engine, &kernel, &ended, &listed, at(10));
         assert_eq!(adopted.unlisted, [Target::from(listed[1])]);

@@ -28,6 +28,7 @@ use crate::control::server::Call;
 use crate::feed::{Feeds, News};
 use crate::firewall::{Firewall, FirewallError, Log, Options, Reply};
 use crate::jail::engine::Engine;
+use crate::source::syslog::Keeper;
 use crate::source::{self, Block, Sources};
 use crate::store::Limits;
 
@@ -63,16 +64,18 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts following the plan's sources and reading its lists, whose copies are in the directory `state`.
+    /// Starts following the plan's sources and reading its lists, whose copies are in the directory `state`. `keeper` keeps
+    /// sockets over a restart.
     pub(super) fn new(
         layout: Layout,
         state: &Path,
         plan: Plan,
         mut pipeline: Pipeline,
         guard: Guard,
+        keeper: Keeper,
     ) -> Self {
         let (sender, blocks) = mpsc::channel(BLOCKS);
-        let sources = source::spawn(pipeline.set_readers(&plan), sender);
+        let sources = source::spawn(pipeline.set_readers(&plan), sender, keeper);
         let (news, lists) = mpsc::channel(LISTS);
         let mut feeds = Feeds::new(state.to_owned(), news);
         feeds.configure(&plan.feeds, false);

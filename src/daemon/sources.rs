@@ -59,5 +59,41 @@ pub(super) fn warnings(sources: &[SourceRow]) -> Vec<String> {
         let SourceRow { path, lines_broken, .. } = source;
         format!("{path}: {lines_broken} lines are not what the container runtime writes and were left out: is `format` right?")
     });
-    errors.into_iter().chain(named).chain(broken.take(MOST_TOLD)).collect()
+    let received = sources.iter().flat_map(reception_warnings);
+    let logged = sources.iter().flat_map(journal_warnings);
+    errors.into_iter().chain(named).chain(broken.take(MOST_TOLD)).chain(received).chain(logged).collect()
+}
+
+/// What a socket received and nobody has read as it was.
+fn reception_warnings(source: &SourceRow) -> Vec<String> {
+    let SourceRow { path, lost, refused, closed, .. } = source;
+    let told = [
+        (*lost, "datagrams were lost, more came than could be read: let senders use tcp"),
+        (*refused, "datagrams or connections came from senders that `allow` does not name, and were refused"),
+        (*closed, "connections were ended: too many were open, or a message did not end; see kband's log"),
+    ];
+    told.iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{path}: {count} {what}"))
+        .collect()
+}
+
+/// What a journal held and nobody has counted.
+fn journal_warnings(source: &SourceRow) -> Vec<String> {
+    let SourceRow { path, untrusted, gaps, .. } = source;
+    let mut told = Vec::new();
+    if *untrusted > 0 {
+        told.push(format!(
+            "{path}: {untrusted} entries match that the service cannot be seen to have written, and ban nobody: does a local \
+             user forge them? If the service runs as a person's user, name it: \
+             journalmatch = \"_SYSTEMD_UNIT=NAME.service _UID=NUMBER\""
+        ));
+    }
+    if *gaps > 0 {
+        told.push(format!(
+            "{path}: {gaps} times the journal was vacuumed before it was read on: raise SystemMaxUse or MaxRetentionSec \
+             in journald.conf"
+        ));
+    }
+    told
 }

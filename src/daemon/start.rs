@@ -19,6 +19,7 @@ use super::ownership;
 use super::pipeline::Pipeline;
 use super::restore::{adopt, doubtful, recall, remind};
 use super::run::{Daemon, Signals, count_if_possible, engine, limits, options};
+use super::trails::Trails;
 use crate::config::{
     self,
     plan::{Plan, StorePlan},
@@ -27,6 +28,7 @@ use crate::control::events::Events;
 use crate::control::server::{Place, Server, ServerError};
 use crate::feed::Kept;
 use crate::firewall::{FirewallError, Found};
+use crate::source::syslog::Keeper;
 use crate::store::{self, Memory, Recalling, Store};
 
 /// sysexits.h: the configuration is wrong.
@@ -132,7 +134,8 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     }
     let found = if is_new {
         effect.doubt(doubtful(&engine));
-        effect.add_lists(!lists.lists.is_empty());
+        let listed = lists.lists.iter().flat_map(|(_, entries, _)| entries);
+        effect.add_bans_of(told.unwritten.into_iter().chain(listed.copied()).collect());
         Found::default()
     } else {
         let known = |set| intent::count_in(&engine, set);
@@ -152,7 +155,8 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
         adopted.bans
     );
     effect.doubt(adopted.unlisted);
-    let mut pipeline = Pipeline::new(engine, effect, store, memory.readings, events);
+    let trails = Trails::new(memory.readings, memory.stale);
+    let mut pipeline = Pipeline::new(engine, effect, store, trails, events);
     pipeline.set_memory(&plan.store);
     adopted.renewed.iter().for_each(|ban| pipeline.store.note_moved(ban));
     pipeline.place_bans();
@@ -163,12 +167,14 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     // Not before: a listener doubles what it costs to restore many bans. What it has missed is looked for soon.
     let guard = Guard::new(pipeline.effect.firewall.port())?;
 
-    let mut daemon = Daemon::new(typed.layout(), &typed.state_dir, plan, pipeline, guard);
+    let keeper = Keeper::new(std::mem::take(&mut kept.syslog), manager::keep);
+    let mut daemon = Daemon::new(typed.layout(), &typed.state_dir, plan, pipeline, guard, keeper);
     let ended = daemon.run(&mut signals, requests).await;
 
     tracing::info!("stopping");
     manager::stopping();
     daemon.note_beginnings();
+    daemon.sources.end();
     drop(server);
     let mut pipeline = daemon.pipeline;
     let flushed = if typed.flush_on_exit { pipeline.flush(Timestamp::now()) } else { Ok(()) };

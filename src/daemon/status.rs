@@ -6,9 +6,7 @@ use super::pipeline::Pipeline;
 use super::renewal;
 use super::run::Daemon;
 use super::sources;
-use crate::control::protocol::{
-    AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, SourceRow, Status,
-};
+use crate::control::protocol::{AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, Status};
 use crate::feed::FeedStatus;
 use crate::jail::engine::Engine;
 use crate::jail::feed::FeedTally;
@@ -43,8 +41,6 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
     });
     let mut warnings: Vec<String> = trouble.iter().cloned().collect();
     warnings.extend(sources::warnings(&sources));
-    warnings.extend(sources.iter().flat_map(reception_warnings));
-    warnings.extend(sources.iter().flat_map(journal_warnings));
     warnings.extend(jail_warnings(&pipeline.engine));
     if pipeline.beside.unasked() > 0 {
         warnings.push(format!(
@@ -120,40 +116,6 @@ fn jail_warnings(engine: &Engine) -> Vec<String> {
                 tally.proxied
             ));
         }
-    }
-    told
-}
-
-/// What a socket received and nobody has read as it was.
-fn reception_warnings(source: &SourceRow) -> Vec<String> {
-    let SourceRow { path, lost, refused, closed, .. } = source;
-    let told = [
-        (*lost, "datagrams were lost, more came than could be read: let senders use tcp"),
-        (*refused, "datagrams or connections came from senders that `allow` does not name, and were refused"),
-        (*closed, "connections were ended: too many were open, or a message did not end; see kband's log"),
-    ];
-    told.iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{path}: {count} {what}"))
-        .collect()
-}
-
-/// What a journal held and nobody has counted.
-fn journal_warnings(source: &SourceRow) -> Vec<String> {
-    let SourceRow { path, untrusted, gaps, .. } = source;
-    let mut told = Vec::new();
-    if *untrusted > 0 {
-        told.push(format!(
-            "{path}: {untrusted} entries match that the service cannot be seen to have written, and ban nobody: does a local \
-             user forge them? If the service runs as a person's user, name it: \
-             journalmatch = \"_SYSTEMD_UNIT=NAME.service _UID=NUMBER\""
-        ));
-    }
-    if *gaps > 0 {
-        told.push(format!(
-            "{path}: {gaps} times the journal was vacuumed before it was read on: raise SystemMaxUse or MaxRetentionSec \
-             in journald.conf"
-        ));
     }
     told
 }

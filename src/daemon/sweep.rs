@@ -1,28 +1,28 @@
 //! All bans on their way to the kernel, in slices, so that nobody waits while there are a million.
 //!
-//! The intent itself is the list of what is to be done: a sweep is a place in it. Bans made meanwhile are written by
+//! The intent itself is the list of what is to be done: a sweep is a place in it, or some of its prefixes. Bans made meanwhile are written by
 //! themselves, wherever the sweep is.
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::effect::{Effect, differs};
 use super::intent;
 use crate::firewall::{Change, Target};
-use crate::jail::FEED;
+use crate::jail::Ban;
 use crate::jail::bans::Key;
 use crate::jail::engine::{Engine, Remaining};
 
 /// How many bans are dealt with in one go: 5 to 20 ms.
 const SLICE: usize = 5_000;
 
-/// How far the bans in force are on their way.
+/// How far bans in force are on their way.
 #[derive(Debug)]
 pub(super) struct Sweep {
     way: Way,
-    after: Option<Key>,
-    left: Option<usize>,
+    rest: Rest,
     /// A range was not as intended.
     ranges: Option<Target>,
 }
@@ -30,51 +30,68 @@ pub(super) struct Sweep {
 /// What is to be done with each ban.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// The sets were empty: it is added.
+    /// The kernel does not have it: it is added.
     Add,
-    /// It is added if it is of a list: the others have been.
-    AddLists,
     /// The kernel is asked for it, and told if it differs.
     Compare,
     /// The kernel is told how long it has left.
     Tell,
 }
 
+/// What a sweep has not dealt with yet.
+#[derive(Debug)]
+enum Rest {
+    /// Of all bans, those behind this one; how many they are, once it was counted.
+    Behind(Option<Key>, Option<usize>),
+    /// The bans of these prefixes.
+    Of(Vec<IpNet>),
+}
+
 impl Sweep {
+    /// All bans.
     pub(super) fn new(way: Way) -> Self {
-        Self { way, after: None, left: None, ranges: None }
+        Self { way, rest: Rest::Behind(None, None), ranges: None }
     }
 
     /// How many bans are still to be dealt with; of those that are only compared, none.
     pub(super) fn left(&self) -> usize {
-        match self.way {
-            Way::Compare => 0,
-            Way::Add | Way::AddLists | Way::Tell => self.left.unwrap_or(0),
+        match (&self.rest, self.way) {
+            (_, Way::Compare) => 0,
+            (Rest::Behind(_, left), _) => left.unwrap_or(0),
+            (Rest::Of(prefixes), _) => prefixes.len(),
         }
     }
 
     /// Whether all bans were dealt with.
     pub(super) fn is_over(&self) -> bool {
-        self.left == Some(0)
+        match &self.rest {
+            Rest::Behind(_, left) => *left == Some(0),
+            Rest::Of(prefixes) => prefixes.is_empty(),
+        }
     }
 
     /// The targets of the next bans.
     pub(super) fn next(&mut self, engine: &Engine, most: usize) -> BTreeSet<Target> {
-        let bans = engine.bans();
-        let (mut targets, mut seen, mut last) = (BTreeSet::new(), 0, None);
-        for ban in bans.iter_after(self.after.as_ref()).take(most) {
-            if self.way != Way::AddLists || ban.jail.starts_with(FEED) {
-                targets.extend(intent::targets(&ban));
+        match &mut self.rest {
+            Rest::Of(prefixes) => {
+                let some = prefixes.split_off(prefixes.len().saturating_sub(most));
+                some.iter().flat_map(|prefix| intent::targets_of(engine, prefix)).collect()
             }
-            seen += 1;
-            last = Some((ban.prefix, ban.jail.clone()));
+            Rest::Behind(after, left) => {
+                let (mut targets, mut seen, mut last) = (BTreeSet::new(), 0, None);
+                for ban in engine.bans().iter_after(after.as_ref()).take(most) {
+                    targets.extend(intent::targets(&ban));
+                    seen += 1;
+                    last = Some((ban.prefix, ban.jail.clone()));
+                }
+                *after = last.or(after.take());
+                *left = Some(match seen == most {
+                    true => left.unwrap_or(engine.bans().len()).saturating_sub(seen).max(1),
+                    false => 0,
+                });
+                targets
+            }
         }
-        self.after = last.or(self.after.take());
-        self.left = Some(match seen == most {
-            true => self.left.unwrap_or(bans.len()).saturating_sub(seen).max(1),
-            false => 0,
-        });
-        targets
     }
 }
 
@@ -85,7 +102,7 @@ impl Effect {
         let targets = sweep.next(engine, SLICE);
         sweep.ranges = sweep.ranges.or_else(|| targets.iter().copied().find(intent::is_range));
         match sweep.way {
-            Way::Add | Way::AddLists => {
+            Way::Add => {
                 let bans = self.changes(engine, &targets, now);
                 let bans: Vec<Change> = bans.filter(|change| matches!(change, Change::Ban { .. })).collect();
                 self.add(&bans);
@@ -101,9 +118,9 @@ impl Effect {
         self.settle(engine, now);
     }
 
-    /// Has the bans of lists added, if there are any; all others have been.
-    pub(super) fn add_lists(&mut self, any: bool) {
-        self.sweep = any.then(|| Sweep::new(Way::AddLists));
+    /// Has the bans of `prefixes` added, which the kernel does not have.
+    pub(super) fn add_bans_of(&mut self, prefixes: Vec<IpNet>) {
+        self.sweep = Some(Sweep { way: Way::Add, rest: Rest::Of(prefixes), ranges: None });
     }
 
     /// Whether a sweep writes more bans than one slice holds.
@@ -128,8 +145,20 @@ impl Effect {
         single.map(move |target| intent::change(engine, *target, now))
     }
 
+    /// Adds the first of `bans`, which the kernel does not have and which have no other of the same prefix; nothing is done about
+    /// ranges. How many it has dealt with.
+    pub(super) fn add_some(&mut self, bans: impl Iterator<Item = Ban>) -> usize {
+        let (mut changes, mut some, now) = (Vec::new(), 0, Timestamp::now());
+        for ban in bans.take(SLICE) {
+            changes.extend(intent::additions(&ban, now));
+            some += 1;
+        }
+        self.add(&changes);
+        some
+    }
+
     /// Adds bans that are not in the kernel.
-    pub(super) fn add(&mut self, bans: &[Change]) {
+    fn add(&mut self, bans: &[Change]) {
         match self.firewall.add(bans) {
             Ok(rejected) => self.wait_for(rejected, false),
             // Settling knows what to do about it.

@@ -56,6 +56,16 @@ impl Trail {
         Self { window: Duration::ZERO, phase }
     }
 
+    /// Whether something new was read, or where it begins was found, in this process.
+    pub(super) fn is_followed(&self) -> bool {
+        matches!(self.phase, Phase::Following { .. })
+    }
+
+    /// Whether it leads through files.
+    pub(super) fn is_of_file(&self) -> bool {
+        self.resume().is_some_and(|reading| matches!(reading.until, Position::File(_)))
+    }
+
     /// The longest `findtime` of the jails that read it.
     pub(super) fn set_window(&mut self, window: Duration) {
         self.window = window;

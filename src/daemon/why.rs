@@ -5,12 +5,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+use super::answer;
 use super::intent;
 use super::pipeline::Pipeline;
-use super::renewal;
 use crate::config::duration::BanTime;
 use crate::config::network::folded;
-use crate::control::protocol::BanRow;
 use crate::control::recall::{FailureRow, LineRow, NextRow, Why};
 use crate::firewall::{Element, Firewall, Target};
 use crate::jail::by_hand::Refusal;
@@ -26,16 +25,14 @@ pub(super) fn why(pipeline: &mut Pipeline, wanted: IpNet, now: Timestamp) -> Why
     let in_force: Vec<Ban> = around(prefix).flat_map(|wider| engine.bans().of(&wider)).collect();
     let banned = !in_force.iter().all(Ban::is_observed);
     // A network's element holds for each of its addresses; what nobody intends may be there as well.
-    let mut in_kernel = held(firewall, prefix.into()).map(|element| element.is_some());
+    let is_held = |elements: &[Option<Element>]| elements.iter().any(Option::is_some);
+    let mut in_kernel = held(firewall, &[prefix.into()]).map(|elements| is_held(&elements));
     let mut bans = Vec::with_capacity(in_force.len());
     for ban in in_force {
-        let elements: Vec<Option<Element>> =
-            intent::targets(&ban).map(|target| held(firewall, target).flatten()).collect();
-        in_kernel = in_kernel.map(|so_far| so_far || elements.iter().any(Option::is_some));
-        let all = !ban.is_observed() && elements.iter().all(Option::is_some);
-        let packets = intent::packets(firewall, &ban);
-        let ban = renewal::as_renewed(ban, elements.iter().flatten(), now);
-        bans.push(BanRow { packets, ..BanRow::new(&ban, now, all) });
+        let targets: Vec<Target> = intent::targets(&ban).collect();
+        let elements = held(firewall, &targets).unwrap_or_else(|| vec![None; targets.len()]);
+        in_kernel = in_kernel.map(|so_far| so_far || is_held(&elements));
+        bans.push(answer::row(ban, &elements, now));
     }
     // Failures are counted against what would be banned for an address, which may be the network that it is in.
     let lines = |jail: &Arc<str>| {
@@ -56,11 +53,11 @@ pub(super) fn why(pipeline: &mut Pipeline, wanted: IpNet, now: Timestamp) -> Why
     }
 }
 
-/// The kernel's element, if there is one; none at all if the kernel does not say. No table holds nobody.
-fn held(firewall: &mut Firewall, target: Target) -> Option<Option<Element>> {
-    match firewall.contains(target) {
-        Ok(element) => Some(element),
-        Err(error) => error.is_missing().then_some(None),
+/// The kernel's element of each target, if there is one; none at all if the kernel does not say. No table holds nobody.
+fn held(firewall: &mut Firewall, targets: &[Target]) -> Option<Vec<Option<Element>>> {
+    match firewall.contains_each(targets) {
+        Ok(elements) => Some(elements),
+        Err(error) => error.is_missing().then(|| vec![None; targets.len()]),
     }
 }
 

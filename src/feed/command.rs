@@ -7,45 +7,38 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-
 use super::fetch::{FetchError, bounded};
+use crate::program::{Complaints, Group};
 
 /// How long a program may take.
 const LIMIT: Duration = Duration::from_secs(120);
 /// How often it is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
-/// How much of its complaints is shown, in bytes.
-const SHOWN: usize = 200;
 
 /// The program that runs at the moment, for whoever has to end it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Running(Arc<Mutex<Option<Pid>>>);
+pub(super) struct Running(Arc<Mutex<Option<Group>>>);
 
 impl Running {
     /// Kills the program and its children, if one runs.
     pub(super) fn kill(&self) {
         // The lock is held while it is reaped: its number cannot have become somebody else's.
         if let Some(group) = *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            // Whoever has ended already needs no signal.
-            let _ = killpg(group, Signal::SIGKILL);
+            group.kill();
         }
     }
 
     fn set(&self, child: &Child) {
-        let group = i32::try_from(child.id()).ok().map(Pid::from_raw);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = group;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Group::led_by(child.id()));
     }
 
-    /// Whether it has ended.
-    fn reap(&self, child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
+    /// Kills what is left of it, and reaps it.
+    fn end(&self, child: &mut Child) -> std::io::Result<ExitStatus> {
+        self.kill();
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let ended = child.try_wait();
-        if !matches!(ended, Ok(None)) {
-            *running = None;
-        }
-        ended
+        *running = None;
+        // Killed, it ends at once.
+        child.wait()
     }
 }
 
@@ -63,50 +56,42 @@ fn output_within(words: &[String], running: &Running, limit: Duration) -> Result
     let mut child = command.spawn().map_err(|error| FetchError::Start { program: program.clone(), error })?;
     running.set(&child);
     let text = child.stdout.take().map(|stdout| aside(move || bounded(stdout)));
-    let said = child.stderr.take().map(|stderr| aside(move || complaint(stderr)));
-    let left = || deadline.saturating_duration_since(Instant::now());
-    let text = match text.map(|text| text.recv_timeout(left())) {
-        Some(Ok(text)) => text,
-        Some(Err(RecvTimeoutError::Timeout)) => {
-            end(&mut child, running);
-            return Err(FetchError::Hung { program, limit });
-        }
-        Some(Err(RecvTimeoutError::Disconnected)) | None => Ok(Some(Vec::new())),
-    };
+    let said = child.stderr.take().map(|stderr| aside(move || complaints(stderr)));
+    let text = wait(text, Group::led_by(child.id()), deadline);
+    let status = running.end(&mut child);
+    let failed = |error| FetchError::Pipe { program: program.clone(), error };
     let text = match text {
-        Ok(Some(text)) => text,
-        Ok(None) => {
-            end(&mut child, running);
-            return Err(FetchError::TooLong);
-        }
-        Err(error) => {
-            end(&mut child, running);
-            return Err(FetchError::Pipe { program, error });
-        }
+        Ok(Some(text)) => text.map_err(failed)?.ok_or(FetchError::TooLong)?,
+        Ok(None) => return Err(FetchError::Hung { program, limit }),
+        Err(error) => return Err(failed(error)),
     };
-    loop {
-        match running.reap(&mut child) {
-            Ok(Some(status)) if status.success() => return Ok(text),
-            Ok(Some(status)) => {
-                let said = said.and_then(|said| said.recv_timeout(LOOK).ok()).unwrap_or_default();
-                let said = if said.is_empty() { said } else { format!(", saying `{said}`") };
-                return Err(FetchError::Failed { program, how: status.to_string(), said });
-            }
-            Ok(None) if left().is_zero() => {
-                end(&mut child, running);
-                return Err(FetchError::Hung { program, limit });
-            }
-            Ok(None) => std::thread::sleep(LOOK),
-            Err(error) => return Err(FetchError::Pipe { program, error }),
-        }
+    let status = status.map_err(failed)?;
+    if status.success() {
+        return Ok(text);
     }
+    let said = said.and_then(|said| said.recv_timeout(LOOK).ok()).unwrap_or_default().saying();
+    Err(FetchError::Failed { program, how: status.to_string(), said })
 }
 
-fn end(child: &mut Child, running: &Running) {
-    running.kill();
-    // Killed, it ends at once.
-    let _ = child.wait();
-    let _ = running.reap(child);
+/// What a program writes: none if it is too much.
+type Text = std::io::Result<Option<Vec<u8>>>;
+
+/// Waits until it has written all and ended, or written too much. `None`: the time is up.
+fn wait(text: Option<Receiver<Text>>, group: Group, deadline: Instant) -> std::io::Result<Option<Text>> {
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let text = match text.map(|text| text.recv_timeout(left())) {
+        Some(Ok(text @ Ok(Some(_)))) => text,
+        Some(Ok(other)) => return Ok(Some(other)),
+        Some(Err(RecvTimeoutError::Timeout)) => return Ok(None),
+        Some(Err(RecvTimeoutError::Disconnected)) | None => Ok(Some(Vec::new())),
+    };
+    while group.ended()?.is_none() {
+        if left().is_zero() {
+            return Ok(None);
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(Some(text))
 }
 
 /// Does `work` on a thread of its own: a pipe has no time limit.
@@ -117,15 +102,13 @@ fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Receiv
     result
 }
 
-/// The first line that is not blank; the rest is read, so that nobody waits on a full pipe.
-fn complaint(mut stderr: impl Read) -> String {
-    let mut start = Vec::new();
-    let _ = stderr.by_ref().take(4096).read_to_end(&mut start);
-    let start = String::from_utf8_lossy(&start);
-    let line = start.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let line = line.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
-    let _ = std::io::copy(&mut stderr, &mut std::io::sink());
-    line
+/// Hears all of it, so that nobody waits on a full pipe.
+fn complaints(mut stderr: impl Read) -> Complaints {
+    let (mut complaints, mut chunk) = (Complaints::default(), [0; 4096]);
+    while let Ok(count @ 1..) = stderr.read(&mut chunk) {
+        complaints.take(chunk.get(..count).unwrap_or_default());
+    }
+    complaints
 }
 
 #[cfg(test)]
@@ -159,6 +142,17 @@ mod tests {
             let begin = Instant::now();
             let error = sh(script, Duration::from_millis(300)).unwrap_err();
             assert!(matches!(error, FetchError::Hung { .. }), "{error}");
+            assert!(begin.elapsed() < LONG);
+        }
+    }
+
+    #[test]
+    fn what_it_leaves_behind_is_killed() {
+        let written = sh("sleep 1000 >&- 2>&- & echo $!", LONG).unwrap();
+        let stat = format!("/proc/{}/stat", String::from_utf8(written).unwrap().trim());
+        let begin = Instant::now();
+        // Whoever reaps orphans may take a moment.
+        while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
             assert!(begin.elapsed() < LONG);
         }
     }

@@ -1,4 +1,11 @@
 //! A filter in TOML over the lines of one source: its automata, and what it knows of connections.
+//!
+//! Of a line its head is read by hand; then whether the filter's first pattern matches by its two ends, else which is the first to
+//! match by one lazy DFA of all its patterns; the host from the line's end; and the date last, because most lines share it with
+//! the line before.
+//!
+//! Lines that only say whose a connection is, or that it succeeded, are many, and hardly ever asked for: they are kept as they
+//! stand, and read when a line comes that asks (see [`Backlog`]); or at once, if somebody wants to know who logged in.
 
 use std::net::IpAddr;
 use std::sync::Arc;

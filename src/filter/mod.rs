@@ -52,6 +52,9 @@ pub use scanner::{Counters, Scanner, Told};
 /// would choose where it seems to end.
 pub const LONGEST_LINE: usize = 64 * 1024;
 
+/// What the lazy automata of all filters in fail2ban's dialect may take together, in bytes.
+const DIALECT_BUDGET: usize = 4 << 20;
+
 /// How many bytes the lazy automata of all filters in fail2ban's dialect hold now: 4 MiB at most.
 #[must_use]
 pub fn dialect_cache_bytes() -> usize {

@@ -1,11 +1,8 @@
 //! One pass over a block for all filters of a source.
 //!
-//! For each candidate line: its head by hand, whether the filter's first pattern matches by its two ends, else which is the first
-//! to match by one lazy DFA of all patterns of the filter, the host from the line's end, and the date last, because most lines share
-//! it with the line before. Each shortcut gives exactly what [`Scanner::line`] gives; property tests hold them to it.
-//!
-//! Lines that only say whose a connection is, or that it succeeded, are many, and hardly ever asked for: they are kept as they
-//! stand, and read when a line comes that asks (see [`Backlog`]); or at once, if somebody wants to know who logged in.
+//! The prefilter tells which lines may concern which filter; each of these is judged by `automata` if the filter is our own, by
+//! `fail2ban` if it is of that dialect. What a whole block gives is exactly what [`Scanner::line`] gives for each of its lines;
+//! property tests hold them to it.
 
 use std::sync::Arc;
 
@@ -16,7 +13,7 @@ use super::host;
 use super::matcher::{Dialect, Filter, Kind, LineVerdict};
 use super::prefilter::Prefilter;
 use super::prefix;
-use super::{Clock, Failure, LONGEST_LINE, Named, Success};
+use super::{Clock, DIALECT_BUDGET, Failure, LONGEST_LINE, Named, Success};
 
 /// How many failures of names are kept until somebody takes them.
 const MOST_NAMED: usize = 1000;
@@ -24,8 +21,6 @@ const MOST_NAMED: usize = 1000;
 const LONGEST_KEPT: usize = 1024;
 /// What the lazy DFAs of all scanners of a program may take together, in bytes: their size is up to whoever writes the logs.
 pub(super) const CACHE_BUDGET: usize = (16 << 20) - DIALECT_BUDGET;
-/// What those of fail2ban's patterns may take together, in bytes.
-pub(super) const DIALECT_BUDGET: usize = 4 << 20;
 
 /// What a scanner has seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,7 +29,7 @@ pub struct Counters {
     pub lines_looked_at: u64,
     /// Failures that an ignoreregex took out.
     pub ignored: u64,
-    /// Failures of hosts of which only a name is known. They are not reported: a name cannot be banned.
+    /// Failures of hosts of which only a name is known: whoever wants them looks the names up.
     pub named: u64,
     /// Failures on lines whose date does not exist (30 February), counted as happening now.
     pub undated: u64,
@@ -151,45 +146,31 @@ impl Scanner {
             }
             let mut parsed = None;
             for &index in concerned {
-                match self.filters.get_mut(index) {
+                let is_late = index >= self.filters.len();
+                let filter = match is_late.then(|| self.late.get(index - self.filters.len())) {
+                    None => index,
+                    Some(Some(&filter)) if !concerned.contains(&filter) => filter,
+                    Some(_) => continue,
+                };
+                match self.filters.get_mut(filter) {
+                    Some(Armed::Own(automata)) if is_late && !self.successes => automata.keep(line),
                     Some(Armed::Own(automata)) => {
                         let head = parsed.get_or_insert_with(|| prefix::parse(line));
                         match automata.hear(line, head, clock, &mut self.dates, &mut self.counters) {
-                            Some(Heard::Told(told)) => tell(index, told, line),
+                            Some(Heard::Told(told)) => tell(filter, told, line),
                             Some(Heard::Named(named)) => {
-                                self.names.note(index, named, line, &mut self.counters);
+                                self.names.note(filter, named, line, &mut self.counters);
                             }
                             None => {}
                         }
                     }
+                    Some(Armed::Dialect(_, memory)) if is_late && !memory.may_matter(line) => {}
                     Some(Armed::Dialect(dialect, memory)) => {
-                        let mut on_failure = |failure| tell(index, Told::Failure(failure), line);
+                        let mut on_failure = |failure| tell(filter, Told::Failure(failure), line);
                         let named = dialect.failures(memory, line, clock, &mut on_failure);
-                        self.names.note_all(index, named, line, &mut self.counters);
+                        self.names.note_all(filter, named, line, &mut self.counters);
                     }
-                    None => {
-                        let keeps = self.late.get(index - self.filters.len());
-                        let Some(&filter) = keeps.filter(|filter| !concerned.contains(filter)) else {
-                            continue;
-                        };
-                        match self.filters.get_mut(filter) {
-                            Some(Armed::Own(automata)) if self.successes => {
-                                let head = parsed.get_or_insert_with(|| prefix::parse(line));
-                                let heard =
-                                    automata.hear(line, head, clock, &mut self.dates, &mut self.counters);
-                                if let Some(Heard::Told(told)) = heard {
-                                    tell(filter, told, line);
-                                }
-                            }
-                            Some(Armed::Own(automata)) => automata.keep(line),
-                            Some(Armed::Dialect(dialect, memory)) if memory.may_matter(line) => {
-                                let mut on_failure = |failure| tell(filter, Told::Failure(failure), line);
-                                let named = dialect.failures(memory, line, clock, &mut on_failure);
-                                self.names.note_all(filter, named, line, &mut self.counters);
-                            }
-                            _ => {}
-                        }
-                    }
+                    None => {}
                 }
             }
         }

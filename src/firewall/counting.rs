@@ -7,11 +7,11 @@
 use super::netlink::NetlinkError;
 use super::netlink::attr::{AttrWriter, Attrs};
 use super::netlink::constants::{
-    NFT_MSG_GETSETELEM, NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS, NFTA_EXPR_DATA, NFTA_EXPR_NAME,
-    NFTA_LIST_ELEM, NFTA_SET_ELEM_EXPR, NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_EXPR,
+    NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS, NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_SET_ELEM_EXPR,
+    NFTA_SET_EXPR,
 };
 use super::owner::TRIAL;
-use super::{Attempt, Counter, Firewall, FirewallError, Set, Target, elements, ruleset};
+use super::{Counter, Firewall, FirewallError, Set, ruleset};
 
 /// nft's name for the expression.
 const COUNTER: &str = "counter";
@@ -41,19 +41,6 @@ impl Firewall {
             ruleset::delete_named_table(batch, TRIAL)
         })
     }
-
-    /// How many packets the element of exactly `target` has counted since it was last written; `None` if there is none, or it
-    /// does not count.
-    ///
-    /// # Errors
-    /// [`FirewallError::NoSet`], or a kernel that does not answer.
-    pub fn packets(&mut self, target: Target) -> Result<Option<u64>, FirewallError> {
-        let target = target.trunc();
-        let set = Self::set_for(target)?;
-        let ask = |attrs: &mut AttrWriter| elements::name_element(attrs, set, target);
-        let packets = self.socket.get(NFT_MSG_GETSETELEM, ask, read_packets);
-        packets.map(Option::flatten).map_err(|reason| FirewallError::of(Attempt::Ask(target), reason))
-    }
 }
 
 /// Writes the attribute by which a set gives each of its elements a counter.
@@ -75,12 +62,9 @@ pub(super) fn gives_counters(set: Attrs<'_>) -> Result<bool, NetlinkError> {
     Ok(set.nested(NFTA_SET_EXPR)?.name(NFTA_EXPR_NAME)? == Some(COUNTER))
 }
 
-/// What the one element that was asked for has counted.
-fn read_packets(attrs: &[u8]) -> Result<Option<u64>, NetlinkError> {
-    let Some(element) = Attrs::new(attrs).nested(NFTA_SET_ELEM_LIST_ELEMENTS)?.find(NFTA_LIST_ELEM)? else {
-        return Ok(None);
-    };
-    let counter = Attrs::new(element).nested(NFTA_SET_ELEM_EXPR)?;
+/// What an element has counted; `None`: it does not count.
+pub(super) fn read_packets(element: Attrs<'_>) -> Result<Option<u64>, NetlinkError> {
+    let counter = element.nested(NFTA_SET_ELEM_EXPR)?;
     match counter.name(NFTA_EXPR_NAME)? {
         Some(COUNTER) => counter.nested(NFTA_EXPR_DATA)?.be64(NFTA_COUNTER_PACKETS),
         _ => Ok(None),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
+use super::counting::read_packets;
 use super::netlink::NetlinkError;
 use super::netlink::attr::{AttrWriter, Attrs};
 use super::netlink::constants::{
@@ -162,11 +163,12 @@ pub(crate) fn read_elements(set: Set, attrs: &[u8], found: &mut Vec<Element>) ->
     Ok(())
 }
 
-/// Reads the time that is left to the one element that was asked for.
-pub(crate) fn read_left(attrs: &[u8]) -> Result<Option<Duration>, NetlinkError> {
+/// Reads of the one element that was asked for the time that is left to it, and the packets that it has counted.
+pub(crate) fn read_one(attrs: &[u8]) -> Result<(Option<Duration>, Option<u64>), NetlinkError> {
     let element = Attrs::new(attrs).nested(NFTA_SET_ELEM_LIST_ELEMENTS)?.next();
-    let (_, left) = read_key(Attrs::new(element.ok_or(NetlinkError::Malformed)??.value))?;
-    Ok(left)
+    let element = Attrs::new(element.ok_or(NetlinkError::Malformed)??.value);
+    let (_, left) = read_key(element)?;
+    Ok((left, read_packets(element)?))
 }
 
 /// One element; none if somebody else put in a protocol that has no ports.
@@ -185,7 +187,8 @@ fn read_element(set: Set, element: Attrs<'_>) -> Result<Option<Element>, Netlink
     let address = address(host).ok_or_else(malformed)?;
     let length = set.prefix_len().ok_or_else(malformed)?;
     let prefix = IpNet::new(address, length).map_err(|_| malformed())?;
-    Ok(Some(Element { target: Target { prefix, service, renew: set.tier() }, left }))
+    let target = Target { prefix, service, renew: set.tier() };
+    Ok(Some(Element { target, left, packets: read_packets(element)? }))
 }
 
 /// An element's key and the time that is left to it.

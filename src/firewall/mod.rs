@@ -12,6 +12,7 @@
 //! - `trial`: whether the kernel takes such a table
 //! - `monitor`: what others do to it
 //! - `apply`: changes in transactions, and what becomes of those that the kernel refuses
+//! - `asking`: whether somebody is in a set
 //! - `connections`: what offenders had open when they were banned
 //! - `netlink`: the wire
 //!
@@ -23,6 +24,7 @@
 
 mod allow;
 mod apply;
+mod asking;
 mod connections;
 mod counting;
 mod elements;
@@ -60,7 +62,7 @@ pub use setup::Found;
 pub use target::Target;
 
 use allow::AllowLists;
-use elements::{name_element, name_set, read_elements, read_left};
+use elements::{name_set, read_elements};
 use netlink::constants::{NFT_MSG_GETSETELEM, NFTA_SET_ELEM_LIST_ELEMENTS};
 use netlink::socket::{Dump, Socket};
 use ruleset::Table;
@@ -98,6 +100,8 @@ pub struct Element {
     pub target: Target,
     /// Time left by the kernel's own clock; `None` is permanent.
     pub left: Option<Duration>,
+    /// How many packets it has counted since it was last written; `None`: it does not count.
+    pub packets: Option<u64>,
 }
 
 /// What the drop rule has counted since the table was made.
@@ -199,22 +203,6 @@ impl Firewall {
     ) -> Result<Vec<Element>, FirewallError> {
         self.check_there(Attempt::Read)?;
         self.list(sets)
-    }
-
-    /// The kernel's element of exactly `target`, if there is one; of a network of an unusual length, what holds its first
-    /// address, since overlapping ones are held in pieces. One question, whatever the size of the set.
-    ///
-    /// # Errors
-    /// [`FirewallError::NoSet`]; [`FirewallError::is_missing`] if there is no table.
-    pub fn contains(&mut self, target: Target) -> Result<Option<Element>, FirewallError> {
-        let target = target.trunc();
-        let attempt = Attempt::Ask(target);
-        let set = Self::set_for(target)?;
-        let left = self.socket.get(NFT_MSG_GETSETELEM, |attrs| name_element(attrs, set, target), read_left);
-        match left.map_err(|reason| FirewallError::of(attempt, reason))? {
-            Some(left) => Ok(Some(Element { target, left })),
-            None => self.check_there(attempt).map(|()| None),
-        }
     }
 
     /// What has been dropped so far.

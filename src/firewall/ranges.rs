@@ -101,10 +101,11 @@ impl Firewall {
         for (index, (first, begins, left)) in bounds.iter().enumerate() {
             if *begins {
                 let until = bounds.get(index + 1).map_or(last, |(after, _, _)| after.saturating_sub(1));
-                found.extend(
-                    prefixes(set.family(), *first, until)
-                        .map(|prefix| Element { target: Target::from(prefix), left: *left }),
-                );
+                found.extend(prefixes(set.family(), *first, until).map(|prefix| Element {
+                    target: Target::from(prefix),
+                    left: *left,
+                    packets: None,
+                }));
             }
         }
         Ok(found)

@@ -18,6 +18,11 @@ impl Gathered {
         self.rows.push((ban.prefix, Row::new(ban, &mut self.origins)));
     }
 
+    /// Those behind the first `seen`, as they came.
+    pub fn since(&self, seen: usize) -> impl Iterator<Item = Ban> + '_ {
+        self.rows.iter().skip(seen).map(|(prefix, row)| row.ban(*prefix))
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -7,14 +7,13 @@ use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, Command};
 
 use super::State;
 use super::flow::{Ended, Flow};
-use super::lines::Lines;
+use super::pause::Pause;
+use crate::program::{Complaints, Group};
 
 /// How long is waited before it is started again, the first time; each time twice as long.
 const SOONEST: Duration = Duration::from_secs(1);
@@ -24,10 +23,10 @@ const LATEST: Duration = Duration::from_secs(60);
 const WELL: Duration = Duration::from_secs(60);
 /// How long it may live on when it writes no more.
 const GRACE: Duration = Duration::from_secs(5);
+/// How often it is looked whether it has ended.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long is listened to its complaints once it has ended.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-/// How much of what it complained of last is shown, in characters.
-const SHOWN: usize = 200;
 
 /// Why there is nothing to read. Words are shown escaped.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +41,7 @@ enum CommandError {
 
 /// Runs the program, and hands over what it writes, until nobody takes it any more.
 pub(super) async fn follow(words: Vec<String>, mut flow: Flow) {
-    let (mut delay, mut error) = (SOONEST, None);
+    let (mut pause, mut error) = (Pause::between(SOONEST, LATEST), None);
     loop {
         let began = Instant::now();
         match once(&words, &mut flow, error.take()).await {
@@ -50,14 +49,13 @@ pub(super) async fn follow(words: Vec<String>, mut flow: Flow) {
             Err(said) => error = Some(said.to_string()),
         }
         if began.elapsed() >= WELL {
-            delay = SOONEST;
+            pause.reset();
         }
         flow.teller.tell(State::Failed, error.clone());
         tokio::select! {
-            () = tokio::time::sleep(delay) => flow.teller.restarted(),
+            () = tokio::time::sleep(pause.take()) => flow.teller.restarted(),
             () = flow.closed() => return,
         }
-        delay = LATEST.min(delay * 2);
     }
 }
 
@@ -68,17 +66,17 @@ async fn once(words: &[String], flow: &mut Flow, before: Option<String>) -> Resu
     let mut running = started.map_err(|error| CommandError::Start(program.clone(), error))?;
     let teller = flow.teller.clone();
     teller.tell(State::Following, before.clone());
-    let mut said = String::new();
-    let (stdout, stderr) = (running.0.stdout.take(), running.0.stderr.take());
+    let mut complaints = Complaints::default();
+    let (stdout, stderr) = (running.child.stdout.take(), running.child.stderr.take());
     let ended = {
         let mut well = pin!(tokio::time::sleep(WELL));
-        let mut listening = pin!(listen(stderr, &mut said));
+        let mut listening = pin!(listen(stderr, &mut complaints));
         let mut written = pin!(async {
             let Some(mut stdout) = stdout else { return Ok(Ok(None)) };
             match flow.run(&mut stdout).await {
                 Ended::Reader => Err(()),
                 Ended::Writer(Err(error)) => Ok(Err(error)),
-                Ended::Writer(Ok(())) => Ok(Ok(running.end().await)),
+                Ended::Writer(Ok(())) => Ok(Ok(running.ended().await)),
             }
         });
         let (mut is_well, mut heard) = (before.is_none(), false);
@@ -103,139 +101,118 @@ async fn once(words: &[String], flow: &mut Flow, before: Option<String>) -> Resu
         Ok(Err(error)) => Err(CommandError::Read(program, error)),
         Ok(Ok(status)) => {
             let how = status.map_or_else(|| "it stopped writing".to_owned(), |status| status.to_string());
-            let said = if said.is_empty() { said } else { format!(", saying `{said}`") };
-            Err(CommandError::Ended { program, how, said })
+            Err(CommandError::Ended { program, how, said: complaints.saying() })
         }
     }
 }
 
-/// Keeps the last line of its complaints that is not blank.
-async fn listen(stderr: Option<ChildStderr>, said: &mut String) {
+/// Hears its complaints to their end.
+async fn listen(stderr: Option<ChildStderr>, complaints: &mut Complaints) {
     let Some(mut stderr) = stderr else { return };
-    let (mut lines, mut chunk) = (Lines::new(), [0; 1024]);
-    loop {
-        let mut whole = Vec::new();
-        let read = stderr.read(&mut chunk).await;
-        match read {
-            Ok(count @ 1..) => lines.take(chunk.get(..count).unwrap_or_default(), &mut whole),
-            _ => lines.end(&mut whole),
-        }
-        let text = String::from_utf8_lossy(&whole);
-        if let Some(last) = text.lines().rev().map(str::trim).find(|line| !line.is_empty()) {
-            *said = last.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
-        }
-        if !matches!(read, Ok(1..)) {
-            return;
-        }
+    let mut chunk = [0; 1024];
+    while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
+        complaints.take(chunk.get(..count).unwrap_or_default());
     }
 }
 
 /// The program and its children, which end with this.
-struct Running(Child);
+struct Running {
+    /// Not reaped before its group is killed.
+    child: Child,
+    group: Option<Group>,
+}
 
 impl Running {
     fn start(program: &str, arguments: &[String]) -> io::Result<Self> {
         let mut command = Command::new(program);
         command.args(arguments).current_dir("/").process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        command.spawn().map(Self)
+        let child = command.spawn()?;
+        let group = child.id().map(Group::led_by);
+        Ok(Self { child, group })
     }
 
     /// How it ended; `None`: it does not.
-    async fn end(&mut self) -> Option<ExitStatus> {
-        tokio::time::timeout(GRACE, self.0.wait()).await.ok()?.ok()
+    async fn ended(&self) -> Option<ExitStatus> {
+        let group = self.group?;
+        let ended = async {
+            loop {
+                match group.ended() {
+                    Ok(None) => tokio::time::sleep(LOOK).await,
+                    ended => return ended.ok().flatten(),
+                }
+            }
+        };
+        tokio::time::timeout(GRACE, ended).await.ok()?
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Until it is reaped, its number is nobody else's.
-        let group = self.0.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(group) = group {
-            // Whoever has ended already needs no signal.
-            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        if let Some(group) = self.group {
+            group.kill();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Block, Input, SourceConfig, SourceId, Sources, spawn};
-    use super::*;
-    use tokio::sync::mpsc;
+    use super::super::Input;
+    use super::super::bench::Run;
 
-    fn reading(script: &str) -> (Sources, mpsc::Receiver<Block>) {
-        let (sender, blocks) = mpsc::channel(4);
-        let words = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-        let input = Input::Command { name: "app".into(), words };
-        (
-            spawn(
-                vec![SourceConfig {
-                    id: SourceId(0),
-                    input,
-                    resume: Default::default(),
-                    manner: Default::default(),
-                }],
-                sender,
-            ),
-            blocks,
-        )
+    fn running(words: &[&str]) -> Run {
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        Run::of(Input::Command { name: "app".into(), words })
     }
 
-    async fn error(sources: &Sources) -> String {
-        loop {
-            if let Some(error) = sources.statuses().remove(0).error {
-                return error;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    fn sh(script: &str) -> Run {
+        running(&["/bin/sh", "-c", script])
+    }
+
+    /// Waits until a process is gone, by the number that it has written.
+    async fn gone(run: &Run, number: &[u8]) {
+        let stat = format!("/proc/{}/stat", std::str::from_utf8(number).unwrap().trim());
+        let alive = |stat: String| stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.starts_with(" Z"));
+        run.eventually(|_| !alive(std::fs::read_to_string(&stat).unwrap_or_default())).await;
     }
 
     #[tokio::test]
     async fn it_is_started_again_when_it_ends_and_says_why() {
-        let (sources, mut blocks) =
-            reading("echo one; printf two; echo noise >&2; echo no route >&2; exit 3");
-        let mut read = Vec::new();
-        while read.len() < 2 * b"one\ntwo\n".len() {
-            read.extend(blocks.recv().await.unwrap().bytes);
-        }
-        assert_eq!(read, b"one\ntwo\none\ntwo\n", "twice");
-        let said = error(&sources).await;
+        let mut run = sh("echo one; printf two; echo noise >&2; echo no route >&2; exit 3");
+        run.expect("one\ntwo\none\ntwo\n").await;
+        let said = run.until(|status| status.error.is_some()).await.error.unwrap();
         assert!(said.contains("exit status: 3") && said.contains("`no route`"), "{said}");
-        assert!(sources.statuses()[0].restarts >= 1);
+        assert!(run.status().restarts >= 1);
     }
 
     #[tokio::test]
     async fn one_that_cannot_be_started_is_told() {
-        let (sender, _blocks) = mpsc::channel(4);
-        let input = Input::Command { name: "app".into(), words: vec!["/nonexistent/program".to_owned()] };
-        let config =
-            SourceConfig { id: SourceId(0), input, resume: Default::default(), manner: Default::default() };
-        let sources = spawn(vec![config], sender);
-        assert!(error(&sources).await.contains("cannot be started"));
+        let run = running(&["/nonexistent/program"]);
+        run.until(|status| status.error.as_ref().is_some_and(|it| it.contains("cannot be started"))).await;
     }
 
     #[tokio::test]
     async fn its_children_end_with_the_source() {
-        let (sources, mut blocks) = reading("sleep 1000 & echo $!; wait");
-        let child = String::from_utf8(blocks.recv().await.unwrap().bytes).unwrap();
-        let alive = || {
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
-            stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.starts_with(" Z"))
-        };
-        assert!(alive());
-        drop(sources);
-        while alive() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let mut run = sh("sleep 1000 & echo $!; wait");
+        let child = run.block().await.bytes;
+        run.sources.configure(Vec::new());
+        gone(&run, &child).await;
+    }
+
+    #[tokio::test]
+    async fn its_children_end_with_it() {
+        let mut run = sh("sleep 1000 >&- 2>&- & echo $!");
+        let child = run.block().await.bytes;
+        gone(&run, &child).await;
+        assert_ne!(run.block().await.bytes, child, "it is started again");
     }
 
     #[tokio::test]
     async fn endless_lines_and_complaints_cost_bounded_memory() {
-        let (sources, mut blocks) =
-            reading("head -c 3000000 /dev/zero >&2; head -c 3000000 /dev/zero; echo; echo end; sleep 1000");
-        let line = blocks.recv().await.unwrap().bytes;
+        let mut run =
+            sh("head -c 3000000 /dev/zero >&2; head -c 3000000 /dev/zero; echo; echo end; sleep 1000");
+        let line = run.block().await.bytes;
         assert_eq!(line.iter().filter(|byte| **byte == 0).count(), super::super::lines::LONGEST_LINE);
-        assert_eq!(sources.statuses()[0].lines_cut, 1);
+        assert_eq!(run.status().lines_cut, 1);
     }
 }

@@ -4,7 +4,8 @@
 //! kind of source is one variant of [`Input`] and one module beside [`mod@file`].
 //!
 //! The channel is the brake: a source waits until its block is taken, so a slow reader slows the reading and
-//! nothing piles up in memory. Lines that nobody has read yet stay where they are, in the log.
+//! nothing piles up in memory. Lines that nobody has read yet stay where they are: in the log, or with whoever writes or
+//! sends them; only datagrams of UDP are lost when the kernel has no room for more, and counted.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,14 +15,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
+#[cfg(test)]
+mod bench;
 mod command;
 pub mod file;
 mod flow;
 pub mod journal;
 pub mod lines;
+mod pause;
 mod pipe;
 mod position;
 mod status;
@@ -31,10 +36,13 @@ use flow::Flow;
 pub use position::{FilePosition, NoPosition, Position, Print, Reading};
 use status::Board;
 pub use status::{Reception, SourceStatus, State};
-use syslog::Syslog;
+use syslog::{Keeper, Syslog};
 
 /// The most that a source reads at once, in bytes (256 KiB): the slice after which others get their turn.
 pub const BLOCK_BYTES: usize = 256 * 1024;
+
+/// How many files kband wants to have open at once.
+const FILES: u64 = 16 * 1024;
 
 /// Names one source within a running daemon, for as long as that reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -202,6 +210,7 @@ impl fmt::Display for Input {
 #[derive(Debug)]
 pub struct Sources {
     board: Board,
+    keeper: Keeper,
     blocks: mpsc::Sender<Block>,
     tasks: JoinSet<()>,
     /// Read files and journals; these go on anywhere.
@@ -211,10 +220,10 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Nothing is read yet; everything will go into the same channel.
-    pub fn new(blocks: mpsc::Sender<Block>) -> Self {
+    /// Nothing is read yet; everything will go into the same channel. `keeper` keeps sockets over a restart.
+    pub fn new(blocks: mpsc::Sender<Block>, keeper: Keeper) -> Self {
         let (board, tasks) = (Board::default(), JoinSet::new());
-        Self { board, blocks, tasks, anywhere: Vec::new(), streams: BTreeMap::new() }
+        Self { board, keeper, blocks, tasks, anywhere: Vec::new(), streams: BTreeMap::new() }
     }
 
     /// Reads this from now on, and nothing else. Files and journals are opened anew, where their readings say; every other source
@@ -242,6 +251,7 @@ impl Sources {
             self.streams.insert(id, running);
         }
         self.anywhere.drain(..).chain(before.into_values()).for_each(|gone| gone.abort());
+        self.keeper.let_go_of_the_rest();
         if !files.is_empty() {
             self.anywhere.push(self.tasks.spawn(files.follow(self.blocks.clone())));
         }
@@ -256,7 +266,7 @@ impl Sources {
         let running = match input {
             Input::File(_) | Input::Container(..) | Input::Journal { .. } => return,
             Input::Syslog(syslog) => {
-                let following = syslog::follow(syslog, id, &self.board, &self.blocks);
+                let following = syslog::follow(syslog, id, &self.board, &self.blocks, &self.keeper);
                 self.tasks.spawn(following)
             }
             Input::Pipe { path, .. } => {
@@ -269,6 +279,11 @@ impl Sources {
             }
         };
         self.streams.insert(id, running);
+    }
+
+    /// This process ends: sockets that somebody keeps stay kept when this is dropped.
+    pub fn end(&self) {
+        self.keeper.end();
     }
 
     /// How each stream of each source is doing at this moment, by source.
@@ -289,8 +304,19 @@ impl Sources {
 }
 
 /// Starts to read every source, each into the same channel. Must be called within a tokio runtime.
-pub fn spawn(config: Vec<SourceConfig>, blocks: mpsc::Sender<Block>) -> Sources {
-    let mut sources = Sources::new(blocks);
+pub fn spawn(config: Vec<SourceConfig>, blocks: mpsc::Sender<Block>, keeper: Keeper) -> Sources {
+    want_files();
+    let mut sources = Sources::new(blocks, keeper);
     sources.configure(config);
     sources
+}
+
+/// Each log and each connection is an open file; the usual limit (1024) is for programs that ask for no more.
+fn want_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < FILES
+    {
+        // With less, whatever finds no room says so.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(FILES), hard);
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! It is opened without waiting for a writer, and for reading only, which is all that kband may. When the last writer is
 //! gone it is opened once more, before it is closed: so nothing is lost in between, and while nobody writes, nothing wakes.
+//! Where another pipe has taken its name, what is still in the old one is read first.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -12,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use inotify::{Inotify, WatchMask};
+use inotify::{EventStream, Inotify, WatchMask};
 use nix::errno::Errno;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::unix::pipe::{OpenOptions, Receiver};
@@ -41,9 +42,15 @@ enum PipeError {
 /// anybody writes still.
 struct Pipe {
     receiver: Receiver,
+    identity: Identity,
     /// Something was read, and it is not known whether more comes.
     open_end: bool,
+    /// It has lost its name: what is in it now is all that is read, whoever has it open.
+    nameless: bool,
 }
+
+/// `st_dev` and `st_ino`.
+type Identity = (u64, u64);
 
 impl AsyncRead for Pipe {
     fn poll_read(
@@ -51,13 +58,14 @@ impl AsyncRead for Pipe {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if std::mem::take(&mut self.open_end) {
+        if std::mem::take(&mut self.open_end) || self.nameless {
             match nix::unistd::read(self.receiver.as_fd(), buffer.initialize_unfilled()) {
                 Ok(count) => {
                     buffer.advance(count);
                     self.open_end = count > 0;
                     return Poll::Ready(Ok(()));
                 }
+                Err(Errno::EAGAIN) if self.nameless => return Poll::Ready(Ok(())),
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
                 Err(errno) => return Poll::Ready(Err(errno.into())),
             }
@@ -72,6 +80,7 @@ impl AsyncRead for Pipe {
 /// Hands over what is written into the pipe, until nobody takes it any more.
 pub(super) async fn follow(path: PathBuf, mut flow: Flow) {
     let mut open: Option<Pipe>;
+    let mut watch: Option<Watch> = None;
     loop {
         // The one before is still open here: what is written meanwhile waits in the pipe.
         match opened(&path) {
@@ -86,22 +95,25 @@ pub(super) async fn follow(path: PathBuf, mut flow: Flow) {
             }
         }
         if let Some(pipe) = &mut open {
-            let ended = tokio::select! {
+            watch = watch.filter(|watch| watch.pipe == pipe.identity).or_else(|| Watch::of(&path, pipe).ok());
+            let mut ended = tokio::select! {
                 biased;
-                ended = flow.run(pipe) => ended,
-                () = replaced(&path) => {
-                    flow.teller.restarted();
-                    continue;
-                }
+                ended = flow.run(pipe) => Some(ended),
+                () = replaced(&mut watch, &path) => None,
             };
+            if ended.is_none() {
+                flow.teller.restarted();
+                pipe.nameless = true;
+                ended = Some(flow.run(pipe).await);
+            }
             match ended {
-                Ended::Reader => return,
-                // The last writer is gone; the pipe is opened for the next one.
-                Ended::Writer(Ok(())) => {
+                Some(Ended::Reader) => return,
+                // The last writer is gone, or the pipe has lost its name: it is opened for the next one.
+                Some(Ended::Writer(Ok(()))) | None => {
                     tokio::task::yield_now().await;
                     continue;
                 }
-                Ended::Writer(Err(error)) => {
+                Some(Ended::Writer(Err(error))) => {
                     let error = PipeError::Failed { path: path.clone(), error };
                     flow.teller.tell(State::Failed, Some(error.to_string()));
                 }
@@ -116,65 +128,67 @@ pub(super) async fn follow(path: PathBuf, mut flow: Flow) {
 
 /// `None`: it is not there.
 fn opened(path: &Path) -> Result<Option<Pipe>, PipeError> {
-    match OpenOptions::new().open_receiver(path) {
-        Ok(receiver) => Ok(Some(Pipe { receiver, open_end: false })),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound => Ok(None),
-            io::ErrorKind::PermissionDenied => Err(PipeError::Denied(path.to_owned())),
-            io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => {
-                Err(PipeError::NoPipe(path.to_owned()))
+    let opened = OpenOptions::new().open_receiver(path).and_then(|receiver| {
+        let about = nix::sys::stat::fstat(&receiver)?;
+        let identity = (about.st_dev, about.st_ino);
+        Ok(Pipe { receiver, identity, open_end: false, nameless: false })
+    });
+    opened.map(Some).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(None),
+        io::ErrorKind::PermissionDenied => Err(PipeError::Denied(path.to_owned())),
+        io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => Err(PipeError::NoPipe(path.to_owned())),
+        _ => Err(PipeError::Failed { path: path.to_owned(), error }),
+    })
+}
+
+/// Tells when a path leads to another pipe than the open one: one watch for as long as that has its name.
+struct Watch {
+    pipe: Identity,
+    events: EventStream<[u8; 256]>,
+}
+
+impl Watch {
+    fn of(path: &Path, pipe: &Pipe) -> io::Result<Self> {
+        let inotify = Inotify::init()?;
+        // A pipe that is still open tells by its attributes that it has lost its name.
+        inotify.watches().add(path, WatchMask::ATTRIB | WatchMask::MOVE_SELF)?;
+        Ok(Self { pipe: pipe.identity, events: inotify.into_event_stream([0; 256])? })
+    }
+
+    /// Waits until the path leads to another pipe, or to none. It may have before it was watched.
+    async fn replaced(&mut self, path: &Path) {
+        let is_there = |pipe| path.metadata().is_ok_and(|found| (found.dev(), found.ino()) == pipe);
+        while is_there(self.pipe) {
+            if !matches!(self.events.next().await, Some(Ok(_))) {
+                return std::future::pending().await;
             }
-            _ => Err(PipeError::Failed { path: path.to_owned(), error }),
-        },
-    }
-}
-
-/// Waits until the path leads to another pipe, or to none. If that cannot be watched, it is never noticed.
-async fn replaced(path: &Path) {
-    if watch(path).await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
-async fn watch(path: &Path) -> io::Result<()> {
-    let inotify = Inotify::init()?;
-    // A pipe that is still open tells by its attributes that it has lost its name.
-    inotify.watches().add(path, WatchMask::ATTRIB | WatchMask::MOVE_SELF)?;
-    let inode = |path: &Path| path.metadata().map(|found| (found.dev(), found.ino()));
-    let before = inode(path)?;
-    let mut events = inotify.into_event_stream([0; 256])?;
-    while events.next().await.transpose()?.is_some() {
-        if inode(path).ok() != Some(before) {
-            return Ok(());
         }
     }
-    std::future::pending().await
+}
+
+/// The same; what cannot be watched is never noticed.
+async fn replaced(watch: &mut Option<Watch>, path: &Path) {
+    match watch {
+        Some(watch) => watch.replaced(path).await,
+        None => std::future::pending().await,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Block, Input, SourceConfig, SourceId, Sources, spawn};
+    use super::super::Input;
+    use super::super::bench::{Run, config};
     use super::*;
     use std::fs;
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    use tokio::sync::mpsc;
 
-    fn reading(path: &Path) -> (Sources, mpsc::Receiver<Block>) {
-        let (sender, blocks) = mpsc::channel(4);
-        let input = Input::Pipe { name: "app".into(), path: path.to_owned() };
-        (
-            spawn(
-                vec![SourceConfig {
-                    id: SourceId(0),
-                    input,
-                    resume: Default::default(),
-                    manner: Default::default(),
-                }],
-                sender,
-            ),
-            blocks,
-        )
+    fn input(path: &Path) -> Input {
+        Input::Pipe { name: "app".into(), path: path.to_owned() }
+    }
+
+    fn reading(path: &Path) -> Run {
+        Run::of(input(path))
     }
 
     fn make(path: &Path) {
@@ -191,29 +205,19 @@ mod tests {
         .unwrap();
     }
 
-    async fn state(sources: &Sources, wanted: State) -> String {
-        loop {
-            let status = sources.statuses().remove(0);
-            if status.state == wanted {
-                return status.error.unwrap_or_default();
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
     #[tokio::test]
     async fn writers_come_and_go() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pipe");
         make(&path);
-        let (sources, mut blocks) = reading(&path);
-        state(&sources, State::Following).await;
+        let mut run = reading(&path);
+        run.until_state(State::Following).await;
         for (written, read) in [("one\n", "one\n"), ("two", "two\n")] {
             write(&path, written).await;
-            let block = blocks.recv().await.unwrap();
+            let block = run.block().await;
             assert_eq!((block.bytes, block.span), (read.as_bytes().to_vec(), None));
         }
-        assert_eq!(sources.statuses()[0].lines, 2);
+        assert_eq!(run.status().lines, 2);
     }
 
     /// A writer that came and went before the pipe was opened again: nothing wakes for its end.
@@ -226,28 +230,28 @@ mod tests {
         let _before =
             fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(&path).unwrap();
         write(&path, "unended").await;
-        let (_sources, mut blocks) = reading(&path);
-        assert_eq!(blocks.recv().await.unwrap().bytes, b"unended\n");
+        let mut run = reading(&path);
+        assert_eq!(run.block().await.bytes, b"unended\n");
         write(&path, "next").await;
-        assert_eq!(blocks.recv().await.unwrap().bytes, b"next\n");
+        assert_eq!(run.block().await.bytes, b"next\n");
     }
 
     #[tokio::test]
     async fn what_is_no_pipe_is_told_and_what_is_missing_is_awaited() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pipe");
-        let (sources, mut blocks) = reading(&path);
-        state(&sources, State::Waiting).await;
+        let mut run = reading(&path);
+        run.until_state(State::Waiting).await;
         fs::write(&path, "x").unwrap();
-        assert!(state(&sources, State::Failed).await.contains("mkfifo"));
+        assert!(run.until_state(State::Failed).await.contains("mkfifo"));
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert!(state(&sources, State::Failed).await.contains("no named pipe"));
+        assert!(run.until_state(State::Failed).await.contains("no named pipe"));
         fs::remove_dir(&path).unwrap();
         make(&path);
-        state(&sources, State::Following).await;
+        run.until_state(State::Following).await;
         write(&path, "late\n").await;
-        assert_eq!(blocks.recv().await.unwrap().bytes, b"late\n");
+        assert_eq!(run.block().await.bytes, b"late\n");
     }
 
     #[tokio::test]
@@ -255,12 +259,56 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pipe");
         make(&path);
-        let (sources, mut blocks) = reading(&path);
-        state(&sources, State::Following).await;
+        let mut run = reading(&path);
+        run.until_state(State::Following).await;
         fs::remove_file(&path).unwrap();
         make(&path);
         write(&path, "new\n").await;
-        assert_eq!(blocks.recv().await.unwrap().bytes, b"new\n");
-        assert_eq!(sources.statuses()[0].restarts, 1);
+        assert_eq!(run.block().await.bytes, b"new\n");
+        assert_eq!(run.status().restarts, 1);
+    }
+
+    /// Opened by a writer, and so by its reader too.
+    fn open(path: &Path) -> fs::File {
+        fs::OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(path).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_in_a_pipe_that_is_replaced_is_read_and_its_last_line_is_a_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        make(&path);
+        let mut run = Run::start(vec![config(0, input(&path))], 1);
+        run.until_state(State::Following).await;
+        let mut old = open(&path);
+        let mut expected = String::new();
+        // One is in the channel, one waits for room, and one in the pipe.
+        for n in 0..3 {
+            writeln!(old, "{n}").unwrap();
+            expected.push_str(&format!("{n}\n"));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        old.write_all(b"unended").unwrap();
+        fs::remove_file(&path).unwrap();
+        make(&path);
+        // Its writer lives on.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        run.expect(&format!("{expected}unended\n")).await;
+        run.eventually(|run| run.status().restarts == 1).await;
+        write(&path, "new\n").await;
+        run.expect("new\n").await;
+        drop(old);
+    }
+
+    /// The name leads to another pipe before it is watched.
+    #[tokio::test]
+    async fn a_pipe_that_is_replaced_before_it_is_watched_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        make(&path);
+        let pipe = opened(&path).unwrap().unwrap();
+        fs::rename(&path, directory.path().join("old")).unwrap();
+        make(&path);
+        Watch::of(&path, &pipe).unwrap().replaced(&path).await;
     }
 }

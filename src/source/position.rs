@@ -31,6 +31,11 @@ pub struct FilePosition {
     pub print: Option<Print>,
 }
 
+impl FilePosition {
+    /// In no file: it says of a pattern that its files have been looked for.
+    pub(super) const OF_PATTERN: Self = Self { device: 0, inode: 0, offset: 0, print: None };
+}
+
 /// A fingerprint of some bytes: 64 bits of FNV-1a, the same on every machine and in every version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Print(u64);

@@ -82,7 +82,8 @@ pub struct SourceStatus {
     pub gaps: u64,
     /// How old the last entry of the journal was when it was handed over.
     pub behind: Option<Duration>,
-    /// Where reading began, before the first block: nothing before it is ever handed over. None until a file was open.
+    /// Where reading began, before the first block: nothing before it is ever handed over. None until a file was open, or the
+    /// files of a pattern were looked for.
     pub began: Option<Position>,
     /// Where reading would go on: after the last block handed over, or where it started. None while nothing is open.
     pub position: Option<Position>,

@@ -22,7 +22,7 @@ pub(super) const MOST_HISTORY: usize = 16 << 20;
 pub(super) struct Batch {
     pub(super) bans: BTreeMap<(IpNet, Arc<str>), Option<Ban>>,
     pub(super) allowed: BTreeMap<IpNet, Option<Allowance>>,
-    pub(super) readings: BTreeMap<StreamKey, Reading>,
+    pub(super) readings: BTreeMap<StreamKey, Option<Reading>>,
     pub(super) history: Backlog,
     /// What is to be kept from now on, if that has changed.
     pub(super) limits: Option<Limits>,

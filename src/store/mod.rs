@@ -15,7 +15,7 @@ mod rows;
 mod schema;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -76,6 +76,8 @@ pub struct Memory {
     pub allowed: Vec<Allowance>,
     /// How far each stream was read.
     pub readings: BTreeMap<StreamKey, Reading>,
+    /// Those of them that were last noted more than a week ago.
+    pub stale: BTreeSet<StreamKey>,
     /// Who was banned last, and how often (see [`Recalled::Offenders`]); nobody while that is still told.
     pub offenders: Vec<Offender>,
 }
@@ -314,7 +316,14 @@ impl Store {
     /// Notes how far something was read; it reaches the disk with the next [`Store::commit`].
     pub fn note_reading(&mut self, key: StreamKey, reading: Reading) {
         if self.queue.is_some() {
-            self.waiting.readings.insert(key, reading);
+            self.waiting.readings.insert(key, Some(reading));
+        }
+    }
+
+    /// Notes that what was read is gone for good; it reaches the disk with the next [`Store::commit`].
+    pub fn forget_reading(&mut self, key: StreamKey) {
+        if self.queue.is_some() {
+            self.waiting.readings.insert(key, None);
         }
     }
 

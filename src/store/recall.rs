@@ -1,7 +1,7 @@
 //! What was remembered, told piece by piece: the store's thread reads, while whoever listens acts upon it.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -36,6 +36,18 @@ impl Recalling {
     #[must_use]
     pub fn nothing() -> Self {
         Self(sync_channel(0).1)
+    }
+
+    /// The next piece. Until it is there, `meanwhile` may do one thing after another; it says whether it had one to do.
+    pub fn next_while(&mut self, mut meanwhile: impl FnMut() -> bool) -> Option<Recalled> {
+        loop {
+            match self.0.try_recv() {
+                Ok(piece) => return Some(piece),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) if meanwhile() => {}
+                Err(TryRecvError::Empty) => return self.next(),
+            }
+        }
     }
 }
 

@@ -1,9 +1,8 @@
 //! Bans, who is allowed, and positions as rows, and back.
 
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +19,8 @@ use crate::service::Service;
 use crate::source::{Position, Reading, StreamKey};
 use crate::tier::Tier;
 
-/// How long the place in a file is kept that is gone.
-const GONE: Duration = Duration::from_secs(7 * 86_400);
+/// A place that was not noted for so long is old: what it is in may be gone.
+const OLD: Duration = Duration::from_secs(7 * 86_400);
 
 /// Writes the bans, the allowed and the positions of a batch.
 pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
@@ -59,28 +58,15 @@ pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
     }
     let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?, ?)")?;
     let noted = Timestamp::now().as_microsecond();
-    for (StreamKey { source, stream }, Reading { from, until }) in &batch.readings {
-        put.execute(params![source.as_ref(), stream.as_bytes(), from.to_string(), until.to_string(), noted])?;
-    }
-    Ok(())
-}
-
-/// Forgets how far files were read that are gone, and were not read for a week: containers and users come and go.
-pub(super) fn forget_gone(database: &Connection, now: Timestamp) -> rusqlite::Result<()> {
-    let long_ago = now.checked_sub(GONE).map_or(i64::MIN, Timestamp::as_microsecond);
-    let mut old =
-        database.prepare("SELECT source, stream FROM readings WHERE until LIKE 'file %' AND noted < ?")?;
-    let mut forget = database.prepare("DELETE FROM readings WHERE source = ? AND stream = ?")?;
-    let mut rows = old.query([long_ago])?;
-    let mut gone = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (source, stream): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-        if !Path::new(OsStr::from_bytes(&stream)).exists() {
-            gone.push((source, stream));
-        }
-    }
-    for (source, stream) in gone {
-        forget.execute(params![source, stream])?;
+    let mut delete = transaction.prepare_cached("DELETE FROM readings WHERE source = ? AND stream = ?")?;
+    for (StreamKey { source, stream }, reading) in &batch.readings {
+        let (source, stream) = (source.as_ref(), stream.as_bytes());
+        match reading {
+            Some(Reading { from, until }) => {
+                put.execute(params![source, stream, from.to_string(), until.to_string(), noted])?
+            }
+            None => delete.execute(params![source, stream])?,
+        };
     }
     Ok(())
 }
@@ -93,10 +79,16 @@ pub(super) fn read_short(database: &Connection) -> rusqlite::Result<Memory> {
     while let Some(row) = rows.next()? {
         memory.allowed.extend(readable(row, read_allowance(row))?);
     }
-    let mut readings = database.prepare("SELECT source, stream, start, until FROM readings")?;
+    let old = Timestamp::now().checked_sub(OLD).map_or(i64::MIN, Timestamp::as_microsecond);
+    let mut readings = database.prepare("SELECT source, stream, start, until, noted FROM readings")?;
     let mut rows = readings.query([])?;
     while let Some(row) = rows.next()? {
-        memory.readings.extend(readable(row, read_reading(row))?);
+        if let Some((key, reading)) = readable(row, read_reading(row))? {
+            if row.get::<_, i64>(4)? < old {
+                memory.stale.insert(key.clone());
+            }
+            memory.readings.insert(key, reading);
+        }
     }
     Ok(memory)
 }

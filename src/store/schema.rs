@@ -146,7 +146,6 @@ fn try_open(path: &Path) -> Result<(Connection, Memory), StoreError> {
     let found = format(&database).map_err(failed)?;
     known(found, path)?;
     prepare(&database, found).map_err(failed)?;
-    rows::forget_gone(&database, jiff::Timestamp::now()).map_err(failed)?;
     let memory = rows::read_short(&database).map_err(failed)?;
     Ok((database, memory))
 }

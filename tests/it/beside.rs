@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdout, Stdio};
 
 use crate::harness::{Background, Machine, addresses, eventually, failed_password, stderr};
+use crate::manager::Manager;
 
 const BANS: u32 = 1_000;
 
@@ -250,38 +251,6 @@ fn ownership_follows_the_configuration() {
         eventually("it stays, or comes back", || whole(&machine));
     }
     assert_eq!(firewall(&machine)["changed_by_others"], 1);
-}
-
-/// A service manager with a descriptor store, and kband as its service.
-struct Manager<'a> {
-    machine: &'a Machine,
-    program: Background,
-    answers: BufReader<ChildStdout>,
-}
-
-impl<'a> Manager<'a> {
-    fn new(machine: &'a Machine) -> Self {
-        let mut command = machine.command("/usr/bin/python3");
-        command
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/beside/manager.py"))
-            .arg(machine.path("notify"));
-        command.arg(env!("CARGO_BIN_EXE_kband")).args(machine.kband_arguments());
-        let log = std::fs::File::create(machine.path("kband.log")).unwrap();
-        let mut program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let answers = BufReader::new(program.stdout.take().unwrap());
-        Self { machine, program: Background(program), answers }
-    }
-
-    /// What the store holds after an order.
-    fn order(&mut self, order: &str) -> String {
-        writeln!(self.program.0.stdin.as_ref().unwrap(), "{order}").unwrap();
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer).unwrap();
-        if order == "start" {
-            eventually("kband answers", || self.machine.banctl(&["status"]).status.success());
-        }
-        answer.trim().to_owned()
-    }
 }
 
 #[test]

@@ -282,8 +282,14 @@ fn the_journal_is_asked_for_the_services_entries() {
     let desk = Desk::new();
     let bin = desk.path("bin");
     fs::create_dir(&bin).unwrap();
-    let script = "#!/bin/sh\necho \"$*\" >&2\necho '2026-11-21T06:50:25+00:00 h sshd[1]: Failed password for a from 192.0.2.1 port 22 ssh2'\n";
-    fs::write(bin.join("journalctl"), script).unwrap();
+    let entry = |user: u32, host: u8| {
+        format!(
+            "_UID={user}\n_SYSTEMD_UNIT=ssh.service\n_COMM=sshd\n__REALTIME_TIMESTAMP=1795290402964155\n\
+             MESSAGE=Failed password for a from 192.0.2.{host} port 22 ssh2\n\n"
+        )
+    };
+    let script = |entries: &str| format!("#!/bin/sh\necho \"$*\" >&2\ncat <<END\n{entries}END\n");
+    fs::write(bin.join("journalctl"), script(&entry(0, 1))).unwrap();
     fs::set_permissions(bin.join("journalctl"), fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let run = |input: &str| {
@@ -297,11 +303,15 @@ fn the_journal_is_asked_for_the_services_entries() {
         let asked = run(name);
         assert_eq!(
             asked,
-            "--quiet --no-pager --output=short-iso _SYSTEMD_SLICE=system-ssh.slice + _SYSTEMD_SLICE=system-sshd.slice + _SYSTEMD_UNIT=ssh.service + _SYSTEMD_UNIT=sshd.service\n"
+            "--quiet --no-pager --output=export --output-fields=MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_COMM,_HOSTNAME,_PID,_SOURCE_REALTIME_TIMESTAMP,_SYSTEMD_SLICE,_SYSTEMD_UNIT,_TRANSPORT,_UID _SYSTEMD_SLICE=system-ssh.slice + _SYSTEMD_SLICE=system-sshd.slice + _SYSTEMD_UNIT=ssh.service + _SYSTEMD_UNIT=sshd.service\n"
         );
     }
     let place = desk.0.path().display();
     assert!(run(&format!("journal:{place}")).contains(&format!("--directory={place} ")));
+    // As kband does, it does not believe who cannot be the service.
+    fs::write(bin.join("journalctl"), script(&(entry(1000, 2) + &entry(0, 1) + &entry(1000, 3)))).unwrap();
+    let said = run("journal");
+    assert!(said.contains("2 entries match that the service cannot be seen to have written"), "{said}");
     fs::write(bin.join("journalctl"), "#!/bin/sh\nexit 3\n").unwrap();
     let output = desk.command(&["sshd", "journal"]).env("PATH", &path).output().unwrap();
     assert_eq!(output.status.code(), Some(2));

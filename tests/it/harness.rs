@@ -107,13 +107,15 @@ impl Machine {
 
     /// The addresses that `banctl list` shows.
     pub(crate) fn listed(&self) -> Vec<String> {
-        let bans = self.banctl_json(&["list"]);
-        bans["bans"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|ban| ban["address"].as_str().unwrap().to_owned())
-            .collect()
+        self.listed_by(&[])
+    }
+
+    /// Those that `banctl list ARGUMENTS` shows.
+    pub(crate) fn listed_by(&self, arguments: &[&str]) -> Vec<String> {
+        let all: Vec<&str> = std::iter::once("list").chain(arguments.iter().copied()).collect();
+        let bans = self.banctl_json(&all);
+        let rows = bans["bans"].as_array().unwrap();
+        rows.iter().map(|row| row["address"].as_str().unwrap().to_owned()).collect()
     }
 
     /// The plain configuration of these tests: sshd over `auth.log`.
@@ -125,16 +127,24 @@ impl Machine {
     }
 
     pub(crate) fn kband(&self) -> Command {
+        self.kband_of("kban.toml", &self.path("run"))
+    }
+
+    /// With this configuration, and its socket in that directory.
+    pub(crate) fn kband_of(&self, config: &str, run: &Path) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_kband"));
-        command.args(self.kband_arguments());
+        command.args(self.kband_arguments_of(config, run));
         command
     }
 
     pub(crate) fn kband_arguments(&self) -> Vec<String> {
-        [("--config", "kban.toml"), ("--state-dir", "state"), ("--runtime-dir", "run")]
-            .iter()
-            .flat_map(|(flag, name)| [(*flag).to_owned(), self.path(name).display().to_string()])
-            .collect()
+        self.kband_arguments_of("kban.toml", &self.path("run"))
+    }
+
+    fn kband_arguments_of(&self, config: &str, run: &Path) -> Vec<String> {
+        let paths = [self.path(config), self.path("state"), run.to_owned()];
+        let flags = ["--config", "--state-dir", "--runtime-dir"].into_iter().zip(paths);
+        flags.flat_map(|(flag, path)| [flag.to_owned(), path.display().to_string()]).collect()
     }
 
     /// Starts `command` as the daemon and waits until it follows its log.

@@ -110,6 +110,43 @@ fn what_was_logged_meanwhile_is_read_and_nothing_twice() {
     assert_eq!(restarts, 1);
 }
 
+/// A journalctl that fails as often as `failures` has bytes, while it reads what is there.
+fn failing(machine: &Machine) -> Command {
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *--follow*|*--lines=1*) ;; *)\n\
+         if [ -s {0} ]; then truncate -s -1 {0}; echo no such sector >&2; exit 1; fi;; esac\nexec /usr/bin/journalctl \"$@\"\n",
+        machine.path("failures").display()
+    );
+    fs::create_dir_all(machine.path("bin")).unwrap();
+    fs::write(machine.path("bin/journalctl"), script).unwrap();
+    machine.sh(&format!("chmod 755 {}", machine.path("bin/journalctl").display()));
+    let mut kband = machine.command("env");
+    kband.arg(format!("PATH={}:/usr/bin:/bin", machine.path("bin").display()));
+    kband.arg(env!("CARGO_BIN_EXE_kband")).args(machine.kband_arguments());
+    kband
+}
+
+#[test]
+fn what_cannot_be_read_of_the_past_is_tried_again_and_told() {
+    for (failures, restarts, gaps) in [(1, 1, 0), (2, 1, 1)] {
+        let (machine, _journald) = machine();
+        configure(&machine, "SYSLOG_IDENTIFIER=sshd");
+        fs::write(machine.path("failures"), "x".repeat(failures)).unwrap();
+        let _daemon = machine.start(failing(&machine));
+        follows(&machine);
+        eventually("it was tried", || fs::read(machine.path("failures")).unwrap().is_empty());
+        for _ in 0..3 {
+            log(&machine, "0", &failure(1));
+        }
+        eventually("banned", || machine.listed() == ["203.0.113.1"]);
+        let status = machine.banctl_json(&["status"])["sources"][0].clone();
+        assert_eq!((&status["restarts"], &status["gaps"]), (&restarts.into(), &gaps.into()), "{status}");
+        let log = machine.kband_log();
+        assert!(log.contains("no such sector"), "{log}");
+        assert_eq!(log.contains("journalctl --verify"), gaps > 0, "{log}");
+    }
+}
+
 #[test]
 fn without_journalctl_it_says_so() {
     let (machine, _journald) = machine();

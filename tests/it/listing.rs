@@ -11,13 +11,6 @@ fn banned(machine: &Machine, bans: &[(&str, &str, &str)]) {
     }
 }
 
-fn addresses(machine: &Machine, arguments: &[&str]) -> Vec<String> {
-    let all: Vec<&str> = std::iter::once("list").chain(arguments.iter().copied()).collect();
-    let bans = machine.banctl_json(&all);
-    let rows = bans["bans"].as_array().unwrap();
-    rows.iter().map(|row| row["address"].as_str().unwrap().to_owned()).collect()
-}
-
 #[test]
 fn bans_are_chosen_and_sorted() {
     let machine = Machine::new();
@@ -34,16 +27,16 @@ fn bans_are_chosen_and_sorted() {
     );
     assert!(machine.banctl(&["unban", "198.51.100.4"]).status.success());
     banned(&machine, &[("198.51.100.4", "1h", "manual")]);
-    assert_eq!(addresses(&machine, &["--jail", "sshd"]), ["203.0.113.1"]);
-    assert_eq!(addresses(&machine, &["203.0.113.0/24", "--jail", "manual"]), ["203.0.113.2", "203.0.113.3"]);
-    assert_eq!(addresses(&machine, &["--expiring", "5m"]), ["203.0.113.2"]);
+    assert_eq!(machine.listed_by(&["--jail", "sshd"]), ["203.0.113.1"]);
+    assert_eq!(machine.listed_by(&["203.0.113.0/24", "--jail", "manual"]), ["203.0.113.2", "203.0.113.3"]);
+    assert_eq!(machine.listed_by(&["--expiring", "5m"]), ["203.0.113.2"]);
     assert_eq!(
-        addresses(&machine, &["--sort", "left"]),
+        machine.listed_by(&["--sort", "left"]),
         ["203.0.113.2", "198.51.100.4", "203.0.113.1", "203.0.113.3"]
     );
-    assert_eq!(addresses(&machine, &["--sort", "times"])[0], "198.51.100.4");
-    assert_eq!(addresses(&machine, &["--sort", "since"])[0], "198.51.100.4");
-    assert_eq!(addresses(&machine, &["--sort", "jail"])[3], "203.0.113.1");
+    assert_eq!(machine.listed_by(&["--sort", "times"])[0], "198.51.100.4");
+    assert_eq!(machine.listed_by(&["--sort", "since"])[0], "198.51.100.4");
+    assert_eq!(machine.listed_by(&["--sort", "jail"])[3], "203.0.113.1");
     let none = stdout(&machine.banctl(&["list", "--expiring", "1s", "--jail", "sshd"]));
     assert_eq!(none, "no ban ends so soon by sshd\n");
     let output = machine.banctl(&["list", "sshd", "--jail", "manual"]);

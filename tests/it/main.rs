@@ -4,6 +4,8 @@
 mod features;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod manager;
 
 #[cfg(test)]
 mod allow;
@@ -13,6 +15,8 @@ mod bans;
 mod beside;
 #[cfg(test)]
 mod budget;
+#[cfg(test)]
+mod burst;
 #[cfg(test)]
 mod catalogue;
 #[cfg(test)]
@@ -71,6 +75,8 @@ mod replayed;
 mod rsyslog;
 #[cfg(test)]
 mod settings;
+#[cfg(test)]
+mod shown;
 #[cfg(test)]
 mod sshd;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The man pages under docs/man are made from the command lines themselves. `KBAN_BLESS=1 cargo test manual` renews them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -75,7 +76,29 @@ fn every_key_of_a_filter_has_a_word_in_its_page() {
         .collect();
     assert!(keys.len() > 20, "{keys:?}");
     for key in keys {
-        let documented = page.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == key);
-        assert!(documented, "docs/man/kban-filter.5 does not say what {key} is");
+        assert!(has_word(&page, key), "docs/man/kban-filter.5 does not say what {key} is");
     }
+}
+
+/// The example is complete (config's own tests see to that), so the page has to say what each of its keys is.
+#[test]
+fn every_key_of_the_configuration_has_a_word_in_its_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/man/kban.toml.5")).unwrap().replace("\\-", "-");
+    let example = fs::read_to_string(root.join("docs/kban.toml")).unwrap();
+    let lines = example.lines().map(|line| line.trim_start_matches('#'));
+    let keys: BTreeSet<&str> =
+        lines.filter_map(|line| Some(line.split_once(" = ")?.0)).filter(|key| is_word(key)).collect();
+    assert!(keys.len() > 45, "{keys:?}");
+    for key in keys {
+        assert!(has_word(&page, key), "docs/man/kban.toml.5 does not say what {key} is");
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn has_word(page: &str, key: &str) -> bool {
+    page.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == key)
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::corpus::Package;
-use crate::harness::{Machine, eventually, failed_password, stderr, stdout};
+use crate::harness::{Machine, addresses, eventually, failed_password, stderr, stdout};
 
 fn bans(machine: &Machine) -> Vec<Value> {
     machine.banctl_json(&["list"])["bans"].as_array().unwrap().clone()
@@ -126,4 +126,28 @@ for jail, ip, began, length, count in [
     let refused = import(database.to_str().unwrap());
     assert_eq!(refused.status.code(), Some(2));
     assert!(stderr(&refused).contains("name its database"), "{}", stderr(&refused));
+}
+
+#[test]
+fn who_loads_many_sees_how_many_are_done() {
+    let machine = Machine::new();
+    machine.configure("");
+    let _daemon = machine.start(machine.kband());
+    let line = |address: &String| {
+        format!(
+            r#"{{"schema":1,"address":"{address}","jail":"sshd","since":"2026-11-21T06:50:25Z","seconds_left":7200,"count":1,"ports":null,"source":"log","reason":""}}"#
+        ) + "\n"
+    };
+    let bans: String = addresses(2_000).iter().map(line).collect();
+    fs::write(machine.path("bans.jsonl"), bans).unwrap();
+    let banctl = format!(
+        "{} --socket {} load {}",
+        env!("CARGO_BIN_EXE_banctl"),
+        machine.path("run/control.sock").display(),
+        machine.path("bans.jsonl").display()
+    );
+    let output = machine.command("script").args(["-qec", &banctl, "/dev/null"]).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("/2000 bans") && shown.contains("loaded 2000 bans"), "{shown:?}");
+    assert_eq!(machine.listed().len(), 2_000);
 }

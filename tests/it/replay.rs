@@ -275,9 +275,15 @@ fn the_journal_is_replayed_too() {
     let archive = Archive::new(SSHD);
     let bin = archive.path("bin");
     fs::create_dir(&bin).unwrap();
-    let lines: String =
-        (1..=3).map(|second| failed(&format!("2026-03-01T09:00:0{second}+0000"), "192.0.2.1")).collect();
-    let script = format!("#!/bin/sh\necho \"$*\" > asked\ncat <<END\n{lines}END\n");
+    let entry = |second: u64| {
+        format!(
+            "_UID=0\n_SYSTEMD_UNIT=ssh.service\n_COMM=sshd\n__REALTIME_TIMESTAMP={second}000000\n\
+             MESSAGE=Failed password for root from 192.0.2.1 port 50022 ssh2\n\n"
+        )
+    };
+    // 2026-03-01T09:00:01Z and on.
+    let entries: String = (1_772_355_601..=1_772_355_603).map(entry).collect();
+    let script = format!("#!/bin/sh\necho \"$*\" > asked\ncat <<END\n{entries}END\n");
     fs::write(bin.join("journalctl"), script).unwrap();
     fs::set_permissions(bin.join("journalctl"), fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = archive.command(&["journal", "--jail", "sshd", "--json"]);

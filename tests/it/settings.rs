@@ -26,11 +26,7 @@ impl Etc {
     }
 
     fn start(&self) -> Daemon<'_> {
-        let mut command = self.0.command(env!("CARGO_BIN_EXE_kband"));
-        for (flag, name) in [("--config", "etc"), ("--state-dir", "state"), ("--runtime-dir", "run")] {
-            command.arg(flag).arg(self.0.path(name));
-        }
-        self.0.start(command)
+        self.0.start(self.0.kband_of("etc", &self.0.path("run")))
     }
 
     /// Exit code, standard output and error, without the names of temporary directories.
@@ -74,6 +70,34 @@ fn a_jail_is_turned_on_and_off_in_a_file_of_its_own() {
     assert_eq!((exit, &document["reloaded"], &document["enabled"]), (Some(0), &true.into(), &true.into()));
     let left: Vec<_> = fs::read_dir(etc.0.path("etc/kban.d")).unwrap().collect();
     assert_eq!(left.len(), 1, "nothing is left behind: {left:?}");
+}
+
+#[test]
+fn whoever_could_read_the_files_still_can() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let etc = Etc::new(&[("kban.d/50-postfix.toml", "[jail.postfix]\nmaxretry = 7\n")]);
+    let (directory, old) = (etc.0.path("etc/kban.d"), etc.0.path("etc/kban.d/50-postfix.toml"));
+    // Somebody without privileges has no other group to give it to.
+    let group = if nix::unistd::geteuid().is_root() { 65_534 } else { nix::unistd::getegid().as_raw() };
+    chown(&old, None, Some(group)).unwrap();
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o640)).unwrap();
+    let careful = |etc: &Etc, jail: &str| {
+        let (banctl, config) = (env!("CARGO_BIN_EXE_banctl"), etc.0.path("etc"));
+        etc.0.sh(&format!("umask 077; {banctl} --config {} enable {jail}", config.display()))
+    };
+    let is = |path: &std::path::Path| {
+        let file = fs::metadata(path).unwrap();
+        (file.gid(), file.mode() & 0o7777)
+    };
+    careful(&etc, "postfix");
+    assert!(etc.read("kban.d/50-postfix.toml").contains("enabled = true"));
+    assert_eq!(is(&old), (group, 0o640));
+    careful(&etc, "dovecot");
+    assert_eq!(is(&directory.join("50-dovecot.toml")).1, 0o644);
+    let etc = Etc(Machine::new());
+    fs::create_dir(etc.0.path("etc")).unwrap();
+    careful(&etc, "postfix");
+    assert_eq!(is(&etc.0.path("etc/kban.d")).1, 0o755);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::harness::{Background, Daemon, Machine, eventually};
+use crate::manager::Manager;
 
 const UDP: u16 = 5514;
 const TCP: u16 = 5601;
@@ -25,11 +26,15 @@ fn listening(jail: &str) -> (Machine, PathBuf) {
 
 fn start(machine: &Machine) -> Daemon<'_> {
     let daemon = machine.start(machine.kband());
+    listens(machine);
+    daemon
+}
+
+fn listens(machine: &Machine) {
     eventually("kband listens", || {
         let status = machine.banctl_json(&["status"]);
         status["sources"].as_array().unwrap().iter().all(|source| source["state"] == "following")
     });
-    daemon
 }
 
 fn failed(address: &str) -> String {
@@ -294,4 +299,43 @@ fn a_sender_that_is_not_allowed_bans_nobody() {
     assert_eq!(banned_by(&machine), [("10.0.0.2".to_owned(), "syslog edge from 127.0.0.7".to_owned())]);
     let status = machine.banctl_json(&["status"]);
     assert!(status["warnings"].to_string().contains("`allow` does not name"), "{status}");
+}
+
+#[test]
+fn what_is_sent_while_kband_is_started_again_is_received_where_sockets_are_kept() {
+    let (machine, socket) = listening("maxretry = 1");
+    let mut manager = Manager::new(&machine);
+    manager.order("start");
+    listens(&machine);
+    let ways = [
+        format!("-n 127.0.0.1 -d -P {UDP}"),
+        format!("-n 127.0.0.1 -T -P {TCP}"),
+        format!("-u {}", socket.display()),
+    ];
+    let mut sent = 0;
+    for end in ["stop", "kill"] {
+        let kept = manager.order(end);
+        assert_eq!(kept.matches("kban-syslog ").count(), ways.len(), "{kept}");
+        for way in &ways {
+            sent += 1;
+            machine.sh(&format!("logger {way} -p auth.info -t sshd '{}'", failed(&address(sent))));
+        }
+        manager.order("start");
+        eventually("all are banned", || machine.listed().len() == sent as usize);
+        listens(&machine);
+    }
+    // What is not wanted any more is not kept either, and the way is free.
+    let file = machine.path("kban.toml");
+    let text = fs::read_to_string(&file).unwrap().replace(&format!("\"udp://127.0.0.1:{UDP}\", "), "");
+    fs::write(&file, &text).unwrap();
+    assert!(machine.banctl(&["reload"]).status.success());
+    eventually("it is given up", || !machine.sh("cat /proc/net/udp").contains(&format!(":{UDP:04X} ")));
+    listens(&machine);
+    let kept = manager.order("stop");
+    assert!(!kept.contains("udp") && kept.contains("tcp"), "{kept}");
+    fs::write(&file, text.replace(&format!("\"tcp://127.0.0.1:{TCP}\", "), "")).unwrap();
+    manager.order("start");
+    eventually("so is what was kept in vain", || {
+        !machine.sh("cat /proc/net/tcp").contains(&format!(":{TCP:04X} 00000000:0000 0A"))
+    });
 }

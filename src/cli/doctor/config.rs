@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 
 use super::check::{Check, State};
+use crate::cli::output::counted;
 use crate::config::validate::NO_LOG_FILE;
 use crate::config::{Layout, Plan, Report, Severity};
 
@@ -15,8 +16,8 @@ pub(super) fn checks(layout: &Layout, loaded: Result<&Plan, &Report>) -> Vec<Che
     };
     let found = format!(
         "the configuration loads: {}, {}",
-        counted(plan.jails.len(), "jail"),
-        counted(plan.feeds.len(), "feed")
+        counted(plan.jails.len(), "jail", "jails"),
+        counted(plan.feeds.len(), "feed", "feeds")
     );
     let mut checks = vec![Check::ok("config.loads", found)];
     // A log that is missing is looked for by `logs`.
@@ -49,7 +50,7 @@ fn refused(layout: &Layout, report: &Report) -> Check {
         name,
         format!(
             "the configuration has {}, so kband would not start with it; the first: {first}",
-            counted(errors.len(), "error")
+            counted(errors.len(), "error", "errors")
         ),
         "`banctl check` shows all of them with their places",
     )
@@ -70,10 +71,6 @@ fn is_hidden(layout: &Layout) -> bool {
             Some(Ok(entries)) => entries.flatten().any(|entry| hidden(&entry.path())),
             None => false,
         }
-}
-
-fn counted(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::check::{Check, State};
-use super::elapsed;
 use super::root::Root;
 use crate::cli::output;
 use crate::control::client::ClientError;
@@ -39,7 +38,7 @@ pub(super) fn checks(status: &Status, known: &[String], now: Timestamp) -> Vec<C
 
 fn answers(status: &Status, now: Timestamp) -> Check {
     let (name, ours) = ("daemon.answers", env!("CARGO_PKG_VERSION"));
-    let up = output::duration(elapsed(status.started, now));
+    let up = output::duration(output::between(status.started, now));
     let found = format!("kband {} answers, up {up}, {} banned", status.version, status.bans);
     if status.version == ours {
         return Check::ok(name, found);

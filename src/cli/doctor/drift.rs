@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
+use super::ago;
 use super::check::{Check, State};
-use super::{ago, elapsed};
+use crate::cli::output::{between, counted};
 use crate::control::protocol::FirewallStatus;
 
 /// What happened longer ago, in seconds, is good to know and nothing more.
@@ -40,7 +41,7 @@ fn changes(firewall: &FirewallStatus, now: Timestamp) -> Check {
         done.push(format!("made the table again {}", times(*restored)));
     }
     if *repaired > 0 {
-        done.push(format!("put {repaired} {} right", if *repaired == 1 { "ban" } else { "bans" }));
+        done.push(format!("put {} right", counted(*repaired, "ban", "bans")));
     }
     let done = if done.is_empty() { "put it right".to_owned() } else { done.join(" and ") };
     let found = match (*changed_by_others, &firewall.last_change) {
@@ -55,7 +56,7 @@ fn changes(firewall: &FirewallStatus, now: Timestamp) -> Check {
         ),
         (count, None) => format!("drift: the table was changed {} by others; kband has {done}", times(count)),
     };
-    if firewall.last_change.as_ref().is_some_and(|last| elapsed(last.at, now).as_secs() > RECENT) {
+    if firewall.last_change.as_ref().is_some_and(|last| between(last.at, now).as_secs() > RECENT) {
         return Check::ok(name, found);
     }
     let remedy = if firewall.owned {

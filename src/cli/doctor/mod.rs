@@ -18,8 +18,7 @@ mod service;
 mod view;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -32,7 +31,6 @@ use crate::config::choices::Ownership;
 use crate::config::{self as configuration, Layout};
 use crate::control::client::ClientError;
 use crate::control::protocol::{Answer, Request, Status};
-use crate::control::{RUNTIME_DIR, SOCKET};
 use crate::firewall::nft_reads_owned_tables;
 
 /// What kband says of itself, and its process id.
@@ -50,7 +48,7 @@ pub(super) fn run(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure>
     let patient = Patient {
         root: Root::new("/"),
         layout: shared.layout(),
-        socket: shared.socket.clone().unwrap_or_else(|| Path::new(RUNTIME_DIR).join(SOCKET)),
+        socket: shared.socket_path(),
         zone: TimeZone::try_system(),
     };
     let checks = diagnose(&patient, &ask(shared)?, Timestamp::now());
@@ -107,14 +105,9 @@ fn diagnose(patient: &Patient, asked: &Asked, now: Timestamp) -> Vec<Check> {
     checks
 }
 
-/// From one time to a later one.
-fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
-    Duration::try_from(to.duration_since(from)).unwrap_or_default()
-}
-
 /// How long ago something was, for people.
 fn ago(then: Timestamp, now: Timestamp) -> String {
-    format!("{} ago", output::duration(elapsed(then, now)))
+    format!("{} ago", output::duration(output::between(then, now)))
 }
 
 #[cfg(test)]

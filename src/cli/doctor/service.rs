@@ -14,9 +14,9 @@ use crate::config::Plan;
 const CAP_NET_ADMIN: u32 = 12;
 /// Nearly everything else (the same).
 const CAP_SYS_ADMIN: u32 = 21;
-/// What kband needs: the firewall, logs of others, and its socket's group.
-const SANDBOX: &str = "limit it in its unit: CapabilityBoundingSet=CAP_NET_ADMIN CAP_DAC_READ_SEARCH CAP_CHOWN \
-                       and NoNewPrivileges=yes";
+/// What kban.service does.
+const SANDBOX: &str = "limit it in its unit, as kban.service does: CapabilityBoundingSet=CAP_NET_ADMIN and \
+                       NoNewPrivileges=yes";
 
 /// Looks at the process with this id; `owned`: it has to keep the table's socket over a restart.
 pub(super) fn checks(root: &Root, pid: Option<i32>, owned: bool, plan: Option<&Plan>) -> Vec<Check> {

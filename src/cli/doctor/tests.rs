@@ -1,6 +1,7 @@
 //! The whole diagnosis of machines that are made of a few files.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use super::*;
 use crate::control::protocol::{FirewallStatus, ForeignChange, SourceRow};

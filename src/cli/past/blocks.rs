@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Seek};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -51,7 +51,12 @@ impl Blocks {
         }
     }
 
-    pub(super) fn of_child(program: &str, mut command: Command) -> Result<Self, Failure> {
+    /// What a program writes, as `read` reads it.
+    pub(super) fn of_child(
+        program: &str,
+        mut command: Command,
+        read: impl FnOnce(ChildStdout) -> Box<dyn Read>,
+    ) -> Result<Self, Failure> {
         let failed = |error: &dyn std::fmt::Display| {
             usage(format!(
                 "cannot run {program}: {error}: install it, or write its output to a file and name that"
@@ -59,7 +64,7 @@ impl Blocks {
         };
         let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| failed(&error))?;
         let output = child.stdout.take().ok_or_else(|| failed(&"no output"))?;
-        let mut blocks = Self::of(program, Box::new(output));
+        let mut blocks = Self::of(program, read(output));
         blocks.child = Some(child);
         Ok(blocks)
     }

@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 
 use super::blocks::{Blocks, unreadable};
 use crate::cli::exit::{Failure, usage};
-use crate::source::journal::Matches;
+use crate::source::journal::{Matches, Past};
 
 /// What compressed files begin with, and the program that unpacks them from its standard input: gzip (RFC 1952, 2.3.1), xz
 /// (the .xz file format, 2.1.1.1), zstd (RFC 8878, 3.1.1).
@@ -71,14 +71,16 @@ impl Input {
             Self::File(path) => open_file(path, bar),
             Self::Journal(place) => {
                 let mut command = Command::new("journalctl");
-                command.args(["--quiet", "--no-pager", "--output=short-iso"]);
+                command.args(["--quiet", "--no-pager"]);
                 match place {
                     Some(path) if Path::new(path).is_dir() => command.arg(format!("--directory={path}")),
                     Some(path) => command.arg(format!("--file={path}")),
                     None => &mut command,
                 };
-                command.args(selection(entries)?).stdin(Stdio::null());
-                let mut blocks = Blocks::of_child("journalctl", command)?;
+                let wanted = wanted(entries)?;
+                command.args(Past::<ChildStdout>::arguments(wanted.as_ref())).stdin(Stdio::null());
+                let lines = |output| -> Box<dyn Read> { Box::new(Past::new(output, wanted, tell_refused)) };
+                let mut blocks = Blocks::of_child("journalctl", command, lines)?;
                 if bar {
                     blocks.count();
                 }
@@ -99,7 +101,7 @@ fn open_file(path: &str, bar: bool) -> Result<Blocks, Failure> {
         Some((program, option)) => {
             let mut command = Command::new(program);
             command.arg(option).stdin(file);
-            Blocks::of_child(program, command)?
+            Blocks::of_child(program, command, |output| Box::new(output))?
         }
         None => Blocks::of(path, Box::new(file)),
     };
@@ -117,14 +119,22 @@ fn unpacker(path: &str) -> Option<(&'static str, &'static str)> {
     packed.map(|(_, program, option)| (*program, *option))
 }
 
-/// What journalctl is asked for.
-fn selection(matches: &[String]) -> Result<Vec<String>, Failure> {
+/// Which entries are wanted; `None`: all.
+fn wanted(matches: &[String]) -> Result<Option<Matches>, Failure> {
     if matches.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
-    let matches =
-        Matches::of(matches).map_err(|error| usage(format!("the filter's journalmatch: {error}")))?;
-    Ok(Matches::arguments([&matches]))
+    let matches = Matches::of(matches);
+    matches.map(Some).map_err(|error| usage(format!("the filter's journalmatch: {error}")))
+}
+
+fn tell_refused(entries: u64) {
+    if entries > 0 {
+        anstream::eprintln!(
+            "{entries} entries match that the service cannot be seen to have written; kband does not read such, and they are \
+             left out"
+        );
+    }
 }
 
 #[cfg(test)]
@@ -147,8 +157,11 @@ mod tests {
 
     #[test]
     fn a_filter_cannot_give_journalctl_options() {
-        let terms =
-            |entries: &[&str]| selection(&entries.iter().map(|e| (*e).to_owned()).collect::<Vec<_>>());
+        let terms = |entries: &[&str]| {
+            let wanted = wanted(&entries.iter().map(|e| (*e).to_owned()).collect::<Vec<_>>())?;
+            let arguments = Past::<ChildStdout>::arguments(wanted.as_ref());
+            Ok::<_, Failure>(arguments.into_iter().filter(|it| !it.starts_with("--")).collect::<Vec<_>>())
+        };
         assert_eq!(terms(&["_UID=0 A=b", "C=-d"]).unwrap(), ["A=b", "_UID=0", "+", "C=-d"]);
         assert_eq!(terms(&["A=b + C=d"]).unwrap(), ["A=b", "+", "C=d"]);
         for wrong in ["--file=/etc/shadow", "x", "=x", "a=b"] {

@@ -91,7 +91,7 @@ fn wanted(named: &[String], file: &File) -> Result<Vec<String>, Failure> {
             }
         };
     }
-    let enabled = file.jail.iter().filter(|(_, jail)| jail.value.enabled.as_ref().is_some_and(|on| on.value));
+    let enabled = file.jail.iter().filter(|(_, jail)| jail.value.is_enabled());
     let enabled: Vec<String> = enabled.map(|(name, _)| name.0.to_string()).collect();
     match enabled.is_empty() {
         true => Err(usage("the configuration enables no jail: name one with --jail")),
@@ -103,7 +103,7 @@ fn wanted(named: &[String], file: &File) -> Result<Vec<String>, Failure> {
 fn chosen(wanted: &[String], file: &File) -> Arc<SourceFile> {
     let mut text = String::new();
     for (name, jail) in &file.jail {
-        let is_on = jail.value.enabled.as_ref().is_some_and(|on| on.value);
+        let is_on = jail.value.is_enabled();
         let be_on = wanted.iter().any(|one| **one == *name.0);
         if is_on != be_on {
             // Writing to a String cannot fail. Names of jails hold nothing that ends a string.

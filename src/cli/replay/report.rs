@@ -3,11 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
-
 use super::document::{BanRow, Bounded, Difference, Document, JailSettings, LoginRow, Outcome};
-use crate::cli::output::{self, duration, harmless, harmless_lines};
+use crate::cli::output::{self, counted, duration, harmless, harmless_lines, moment};
 
 /// So many addresses are named of those that come or go.
 const SOME: usize = 10;
@@ -81,10 +78,10 @@ fn logins(logins: &LoginRow) -> String {
 
 fn read(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     let Document { lines, failures, addresses, .. } = document;
-    let (lines, failures) = (counted(*lines, "line"), counted(*failures, "failure"));
-    write!(out, "{lines}: {failures} of {}", bounded(*addresses, "address"))?;
+    let (lines, failures) = (counted(*lines, "line", "lines"), counted(*failures, "failure", "failures"));
+    write!(out, "{lines}: {failures} of {}", bounded(*addresses, "address", "addresses"))?;
     if let Some(logins) = document.logins {
-        write!(out, ", {}", counted(logins, "login"))?;
+        write!(out, ", {}", counted(logins, "login", "logins"))?;
     }
     match (document.from, document.to) {
         (Some(from), Some(to)) => writeln!(out, ", from {} to {}", moment(from), moment(to)),
@@ -94,7 +91,11 @@ fn read(document: &Document, out: &mut dyn Write) -> io::Result<()> {
 
 fn whom(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
     if outcome.allowed > 0 {
-        writeln!(out, "of addresses that are never banned: {}", counted(outcome.allowed, "failure"))?;
+        writeln!(
+            out,
+            "of addresses that are never banned: {}",
+            counted(outcome.allowed, "failure", "failures")
+        )?;
     }
     let jails = outcome.jails.iter().map(settings).collect::<Vec<_>>().join("; ");
     let who = if outcome.jails.len() == 1 { "jail" } else { "jails" };
@@ -102,7 +103,8 @@ fn whom(outcome: &Outcome, out: &mut dyn Write) -> io::Result<()> {
         _ if outcome.jails.is_empty() => writeln!(out, "no jail is enabled")?,
         0 => writeln!(out, "{who} {jails}: nobody would have been banned")?,
         bans => {
-            let (bans, offenders) = (counted(bans, "ban"), bounded(outcome.offenders, "offender"));
+            let (bans, offenders) =
+                (counted(bans, "ban", "bans"), bounded(outcome.offenders, "offender", "offenders"));
             writeln!(out, "{who} {jails}: {bans} of {offenders}, {} in sum", sum(outcome))?;
         }
     }
@@ -129,11 +131,11 @@ fn false_positives(document: &Document, outcome: &Outcome, out: &mut dyn Write) 
             out,
             "false positives: {}, as somebody logged in from there after all: {locked_out} during the ban (locked out), \
              {later} only after it",
-            counted(bans, "ban"),
+            counted(bans, "ban", "bans"),
         )?,
     }
     if let Some(before @ 1..) = outcome.known_before {
-        writeln!(out, "where somebody had logged in before: {}", counted(before, "ban"))?;
+        writeln!(out, "where somebody had logged in before: {}", counted(before, "ban", "bans"))?;
     }
     if !blind.is_empty() {
         writeln!(out, "the filters of {blind} recognise no logins: only those count that other jails saw")?;
@@ -154,7 +156,7 @@ fn compared(
         table.add_row([name.to_owned(), of(current), of(changed)]);
     };
     row("bans", &|outcome| outcome.bans.to_string());
-    row("offenders", &|outcome| bounded(outcome.offenders, ""));
+    row("offenders", &|outcome| bounded(outcome.offenders, "", ""));
     row("banned in sum", &|outcome| sum(outcome));
     row("false positives", &|outcome| known(outcome.false_positives));
     row("locked out", &|outcome| known(outcome.locked_out));
@@ -193,22 +195,12 @@ fn sum(outcome: &Outcome) -> String {
     }
 }
 
-/// `1 ban`, `2 bans`.
-fn counted(count: u64, one: &str) -> String {
-    let more = if one.ends_with('s') { "es" } else { "s" };
-    format!("{count} {one}{}", if count == 1 { "" } else { more })
-}
-
-fn bounded(number: Bounded, one: &str) -> String {
-    let count = u64::try_from(number.count).unwrap_or(u64::MAX);
-    let count = if one.is_empty() { count.to_string() } else { counted(count, one) };
-    if number.more { format!("at least {count}") } else { count }
+fn bounded(number: Bounded, one: &str, many: &str) -> String {
+    let count = counted(number.count, one, many);
+    let count = count.trim_end();
+    if number.more { format!("at least {count}") } else { count.to_owned() }
 }
 
 fn length(row: &BanRow) -> String {
     row.seconds.map_or_else(|| "permanent".to_owned(), |seconds| duration(Duration::from_secs(seconds)))
-}
-
-fn moment(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::system()).strftime("%F %T").to_string()
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::cli::columns::Columns;
-use crate::cli::output;
+use crate::cli::output::{self, counted};
 use crate::control::protocol::SourceRow;
 
 /// So many files with trouble are shown of one path.
@@ -19,8 +19,7 @@ pub(super) fn table(sources: &[SourceRow]) -> Columns {
         if source.whole {
             let files: Vec<&SourceRow> =
                 sources.iter().filter(|it| !it.whole && it.source == source.source).collect();
-            let noun = if files.len() == 1 { "file" } else { "files" };
-            let path = format!("{} ({} {noun})", source.path, files.len());
+            let path = format!("{} ({})", source.path, counted(files.len(), "file", "files"));
             table.add_row(row(&SourceRow { path, ..sum(source, &files) }));
             let troubled = files.iter().filter(|file| file.error.is_some());
             troubled.take(MOST_SHOWN).for_each(|file| {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::options::Options;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::{harmless, is_terminal};
+use crate::cli::output::{harmless, is_terminal, print_json_line};
 use crate::cli::past::Input;
 use crate::filter::{Clock, Field, Filter, LineMatch, LineVerdict, Scanner};
 
@@ -64,8 +64,7 @@ pub(super) fn run(
 
 fn print(out: &mut dyn Write, json: bool, line: &Line<'_>, text: &[u8]) -> std::io::Result<()> {
     if json {
-        serde_json::to_writer(&mut *out, line).map_err(std::io::Error::from)?;
-        return writeln!(out);
+        return print_json_line(out, line);
     }
     let host =
         line.found.as_ref().map(|found| format!(" {} pattern {}", harmless(found.host), found.pattern));

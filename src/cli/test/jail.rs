@@ -12,7 +12,7 @@ use crate::cli::past::no_jail;
 use crate::config::duration::BanTime;
 use crate::config::file::{File, Jail};
 use crate::config::judgement::{Escalate, Mode, Subnet};
-use crate::config::network::{Entries, Ignored, Networks};
+use crate::config::network::{Ignored, Networks};
 use crate::config::plan::{ControlPlan, FirewallPlan, JailPlan, Plan, StorePlan};
 use crate::config::value::{At, JailName, Table};
 use crate::config::{self, Layout, Severity};
@@ -81,11 +81,12 @@ impl Settings {
             maxretry: maxretry.ok_or_else(|| missing("maxretry"))?,
             findtime: findtime.ok_or_else(|| missing("findtime"))?.get(),
             bantime: bantime.ok_or_else(|| missing("bantime"))?,
-            everywhere: ignored(defaults.ignoreip.as_ref()),
-            ignoreip: ignored(jail.ignoreip.as_ref()),
+            // Names and files are not looked up: what a test says does not depend on who answers.
+            everywhere: Ignored::of(defaults.ignoreip.as_ref()),
+            ignoreip: Ignored::of(jail.ignoreip.as_ref()),
             proxies: [defaults.proxies.as_ref(), jail.proxies.as_ref()]
                 .into_iter()
-                .flat_map(networks)
+                .flat_map(Networks::of)
                 .collect(),
             ipv6_prefix: prefix.ok_or_else(|| missing("ipv6_prefix"))?,
             max_tracked: usize::try_from(tracked.ok_or_else(|| missing("max_tracked"))?)
@@ -141,15 +142,6 @@ impl Settings {
     }
 }
 
-/// Names and files are not looked up: what a test says does not depend on who answers.
-fn ignored(typed: Option<&At<Entries>>) -> Ignored {
-    typed.map_or_else(Ignored::default, |list| Ignored::from(&list.value))
-}
-
-fn networks(typed: Option<&At<Networks>>) -> Vec<IpNet> {
-    typed.map_or(Vec::new(), |list| list.value.0.iter().map(|network| network.0).collect())
-}
-
 /// The jail that has this filter, if just one has: of those that are enabled, else of all.
 fn only_jail(file: &File, filter: &str) -> Option<(Option<String>, Jail)> {
     let has_it = |(name, jail): &(&JailName, &At<Table<Jail>>)| {
@@ -159,11 +151,7 @@ fn only_jail(file: &File, filter: &str) -> Option<(Option<String>, Jail)> {
         target == filter || (target.contains('/') && stem == Some(filter))
     };
     let having: Vec<_> = file.jail.iter().filter(has_it).collect();
-    let enabled: Vec<_> = having
-        .iter()
-        .copied()
-        .filter(|(_, jail)| jail.value.enabled.as_ref().is_some_and(|on| on.value))
-        .collect();
+    let enabled: Vec<_> = having.iter().copied().filter(|(_, jail)| jail.value.is_enabled()).collect();
     match (enabled.as_slice(), having.as_slice()) {
         ([(name, jail)], _) | ([], [(name, jail)]) => Some((Some(name.0.to_string()), jail.value.0.clone())),
         _ => None,

@@ -2,12 +2,9 @@
 
 use std::io::{self, Write};
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
-
 use super::jail::Settings;
 use super::summary::{Document, Hits};
-use crate::cli::output::{self, harmless};
+use crate::cli::output::{self, harmless, moment};
 
 pub(super) fn notes(out: &mut dyn Write, notes: &[String]) -> io::Result<()> {
     for note in notes {
@@ -121,11 +118,10 @@ fn convicts(document: &Document, settings: &Settings, out: &mut dyn Write) -> io
         return writeln!(out, "nobody");
     }
     writeln!(out, "{}:", document.would_ban.len())?;
-    let shown = |time: Timestamp| time.to_zoned(TimeZone::system()).strftime("%F %T").to_string();
     let mut table = output::table(&["ADDRESS", "AT", "UNTIL"]);
     for convict in &document.would_ban {
-        let until = convict.until.map_or_else(|| "permanent".to_owned(), shown);
-        table.add_row([convict.address.clone(), shown(convict.time), until]);
+        let until = convict.until.map_or_else(|| "permanent".to_owned(), moment);
+        table.add_row([convict.address.clone(), moment(convict.time), until]);
     }
     output::print_table(out, &table)
 }

@@ -1,9 +1,8 @@
 //! What comes in: keys, signals, the daemon's events and its answers; each has a thread that waits for it.
 
-use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use ratatui::crossterm::event::{self, Event as Terminal, KeyEvent, KeyEventKind};
@@ -53,15 +52,17 @@ pub(super) enum Wish {
 pub(super) fn start(shared: &Shared) -> Result<(Receiver<Input>, Sender<Wish>), Failure> {
     let (inputs, received) = mpsc::channel();
     let (wishes, wished) = mpsc::channel();
-    let socket = shared.socket_path();
     let signals = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let to = inputs.clone();
     thread::spawn(move || until_signal(&signals, &to));
-    let (to, path) = (inputs.clone(), socket.clone());
-    thread::spawn(move || watch(&path, &to));
+    let (to, daemon) = (inputs.clone(), shared.clone());
+    thread::spawn(move || watch(&daemon, &to));
     let to = inputs.clone();
     thread::spawn(move || keys(&to));
-    thread::spawn(move || ask(&socket, &wished, &inputs));
+    let to = inputs.clone();
+    thread::spawn(move || tick(&to));
+    let daemon = shared.clone();
+    thread::spawn(move || ask(&daemon, &wished, &inputs));
     Ok((received, wishes))
 }
 
@@ -85,6 +86,18 @@ fn until_signal(runtime: &tokio::runtime::Runtime, inputs: &Sender<Input>) {
     let _ = inputs.send(Input::End);
 }
 
+/// Time passes at its own pace, whatever the daemon is asked, and however long it takes to answer.
+fn tick(inputs: &Sender<Input>) {
+    let mut next = Instant::now();
+    loop {
+        next += SECOND;
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+        if inputs.send(Input::Tick).is_err() {
+            return;
+        }
+    }
+}
+
 fn keys(inputs: &Sender<Input>) {
     loop {
         let input = match event::read() {
@@ -101,9 +114,9 @@ fn keys(inputs: &Sender<Input>) {
 }
 
 /// Tells what happens, from as many daemons as come and go.
-fn watch(socket: &Path, inputs: &Sender<Input>) {
+fn watch(daemon: &Shared, inputs: &Sender<Input>) {
     loop {
-        if let Err(Stop::Gone) = watch_one(socket, inputs) {
+        if let Err(Stop::Gone) = watch_one(daemon, inputs) {
             return;
         }
         thread::sleep(SECOND);
@@ -128,8 +141,8 @@ impl From<ClientError> for Stop {
     }
 }
 
-fn watch_one(socket: &Path, inputs: &Sender<Input>) -> Result<(), Stop> {
-    let mut client = Client::connect(socket)?;
+fn watch_one(daemon: &Shared, inputs: &Sender<Input>) -> Result<(), Stop> {
+    let mut client = daemon.connect()?;
     let Answer::Watching = client.ask(&Request::Watch)? else { return Ok(()) };
     while let Some(line) = client.next_event()? {
         let event = client.understand_event(&line)?;
@@ -139,14 +152,15 @@ fn watch_one(socket: &Path, inputs: &Sender<Input>) -> Result<(), Stop> {
 }
 
 /// Asks for the status every second, and for what is wished.
-fn ask(socket: &Path, wished: &Receiver<Wish>, inputs: &Sender<Input>) {
+fn ask(daemon: &Shared, wished: &Receiver<Wish>, inputs: &Sender<Input>) {
     let (mut client, mut knows_past) = (None, false);
     loop {
-        let answered = asked(socket, &mut client, &Request::Status);
+        let again = Instant::now() + SECOND;
+        let answered = asked(daemon, &mut client, &Request::Status);
         if !knows_past && answered.is_ok() {
             let past = Request::History { within: None, jail: None, since: None, after: None };
             // Without a history there is nothing to begin with.
-            if let Ok(Answer::History { events, .. }) = asked(socket, &mut client, &past)
+            if let Ok(Answer::History { events, .. }) = asked(daemon, &mut client, &past)
                 && inputs.send(Input::Past(events)).is_err()
             {
                 return;
@@ -158,25 +172,24 @@ fn ask(socket: &Path, wished: &Receiver<Wish>, inputs: &Sender<Input>) {
             Ok(_) => Input::Silent("kband answers something else: install the same version of both".into()),
             Err(error) => Input::Silent(error.to_string()),
         };
-        if inputs.send(input).is_err() || inputs.send(Input::Tick).is_err() {
-            return;
-        }
-        let input = match wished.recv_timeout(SECOND) {
-            Ok(wish) => fulfil(socket, &mut client, wish),
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
         if inputs.send(input).is_err() {
             return;
+        }
+        loop {
+            match wished.recv_timeout(again.saturating_duration_since(Instant::now())) {
+                Ok(wish) if inputs.send(fulfil(daemon, &mut client, wish)).is_ok() => {}
+                Err(RecvTimeoutError::Timeout) => break,
+                Ok(_) | Err(RecvTimeoutError::Disconnected) => return,
+            }
         }
     }
 }
 
 /// By the connection that is there, or a new one.
-fn asked(socket: &Path, client: &mut Option<Client>, request: &Request) -> Result<Answer, ClientError> {
+fn asked(daemon: &Shared, client: &mut Option<Client>, request: &Request) -> Result<Answer, ClientError> {
     let mut connected = match client.take() {
         Some(client) => client,
-        None => Client::connect(socket)?,
+        None => daemon.connect()?,
     };
     let answer = connected.ask(request);
     // A refusal is an answer; after anything else the connection is of no more use.
@@ -186,13 +199,13 @@ fn asked(socket: &Path, client: &mut Option<Client>, request: &Request) -> Resul
     answer
 }
 
-fn fulfil(socket: &Path, client: &mut Option<Client>, wish: Wish) -> Input {
+fn fulfil(daemon: &Shared, client: &mut Option<Client>, wish: Wish) -> Input {
     let (address, request) = match wish {
         Wish::Why(address) => (address, Request::Why { address }),
         Wish::Unban(address) => (address, Request::Unban { within: Some(address), jail: None }),
     };
     let about = crate::jail::shown(&address);
-    match asked(socket, client, &request) {
+    match asked(daemon, client, &request) {
         Ok(Answer::Why(known)) => {
             let mut text = Vec::new();
             // Writing to memory cannot fail.
@@ -200,10 +213,39 @@ fn fulfil(socket: &Path, client: &mut Option<Client>, wish: Wish) -> Input {
             Input::Told { about, text: String::from_utf8_lossy(&text).into_owned() }
         }
         Ok(Answer::Lifted { bans }) => {
-            let bans = crate::cli::output::counted(bans as u64, "ban", "bans");
+            let bans = crate::cli::output::counted(bans, "ban", "bans");
             Input::Said(format!("{about}: {bans} lifted"))
         }
         Ok(_) => Input::Said("kband answered something else".into()),
         Err(error) => Input::Said(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::duration::Period;
+
+    #[test]
+    fn to_ask_something_makes_no_time_pass() {
+        let nowhere = tempfile::tempdir().unwrap();
+        let daemon = Shared {
+            socket: Some(nowhere.path().join("none")),
+            timeout: Period::HALF_A_DAY,
+            json: false,
+            config: None,
+        };
+        let (inputs, received) = mpsc::channel();
+        let (wishes, wished) = mpsc::channel();
+        for _ in 0..3 {
+            wishes.send(Wish::Unban("203.0.113.9/32".parse().unwrap())).unwrap();
+        }
+        drop(wishes);
+        ask(&daemon, &wished, &inputs);
+        drop(inputs);
+        let all: Vec<Input> = received.iter().collect();
+        let said = all.iter().filter(|input| matches!(input, Input::Said(_))).count();
+        assert!(said == 3 && matches!(all.first(), Some(Input::Silent(_))));
+        assert!(!all.iter().any(|input| matches!(input, Input::Tick)));
     }
 }

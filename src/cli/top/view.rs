@@ -1,7 +1,6 @@
 //! What `banctl top` looks like: from 80 columns and 24 lines up, and less of it where there is less room.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -10,7 +9,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Paragraph, RenderDirection, Row, Sparkline, Table, TableState, Wrap};
 
 use super::state::{Mode, SECONDS, State};
-use crate::cli::output::harmless;
+use crate::cli::output::{harmless, local};
 use crate::cli::status;
 use crate::jail::shown;
 
@@ -135,7 +134,7 @@ fn draw_jails(frame: &mut Frame<'_>, state: &State, area: Rect) {
 
 fn draw_list(frame: &mut Frame<'_>, state: &State, area: Rect) {
     let rows = state.rows();
-    let now = |last: Timestamp| last.to_zoned(TimeZone::system()).strftime("%T").to_string();
+    let now = |last: Timestamp| local(last, "%T");
     let shown = rows.iter().map(|row| {
         let who = match row.members {
             1 => shown(&row.prefix),
@@ -180,7 +179,7 @@ fn draw_list(frame: &mut Frame<'_>, state: &State, area: Rect) {
 fn draw_events(frame: &mut Frame<'_>, state: &State, area: Rect) {
     let mut lines = vec![Line::styled("LATELY", QUIET)];
     lines.extend(state.lately().take(usize::from(EVENTS)).map(|(time, sentence)| {
-        let time = time.to_zoned(TimeZone::system()).strftime("%T ").to_string();
+        let time = local(*time, "%T ");
         Line::from(vec![Span::styled(time, QUIET), Span::raw(sentence.as_str())])
     }));
     frame.render_widget(Paragraph::new(lines), area);

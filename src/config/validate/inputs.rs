@@ -24,8 +24,9 @@ impl Check<'_> {
         let named_journal = jail.source.as_ref().is_some_and(|names| self.sources.names_journal(names));
         let own = self.own_matches(jail);
         let of_filter = self.filters_matches(name, typed, &loaded.filter);
-        if jail.logpath.is_none() && logs::is_wrapped(jail) {
-            return logs::nameless(jail, &mut |problem, span| self.tell(self.layers.place(problem, span)));
+        if let (None, Some(format)) = (&jail.logpath, logs::wrapped(jail)) {
+            self.tell(logs::nameless(format, self.layers));
+            return None;
         }
         if jail.logpath.is_none() && jail.source.is_none() && own.is_none() {
             return self.default_inputs(name, typed, &loaded.logpath, of_filter);

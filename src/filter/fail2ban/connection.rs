@@ -90,10 +90,8 @@ impl Connections {
         }
         let forgotten = groups.remove(MLFFORGET);
         let id = id.as_bytes();
-        let mut new = Box::new(Known::default());
-        let before = self.recent.get(id, now);
-        let is_new = before.is_none();
-        let known = match before {
+        let mut new = None;
+        let known = match self.recent.get(id, now) {
             Some(known) => {
                 known.note_user(Some(&groups));
                 let held_back = known.groups.remove(NOFAIL) | known.groups.remove(MLFGAINED);
@@ -107,11 +105,11 @@ impl Connections {
                 known
             }
             None => {
-                new.groups = groups;
+                let known = new.insert(Box::new(Known { groups, ..Known::default() }));
                 if !forgotten {
-                    new.note_user(None);
+                    known.note_user(None);
                 }
-                &mut new
+                known
             }
         };
         if std::mem::take(&mut known.pending) || known.users.len() > 1 {
@@ -128,17 +126,17 @@ impl Connections {
         } else if !forgotten {
             known.withheld += lines;
         }
-        let known = match (forgotten, is_new) {
-            (true, true) => Cow::Owned(*new),
-            (true, false) => Cow::Owned(self.recent.remove(id, now).map(|known| *known).unwrap_or_default()),
-            (false, true) => {
+        let known = match (forgotten, new) {
+            (true, Some(new)) => Cow::Owned(*new),
+            (true, None) => Cow::Owned(self.recent.remove(id, now).map(|known| *known).unwrap_or_default()),
+            (false, Some(new)) => {
                 if self.numbers.are_old() {
                     self.numbers = Numbers::of(self.recent.ids());
                 }
                 self.numbers.note(id);
                 Cow::Borrowed(&**self.recent.insert(id, new, now))
             }
-            (false, false) => Cow::Borrowed(&**self.recent.get(id, now)?),
+            (false, None) => Cow::Borrowed(&**self.recent.get(id, now)?),
         };
         Some(Merge { known, forgotten, gained })
     }

@@ -144,7 +144,6 @@ impl Groups {
     pub(super) fn of(layout: &Layout, text: &str, found: &Found) -> Self {
         let mut groups = Self { buffer: String::with_capacity(text.len()), ..Self::default() };
         for (index, name) in &layout.named {
-            groups.take(*name);
             if let Some(caught) = found.group(*index).and_then(|span| text.get(span)) {
                 groups.add_text(*name, caught);
             }

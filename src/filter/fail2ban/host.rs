@@ -34,7 +34,7 @@ impl std::fmt::Display for Text {
 }
 
 /// None if no group says who.
-pub(super) fn of(groups: &Groups, raw_ids: bool) -> Option<Host> {
+pub(super) fn of(groups: &Groups) -> Option<Host> {
     let id = groups.get(FID);
     let plain = groups.text(IP4).or_else(|| groups.text(IP6));
     let mut network = None;
@@ -47,8 +47,8 @@ pub(super) fn of(groups: &Groups, raw_ids: bool) -> Option<Host> {
             }
         }
         (None, Some(name), _) => (Text::Other(name.to_owned()), folded(name)),
-        (None, None, Some(Catch::Text(id))) if raw_ids => (Text::Other(id.to_owned()), folded(id)),
-        (None, None, Some(Catch::Text(id))) => canonical(id),
+        // What `<F-ID>` catches is kept as it is.
+        (None, None, Some(Catch::Text(id))) => (Text::Other(id.to_owned()), folded(id)),
         (None, None, Some(Catch::Tuple(parts))) => (joined(parts), None),
         (None, None, None) => return None,
     };

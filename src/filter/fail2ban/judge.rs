@@ -16,13 +16,12 @@ use super::regex::{Found, Pattern};
 use super::rules::Rules;
 use crate::filter::date;
 use crate::filter::matcher::{Field, LineMatch, LineVerdict};
-use crate::filter::prefix::{self, DateText};
+use crate::filter::prefix::DateText;
 use crate::filter::{Clock, Failure, Named};
+use crate::syslog::iso_length;
 
 /// Lines without date belong to the last date, if it is no older than this, in seconds.
 const DATE_LASTS: i64 = 60;
-/// What `<F-ID>` catches is kept as it is.
-const RAW_IDS: bool = true;
 
 /// What a filter remembers of a source's lines.
 #[derive(Debug)]
@@ -86,11 +85,11 @@ struct Match {
 /// The date that our own journal source, or journalctl, puts before a line, with the blank behind it, and what it
 /// says. fail2ban's filters never see one there.
 pub(super) fn journal_head(line: &str, clock: &Clock) -> Option<(Range<usize>, Timestamp)> {
-    let date = prefix::parse(line.as_bytes()).date?;
-    let DateText::Iso(text) = date else { return None };
+    let length = iso_length(line.as_bytes())?;
+    let text = line.as_bytes().get(..length)?;
     // A date that the service wrote itself is left to its filter: few put a T into it.
     text.get(10).filter(|separator| **separator == b'T')?;
-    Some((0..text.len() + 1, date::read(date, clock)?))
+    Some((0..length + 1, date::read(DateText::Iso(text), clock)?))
 }
 
 impl Memory {
@@ -337,7 +336,7 @@ impl Memory {
         let Fit { pattern, groups, lines } = fit;
         if groups.text(MLFID).is_none() {
             let known = Known::of(groups, lines);
-            let Some(host) = host::of(&known.groups, RAW_IDS) else { return false };
+            let Some(host) = host::of(&known.groups) else { return false };
             results.add(asked, pattern, host, Cow::Owned(known));
             return true;
         }
@@ -347,7 +346,7 @@ impl Memory {
         results.any = true;
         results.forgotten |= merge.forgotten;
         results.gained |= merge.gained;
-        match host::of(&merge.known.groups, RAW_IDS) {
+        match host::of(&merge.known.groups) {
             Some(host) => results.add(asked, pattern, host, merge.known),
             None => self.connections.set_pending(&self.id, asked.now),
         }

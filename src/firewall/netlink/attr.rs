@@ -18,10 +18,14 @@ pub(crate) struct AttrWriter {
 impl AttrWriter {
     /// Writes `value` as it is.
     pub(crate) fn bytes(&mut self, kind: u16, value: &[u8]) -> Result<(), NetlinkError> {
-        let length = length_field(kind, value.len())?;
+        self.parts(kind, &[value])
+    }
+
+    fn parts(&mut self, kind: u16, parts: &[&[u8]]) -> Result<(), NetlinkError> {
+        let length = length_field(kind, parts.iter().map(|part| part.len()).sum())?;
         self.bytes.extend_from_slice(&length.to_ne_bytes());
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
-        self.bytes.extend_from_slice(value);
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
         self.pad();
         Ok(())
     }
@@ -38,10 +42,7 @@ impl AttrWriter {
 
     /// Writes a name with the terminating zero the kernel expects (`NLA_NUL_STRING`).
     pub(crate) fn name(&mut self, kind: u16, value: &str) -> Result<(), NetlinkError> {
-        let mut bytes = Vec::with_capacity(value.len() + 1);
-        bytes.extend_from_slice(value.as_bytes());
-        bytes.push(0);
-        self.bytes(kind, &bytes)
+        self.parts(kind, &[value.as_bytes(), &[0]])
     }
 
     /// Writes an attribute that holds the attributes that `fill` writes.

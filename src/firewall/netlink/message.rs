@@ -35,9 +35,20 @@ impl Request {
         fill: impl FnOnce(&mut AttrWriter) -> Result<(), NetlinkError>,
     ) -> Result<Self, NetlinkError> {
         let mut writer = AttrWriter::default();
-        let head = Head { kind, flags: flags | NLM_F_REQUEST, sequence, family: NFPROTO_INET, resource: 0 };
-        write_message(&mut writer, head, fill)?;
+        Self::write(&mut writer, sequence, kind, flags, fill)?;
         Ok(Self { bytes: writer.into_bytes(), sequence })
+    }
+
+    /// As [`Request::new`], behind others that go to the kernel with it.
+    pub(super) fn write(
+        writer: &mut AttrWriter,
+        sequence: u32,
+        kind: u16,
+        flags: u16,
+        fill: impl FnOnce(&mut AttrWriter) -> Result<(), NetlinkError>,
+    ) -> Result<(), NetlinkError> {
+        let head = Head { kind, flags: flags | NLM_F_REQUEST, sequence, family: NFPROTO_INET, resource: 0 };
+        write_message(writer, head, fill)
     }
 }
 

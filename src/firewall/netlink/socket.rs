@@ -23,6 +23,7 @@ use super::constants::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLM
 use super::message::{Batch, Message, Messages, Request};
 use super::{NetlinkError, Step};
 
+mod questions;
 #[cfg(test)]
 mod tests;
 
@@ -183,34 +184,6 @@ impl Socket {
         verdict.close()?;
         self.commits = self.commits.wrapping_add(1);
         Ok(())
-    }
-
-    /// Asks for one object and gives the attributes of the answer to `read`; `None` if the kernel
-    /// has no such object (`ENOENT`).
-    pub(crate) fn get<T>(
-        &mut self,
-        kind: u16,
-        fill: impl FnOnce(&mut AttrWriter) -> Result<(), NetlinkError>,
-        read: impl Fn(&[u8]) -> Result<T, NetlinkError>,
-    ) -> Result<Option<T>, NetlinkError> {
-        let request = self.request(kind, 0, fill)?;
-        self.send(&request.bytes)?;
-        let mut answer = None;
-        let asked = self.receive_all(|message| {
-            if message.sequence == request.sequence {
-                match message.kind {
-                    NLMSG_ERROR => acknowledged(message)?,
-                    _ => answer = Some(read(message.attributes()?)?),
-                }
-            }
-            Ok(Flow::GoOn)
-        });
-        match (asked, answer) {
-            (Err(error), _) if is_absent(&error) => Ok(None),
-            (Err(error), _) => Err(error),
-            (Ok(()), Some(answer)) => Ok(Some(answer)),
-            (Ok(()), None) => Err(NetlinkError::Silent),
-        }
     }
 
     /// Asks for a list and gives the attributes of each answer to `each`. `None` if what should be

@@ -124,6 +124,26 @@ fn thousands_all_arrive() {
 }
 
 #[test]
+fn many_are_asked_for_together_and_each_is_answered() {
+    in_namespace("firewall::tests::apply::many_are_asked_for_together_and_each_is_answered", || {
+        let mut firewall = ready();
+        apply(&mut firewall, &bans_of(0..500, HOUR));
+        let lifts = (0..500).step_by(3).map(|number| Change::Lift { target: many(number).into() });
+        apply(&mut firewall, &lifts.collect::<Vec<_>>());
+        let targets: Vec<Target> = (0..500).map(|number| many(number).into()).collect();
+        let held = firewall.contains_each(&targets).unwrap();
+        assert_eq!(held.len(), 500);
+        for (number, (held, target)) in held.iter().zip(&targets).enumerate() {
+            assert_eq!(held.map(|element| element.target), (number % 3 != 0).then_some(*target), "{number}");
+        }
+        assert_eq!(firewall.contains_each(&[]).unwrap(), []);
+        assert_left(firewall.contains(many(1).into()).unwrap(), HOUR);
+        nft("flush ruleset");
+        assert!(firewall.contains_each(&targets).unwrap_err().is_missing());
+    });
+}
+
+#[test]
 fn a_small_send_buffer_makes_smaller_transactions() {
     in_namespace("firewall::tests::apply::a_small_send_buffer_makes_smaller_transactions", || {
         let mut firewall = ready();

@@ -38,8 +38,8 @@ pub(super) struct Unwrapped {
 struct Part<'a> {
     /// 0 or 1.
     stream: usize,
+    /// With its newline, if the line that the container wrote ends here; no other is in it.
     text: Cow<'a, [u8]>,
-    ends: bool,
 }
 
 /// Takes lines out of their wrapping. `raw` begins with a line of the log. With `last`, nothing is to be waited for:
@@ -48,16 +48,15 @@ pub(super) fn unwrap(runtime: Runtime, raw: &[u8], last: bool) -> Unwrapped {
     let (mut joined, mut done, mut bytes, mut broken, mut at) =
         ([Lines::new(), Lines::new()], Unwrapped::default(), Vec::with_capacity(raw.len()), 0, 0);
     let mut length = 0;
-    while let Some(line) = raw.get(at..).and_then(|rest| rest.get(..memchr(b'\n', rest)?)) {
-        at += line.len() + 1;
+    while let Some(line) = raw.get(at..).and_then(|rest| rest.get(..=memchr(b'\n', rest)?)) {
+        at += line.len();
         match part(runtime, line) {
-            Some(Part { stream, text, ends }) => {
+            Some(Part { stream, text }) => {
                 if let Some(lines) = joined.get_mut(stream) {
                     lines.take(&text, &mut bytes);
-                    lines.take(if ends { b"\n" } else { b"" }, &mut bytes);
                 }
             }
-            None => broken += u64::from(!line.is_empty()),
+            None => broken += u64::from(line != b"\n"),
         }
         if !joined.iter().any(Lines::is_holding) {
             (length, done.consumed, done.broken) = (bytes.len(), at, broken);
@@ -91,6 +90,7 @@ pub(super) fn from_date(runtime: Runtime, line: &[u8]) -> &[u8] {
     }
 }
 
+/// `line` is one of the log, with its newline.
 fn part(runtime: Runtime, line: &[u8]) -> Option<Part<'_>> {
     match runtime {
         Runtime::Docker => docker(line),
@@ -107,15 +107,25 @@ fn docker(line: &[u8]) -> Option<Part<'_>> {
         stream: Cow<'a, str>,
     }
     let entry: Entry<'_> = serde_json::from_slice(line).ok()?;
-    let text = entry.log.strip_suffix('\n').unwrap_or(&entry.log);
-    let ends = text.len() < entry.log.len() || text.len() < DOCKER_PART;
+    let stream = usize::from(entry.stream == "stderr");
+    let mut text = entry.log.into_owned().into_bytes();
+    if text.last() != Some(&b'\n') && text.len() < DOCKER_PART {
+        text.push(b'\n');
+    }
     // Docker cuts at newlines; one inside would make two lines of what a container wrote as one.
-    let text = text.replace('\n', " ").into_bytes();
-    Some(Part { stream: usize::from(entry.stream == "stderr"), text: text.into(), ends })
+    let ends = usize::from(text.last() == Some(&b'\n'));
+    let length = text.len() - ends;
+    let (inside, _) = text.split_at_mut(length);
+    if memchr(b'\n', inside).is_some() {
+        inside.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
+    }
+    Some(Part { stream, text: text.into() })
 }
 
 fn cri(line: &[u8]) -> Option<Part<'_>> {
-    let mut words = line.splitn(4, |byte| *byte == b' ');
+    const NEWLINE: &[u8] = b"\n";
+    let (whole, _) = line.split_at(line.len().saturating_sub(NEWLINE.len()));
+    let mut words = whole.splitn(4, |byte| *byte == b' ');
     let (time, stream, tags) = (words.next()?, words.next()?, words.next()?);
     let stream = [b"stdout", b"stderr"].iter().position(|name| *name == stream)?;
     let dated = time.len() > 18 && time.get(10) == Some(&b'T');
@@ -124,7 +134,10 @@ fn cri(line: &[u8]) -> Option<Part<'_>> {
         b"P" => false,
         _ => return None,
     };
-    dated.then(|| Part { stream, text: words.next().unwrap_or_default().into(), ends })
+    let text = words.next().unwrap_or_default();
+    // It is the last word: its newline lies behind it.
+    let text = if ends { line.get(whole.len() - text.len()..).unwrap_or(NEWLINE) } else { text };
+    dated.then_some(Part { stream, text: text.into() })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::FileError;
-use super::rotation::{Follower, GRACE, Start, Style, Turn};
+use super::rotation::{Follower, Start, Style, Turn};
 use super::watch::{self, Watcher};
 use crate::source::status::{Board, Reporter};
 use crate::source::{Block, Position, SourceId, SourceStatus, Span, State, Stream};
@@ -46,7 +46,7 @@ impl Entry {
     pub(super) fn new(id: SourceId, path: PathBuf, start: Start, style: Style, board: &Board) -> Self {
         let stream: Stream = path.as_os_str().into();
         let reporter = board.report(id, Arc::clone(&stream));
-        let follower = Follower::new(path, start, style, GRACE);
+        let follower = Follower::new(path, start, style);
         let poll = style.manner.poll;
         Self { id, stream, follower, reporter, poll, look: true, ready: false, retry: None, watched: None }
     }
@@ -165,12 +165,8 @@ impl Entry {
     }
 
     fn tell(&self, state: State, error: Option<String>) {
+        self.reporter.tell(state, error);
         self.reporter.update(|status| {
-            if let Some(error) = error.as_deref().filter(|error| status.error.as_deref() != Some(*error)) {
-                tracing::warn!("{error}");
-            }
-            status.state = state;
-            status.error = error;
             // Files are opened by looking, so this comes before the first of their lines.
             if status.began.is_none() {
                 status.began = self.follower.position().map(Position::File);

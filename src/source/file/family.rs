@@ -1,7 +1,8 @@
 //! All the logs that one pattern means: each with its own position, coming and going with its file.
 //!
-//! - When the pattern is read for the first time ever, its logs are read from their ends; whichever comes later, also
-//!   while kband does not run, is read from its beginning.
+//! - When the pattern is looked at for the first time ever, its logs are read from their ends; whichever comes later, also
+//!   while kband does not run, is read from its beginning. That it was looked at is a place of its own, which is stored, so
+//!   that it does not matter whether there was a log.
 //! - A file that is renamed from one name of the pattern to another is read on where it was left off.
 //! - A log whose name does not match any more, or is gone, is followed until nothing was written to it for a while.
 //! - Looking through the directories takes at most a tenth of the time, however often they change.
@@ -14,10 +15,10 @@ use std::time::Instant;
 use super::entry::{Entry, POLL, RETRY, ROUNDS, Watching};
 use super::open::Identity;
 use super::pattern::{Found, Pattern};
-use super::position;
 use super::rotation::{Start, Style};
+use super::stored::Stored;
 use crate::source::status::{Board, Reporter};
-use crate::source::{FilePosition, Reading, Readings, SourceId, State, Stream};
+use crate::source::{FilePosition, Position, Reading, Readings, SourceId, State};
 
 /// How many logs one pattern means at most.
 pub(super) const MOST_LOGS: usize = 1024;
@@ -32,7 +33,7 @@ pub(super) struct Family {
     pattern: Pattern,
     style: Style,
     /// Where they were left off before this process.
-    stored: Readings,
+    stored: Stored,
     board: Board,
     reporter: Reporter,
     /// The keys of its logs.
@@ -52,7 +53,7 @@ impl Family {
     pub(super) fn new(id: SourceId, pattern: Pattern, style: Style, stored: Readings, board: &Board) -> Self {
         let reporter = board.report_whole(id, pattern.path().as_os_str().into());
         let unknown = stored.is_empty();
-        let (board, members) = (board.clone(), BTreeMap::new());
+        let (stored, board, members) = (Stored::new(stored), board.clone(), BTreeMap::new());
         Self {
             id,
             pattern,
@@ -107,6 +108,7 @@ impl Family {
         }
         let left_out = self.meet(&found.files, logs, next);
         self.unknown = false;
+        self.reporter.update(|status| status.began = Some(Position::File(FilePosition::OF_PATTERN)));
         self.rest = Some(now + now.elapsed() * REST);
         self.retry = match (&watched, &found.trouble) {
             (Err(_), _) => Some(now + POLL),
@@ -145,10 +147,13 @@ impl Family {
                 entry.look |= entry.follower().set_leaving(!files.contains(path));
             }
         }
-        let new: Vec<&PathBuf> = files.iter().filter(|path| !self.members.contains_key(*path)).collect();
+        let identity = |path: &Path| fs::metadata(path).ok().map(|metadata| Identity::of(&metadata));
+        let new = files.iter().filter(|path| !self.members.contains_key(*path));
+        let new: Vec<(&Path, Option<Identity>)> = new.map(|path| (&**path, identity(path))).collect();
         let room = MOST_LOGS.saturating_sub(self.members.len());
-        for path in new.iter().take(room) {
-            let start = self.start(path, logs);
+        self.stored.follow_renames(new.iter().take(room).filter_map(|(path, file)| Some((*path, (*file)?))));
+        for (path, file) in new.iter().take(room) {
+            let start = self.start(path, file.as_ref(), logs);
             logs.insert(*next, Entry::new(self.id, path.to_path_buf(), start, self.style, &self.board));
             self.members.insert(path.to_path_buf(), *next);
             *next += 1;
@@ -157,35 +162,20 @@ impl Family {
     }
 
     /// Where a log begins that was not followed until now.
-    fn start(&mut self, path: &Path, logs: &mut BTreeMap<usize, Entry>) -> Start {
-        let file = fs::metadata(path).ok().map(|metadata| Identity::of(&metadata));
-        let stays = |position: FilePosition| Start::At(Reading { from: position, until: position });
+    fn start(&mut self, path: &Path, file: Option<&Identity>, logs: &mut BTreeMap<usize, Entry>) -> Start {
         let released = file.and_then(|file| {
-            self.members.values().find_map(|key| logs.get_mut(key)?.follower().release(&file))
+            self.members.values().find_map(|key| logs.get_mut(key)?.follower().release(file))
         });
-        let stream: Stream = path.as_os_str().into();
-        // Its own file may have another name by now, which then knows it by its position.
-        let own = self.stored.remove(&stream).and_then(|reading| reading.of_file());
-        let renamed =
-            || self.stored.values().filter_map(Reading::of_file).find(|it| position::is_in(path, &it.until));
-        match (released, own) {
-            (Some(position), _) => stays(position),
+        let stored = self.stored.take(path.as_os_str());
+        match (released, stored) {
+            (Some(position), _) => Start::At(Reading { from: position, until: position }),
             (None, Some(reading)) => Start::At(reading),
-            (None, None) => match renamed() {
-                Some(reading) => Start::At(reading),
-                None if self.unknown => Start::End,
-                None => Start::Beginning,
-            },
+            (None, None) if self.unknown => Start::End,
+            (None, None) => Start::Beginning,
         }
     }
 
     fn tell(&self, error: Option<String>, waiting: bool) {
-        self.reporter.update(|status| {
-            if let Some(error) = error.as_deref().filter(|error| status.error.as_deref() != Some(*error)) {
-                tracing::warn!("{error}");
-            }
-            status.state = if waiting { State::Waiting } else { State::Following };
-            status.error = error;
-        });
+        self.reporter.tell(if waiting { State::Waiting } else { State::Following }, error);
     }
 }

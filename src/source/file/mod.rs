@@ -4,10 +4,11 @@
 //!   `since`: which are too old
 //! - `rotation`: one log through its rotations (which file when); `siblings` and `position` find what it missed
 //! - `watch`: inotify; `watchdog`: what it did not tell of
-//! - `pattern` and `family`: which files a path with wildcards means, and their coming and going
+//! - `pattern` and `family`: which files a path with wildcards means, and their coming and going; `stored`: where each was
+//!   left off
 //! - `entry` and `follow`: one file within the task, and the task
 //!
-//! Everything but the last two lines is synchronous and takes time as an argument.
+//! Nothing waits but the task in `follow`, and it alone asks for the present instant.
 
 mod container;
 mod entry;
@@ -20,6 +21,7 @@ mod position;
 mod rotation;
 mod siblings;
 mod since;
+mod stored;
 mod tail;
 mod watch;
 mod watchdog;

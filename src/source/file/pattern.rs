@@ -135,7 +135,9 @@ impl Pattern {
         if let Names::One(name) = part {
             let path = directory.join(name);
             if is_log(&path) {
-                names.entry(real(&path)).or_default().insert((real(&path) != path, path));
+                let real = real(&path);
+                let led = real != path;
+                names.entry(real).or_default().insert((led, path));
             }
             return;
         }

@@ -12,7 +12,8 @@
 //!   that one, what lies before the place; if it is shorter than that, it was truncated and is all new.
 //!
 //! - Left off in a file that was copied and truncated (`copytruncate`): the rest of the copy, found by the bytes before
-//!   the position, then the generations after it, then the file at the path from its beginning.
+//!   the position, then the generations after it, then the file at the path from its beginning. If more was read than was
+//!   copied, no copy holds the position: then what was copied later while nobody read is not found either.
 //!
 //! A file is the one in which reading was left off if the same bytes lie before the position: inode numbers are given
 //! out again, and a truncated file may have grown past the position.
@@ -105,7 +106,7 @@ impl Beginning {
             let known = match left_off {
                 Some(place) if index == place && !tail.holds(&until) => {
                     self.restarted = true;
-                    tail.begin_anew();
+                    tail.begin_anew(false);
                     0
                 }
                 Some(place) if index == place => until.offset,

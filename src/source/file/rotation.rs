@@ -12,31 +12,28 @@
 //! What was in a file when it was truncated before it was read is read in the copy that was made of it before, if
 //! there is one beside it: a sibling that was not there before, and holds the bytes that were read last.
 //!
-//! Nothing here waits or knows of inotify: whoever calls says when to look, and what time it is.
+//! Nothing here waits or knows of inotify: whoever calls says when to look, and at what instant. Only the times of files are
+//! compared with the clock.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::container;
 use super::error::FileError;
-use super::open::{self, Identity, Opened};
-use super::position::{self, reopen};
-use super::siblings::{self, Generation, Seen, Sibling};
+use super::open::Identity;
+use super::siblings::Seen;
 use super::tail::{Portion, Step, Tail};
-use crate::source::{CatchUp, FilePosition, Manner, Reading, Runtime};
+use crate::source::{FilePosition, Manner, Reading, Runtime};
 
 mod copies;
+mod look;
 
 /// How long a file that left the path is followed after the last write to it.
 pub(super) const GRACE: Duration = Duration::from_secs(60);
 
 /// How many files of one log are open at most. The oldest one is closed early, read to its end, when more are needed.
 const MOST_OPEN: usize = 32;
-
-/// How often one look follows a path that changes again and again, before others get their turn.
-const ROUNDS: usize = 16;
 
 /// One file of the chain.
 #[derive(Debug)]
@@ -82,7 +79,6 @@ pub(super) struct Follower {
     /// Its path is not one of those that are to be read any more.
     leaving: bool,
     first: Option<First>,
-    grace: Duration,
     restarts: u64,
     revision: u64,
 }
@@ -117,10 +113,10 @@ struct First {
 
 impl Follower {
     /// Opens nothing yet; the first [`check`](Self::check) does.
-    pub(super) fn new(path: PathBuf, start: Start, style: Style, grace: Duration) -> Self {
+    pub(super) fn new(path: PathBuf, start: Start, style: Style) -> Self {
         let first = Some(First { start, noted: None });
         let (chain, seen) = (VecDeque::new(), Seen::default());
-        Self { path, style, chain, seen, since: None, leaving: false, first, grace, restarts: 0, revision: 0 }
+        Self { path, style, chain, seen, since: None, leaving: false, first, restarts: 0, revision: 0 }
     }
 
     /// Looks at what is at the path now: opens what is new, and begins to take leave of what is no longer there.
@@ -138,6 +134,7 @@ impl Follower {
     /// # Errors
     /// A file cannot be read. It is closed, and found again by the next [`check`](Self::check).
     pub(super) fn read(&mut self, scratch: &mut [u8], now: Instant) -> Result<Turn, FileError> {
+        self.chain.iter_mut().for_each(|link| link.tail.glimpse());
         let mut index = 0;
         while let Some(link) = self.chain.get_mut(index) {
             let step = match link.tail.read(scratch) {
@@ -154,7 +151,10 @@ impl Follower {
             match step {
                 Step::Lines(lines) => return Ok(self.turn(lines, index)),
                 Step::Unfinished => return Ok(Turn::Unfinished),
-                Step::Truncated => return Ok(self.truncated(index, now)),
+                Step::Truncated => {
+                    self.truncated(index, now);
+                    return Ok(Turn::Unfinished);
+                }
                 Step::End if link.closing => {
                     let last = link.tail.finish();
                     let turn = self.turn(last, index);
@@ -169,16 +169,15 @@ impl Follower {
 
     /// Files whose grace is over are closed when their end is reached: by the next turns of [`read`](Self::read).
     pub(super) fn expire(&mut self, now: Instant) {
-        let grace = self.grace;
         for link in &mut self.chain {
-            link.closing |= link.quiet_since.is_some_and(|since| since + grace <= now);
+            link.closing |= link.quiet_since.is_some_and(|since| since + GRACE <= now);
         }
     }
 
     /// When [`expire`](Self::expire) will have something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let waiting = self.chain.iter().filter(|link| !link.closing);
-        waiting.filter_map(|link| link.quiet_since).min().map(|since| since + self.grace)
+        waiting.filter_map(|link| link.quiet_since).min().map(|since| since + GRACE)
     }
 
     /// Where reading would go on after a restart; None while nothing is open.
@@ -193,7 +192,9 @@ impl Follower {
 
     /// The newest file, and how long it was when it was last looked at.
     pub(super) fn seen(&self) -> Option<FilePosition> {
-        self.chain.back().map(|link| FilePosition { offset: link.tail.size(), ..link.tail.position() })
+        let newest = &self.chain.back()?.tail;
+        let Identity { device, inode, .. } = newest.identity();
+        Some(FilePosition { device, inode, offset: newest.size(), print: None })
     }
 
     /// How often reading began anew.
@@ -235,148 +236,15 @@ impl Follower {
         &self.path
     }
 
-    fn look(&mut self, now: Instant) -> Result<Look, FileError> {
-        self.begin()?;
-        for _ in 0..ROUNDS {
-            let Some(metadata) = open::inspect(&self.path)? else {
-                let settled = self.chain.is_empty() || self.extend(None, now);
-                return Ok(Look { present: false, settled });
-            };
-            let identity = Identity::of(&metadata);
-            match self.chain.iter().position(|link| link.tail.identity() == identity) {
-                Some(index) if index + 1 == self.chain.len() => {
-                    return Ok(Look { present: true, settled: true });
-                }
-                // It was moved away and back.
-                Some(index) => {
-                    let link = self.chain.remove(index);
-                    self.chain.extend(link);
-                }
-                None => {
-                    if let Some(opened) = open::open(&self.path)?
-                        && !self.extend(Some(opened), now)
-                    {
-                        return Ok(Look { present: true, settled: false });
-                    }
-                }
-            }
-        }
-        Ok(Look { present: true, settled: false })
-    }
-
-    /// The first look decides where reading begins.
-    fn begin(&mut self) -> Result<(), FileError> {
-        let Some(first) = &mut self.first else { return Ok(()) };
-        let mut listed = siblings::list(&self.path);
-        let tails = match first.start {
-            Start::At(reading) => {
-                let beginning = position::resume(&self.path, reading, &listed)?;
-                self.restarts += u64::from(beginning.restarted);
-                listed.retain(|sibling| !beginning.unopened.contains(&sibling.identity));
-                beginning.tails
-            }
-            Start::Beginning => {
-                open::open(&self.path)?.into_iter().map(|opened| Tail::new(opened, 0)).collect()
-            }
-            Start::End => match position::at_end(&self.path, &mut first.noted) {
-                // Whatever replaces it will be new.
-                Err(error @ FileError::NotRegular { .. }) => {
-                    self.first = None;
-                    return Err(error);
-                }
-                other => other?.into_iter().collect(),
-            },
-        };
-        self.first = None;
-        self.seen.listed(listed.iter());
-        self.since = tails.first().and_then(|tail| tail.file().metadata().ok()?.modified().ok());
-        for mut tail in tails {
-            if let Some(catch_up) = self.style.manner.catch_up {
-                self.skip(&mut tail, &catch_up);
-            }
-            self.push(tail);
-        }
-        Ok(())
-    }
-
-    /// Adds the file at the path to the chain, and before it those that stood there since the last look. False: there
-    /// are too many at once, and some of them have to be read and closed first.
-    fn extend(&mut self, current: Option<Opened>, now: Instant) -> bool {
-        self.begin_truncated_anew(now);
-        let room = MOST_OPEN.saturating_sub(self.chain.len() + 1);
-        if room == 0 {
-            self.close_oldest();
-            return false;
-        }
-        // Asked first: it may have been renamed since it was opened, and then it is listed as well.
-        let current_identity = current.as_ref().map(Opened::identity);
-        let offset = current_identity.and_then(|identity| self.seen.offset(&identity)).unwrap_or(0);
-        let listed =
-            siblings::list(&self.path).into_iter().filter(|it| Some(it.identity) != current_identity);
-        let (missed, known): (Vec<Sibling>, Vec<Sibling>) =
-            listed.partition(|it| self.is_new(it) && !self.is_copy(it, current.as_ref()));
-        self.seen.listed(known.iter());
-
-        let complete = missed.len() <= room;
-        let mut found = Vec::new();
-        for sibling in missed.iter().take(room) {
-            found.extend(reopen(sibling).map(|opened| (sibling.age(), opened)));
-        }
-        let newest = Generation::Current;
-        if complete && let Some(opened) = current {
-            let born = opened.identity().created.or(opened.metadata.modified().ok());
-            found.push(((born.unwrap_or_else(SystemTime::now), &newest), opened));
-        }
-        found.sort_by(|a, b| a.0.cmp(&b.0));
-        for (_, opened) in found {
-            self.restarts += 1;
-            let is_current = Some(opened.identity()) == current_identity;
-            self.push(Tail::new(opened, if is_current { offset } else { 0 }));
-        }
-        complete
-    }
-
-    fn is_new(&self, sibling: &Sibling) -> bool {
-        !self.seen.contains(&sibling.identity)
-            && self.since.is_none_or(|since| sibling.modified >= since)
-            && self.chain.iter().all(|link| link.tail.identity() != sibling.identity)
-    }
-
     fn push(&mut self, tail: Tail) {
         self.revision += 1;
+        let link = self.link(tail, None);
+        self.chain.push_back(link);
+    }
+
+    fn link(&self, tail: Tail, quiet_since: Option<Instant>) -> Link {
         let begun = tail.position().offset > 0;
-        let tail = tail.unwrapping(self.style.runtime);
-        self.chain.push_back(Link { tail, begun, quiet_since: None, closing: false });
-    }
-
-    /// Leaves out what was written longer ago than what is to be caught up with.
-    fn skip(&self, tail: &mut Tail, catch_up: &CatchUp) {
-        let Some(oldest) = SystemTime::now().checked_sub(catch_up.back) else { return };
-        let runtime = self.style.runtime;
-        let date_of = |line: &[u8]| {
-            (catch_up.date_of)(runtime.map_or(line, |runtime| container::from_date(runtime, line)))
-        };
-        let skipped = tail.skip_older(oldest, &date_of);
-        if skipped > 0 {
-            let path = &self.path;
-            tracing::info!(
-                "{path:?}: {skipped} bytes are not read, they were written before what catch_up says"
-            );
-        }
-    }
-
-    /// Starts the grace of every file that is not at the path any more. One that was moved away without a successor
-    /// is followed for as long as it has a name.
-    fn retire(&mut self, present: bool, now: Instant) {
-        let newest = self.chain.len().saturating_sub(1);
-        for (index, link) in self.chain.iter_mut().enumerate() {
-            if index < newest || (!present && (self.leaving || link.tail.is_unlinked())) {
-                link.quiet_since.get_or_insert(now);
-            } else {
-                link.quiet_since = None;
-                link.closing = false;
-            }
-        }
+        Link { tail: tail.unwrapping(self.style.runtime), begun, quiet_since, closing: false }
     }
 
     fn close_oldest(&mut self) {

@@ -1,4 +1,5 @@
-//! Where in a file the lines begin that are not too old, without reading all that are.
+//! Where in a file the lines begin that are not too old, without reading all that are; and where it ends, if its end is
+//! not written yet.
 
 use std::fs::File;
 use std::io;
@@ -6,6 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
 use memchr::{memchr, memrchr};
+use nix::errno::Errno;
+use nix::unistd::{Whence, lseek};
 
 use crate::source::lines::LONGEST_LINE;
 
@@ -29,6 +32,64 @@ pub(super) fn line_start(file: &File, end: u64) -> io::Result<u64> {
         }
     }
     Ok(if from == 0 { 0 } else { end })
+}
+
+/// How much is looked through in one go for what is written, in bytes.
+const LOOK_AHEAD: u64 = 16 * 1024 * 1024;
+
+/// Behind the last byte before `end` that is not NUL: what lies behind that was made room for, and is not written yet.
+///
+/// # Errors
+/// pread(2) failed, or the file is shorter than that.
+pub(super) fn written_end(file: &File, end: u64) -> io::Result<u64> {
+    let mut chunk = vec![0; LONGEST_LINE];
+    let mut from = end;
+    while from > 0 {
+        let length = chunk.len().min(usize::try_from(from).unwrap_or(usize::MAX));
+        let (chunk, _) = chunk.split_at_mut(length);
+        from -= length as u64;
+        file.read_exact_at(chunk, from)?;
+        if let Some(last) = chunk.iter().rposition(|byte| *byte != 0) {
+            return Ok(from + last as u64 + 1);
+        }
+    }
+    Ok(0)
+}
+
+/// What lies between two places in a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Between {
+    /// Something other than NUL: behind the first byte of it.
+    Written(u64),
+    /// Nothing as far as here, which is before the end if there is much to look through.
+    Empty(u64),
+}
+
+/// Looks for what is written between `from` and `end`, passing over holes.
+///
+/// # Errors
+/// pread(2) failed.
+pub(super) fn written_between(file: &File, from: u64, end: u64) -> io::Result<Between> {
+    let mut chunk = vec![0; LONGEST_LINE];
+    let (mut at, until) = (from, end.min(from.saturating_add(LOOK_AHEAD)));
+    while at < until {
+        match i64::try_from(at).map(|at| lseek(file, at, Whence::SeekData)) {
+            Ok(Ok(data)) => at = at.max(data.try_into().unwrap_or(at)),
+            Ok(Err(Errno::ENXIO)) => return Ok(Between::Empty(end)),
+            // It knows no holes.
+            _ => {}
+        }
+        let length = file.read_at(&mut chunk, at)?;
+        if length == 0 {
+            break;
+        }
+        let read = chunk.get(..length).unwrap_or_default();
+        if let Some(first) = read.iter().position(|byte| *byte != 0) {
+            return Ok(Between::Written(at + first as u64 + 1));
+        }
+        at += length as u64;
+    }
+    Ok(Between::Empty(at))
 }
 
 /// The start of a line between `from` and `size`, before which everything was written before `oldest`: by the time at

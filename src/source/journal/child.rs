@@ -4,6 +4,7 @@
 //! so none is left behind, however kband ends.
 
 use std::env;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -16,6 +17,7 @@ use super::Place;
 use super::cursor::{Cursor, JournalPosition};
 use super::entry;
 use super::export::Export;
+use crate::program::Complaints;
 
 /// The program.
 const NAME: &str = "journalctl";
@@ -23,10 +25,8 @@ const NAME: &str = "journalctl";
 const USUAL: &str = "/usr/local/bin:/usr/bin:/bin";
 /// How long the look at one entry may take.
 const LOOK: Duration = Duration::from_secs(30);
-/// How much of its complaints is kept, in bytes.
-const SAID: usize = 4096;
-/// How much of them is shown, in characters.
-const SHOWN: usize = 200;
+/// How long it may live on when it writes no more.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Why the journal is not read.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +37,18 @@ pub(super) enum JournalError {
     )]
     NoProgram,
     #[error("{program:?} cannot be started ({error}): check its permissions; kband tries again by itself")]
-    Start { program: PathBuf, error: std::io::Error },
+    Start { program: PathBuf, error: io::Error },
     #[error("journalctl ended ({how}){said}: kband starts it again by itself")]
-    Ended { how: String, said: String },
+    Ended { how: String, said: String, well: bool },
     #[error("{0}: kband starts journalctl again by itself")]
     Broken(super::export::Broken),
+}
+
+impl JournalError {
+    /// It has written all that there was to be written.
+    pub(super) fn is_end(&self) -> bool {
+        matches!(self, Self::Ended { well: true, .. })
+    }
 }
 
 /// Where journalctl is on this machine.
@@ -70,8 +77,8 @@ pub(super) enum Span {
 pub(super) struct Following {
     child: Child,
     pub(super) output: ChildStdout,
-    complaints: Option<ChildStderr>,
-    said: Vec<u8>,
+    stderr: Option<ChildStderr>,
+    complaints: Complaints,
 }
 
 impl Following {
@@ -102,49 +109,48 @@ impl Following {
         });
         let failed = |error| JournalError::Start { program: program.clone(), error };
         let mut child = command.args(arguments).stderr(Stdio::piped()).spawn().map_err(failed)?;
-        let none = || std::io::Error::other("it has no output");
+        let none = || io::Error::other("it has no output");
         let output = child.stdout.take().ok_or_else(none).map_err(failed)?;
-        let complaints = child.stderr.take();
-        Ok(Self { child, output, complaints, said: Vec::new() })
+        let stderr = child.stderr.take();
+        Ok(Self { child, output, stderr, complaints: Complaints::default() })
     }
 
     /// Waits for its next complaint; what is said now. Nothing is lost if this is dropped.
-    pub(super) async fn complaint(complaints: &mut Option<ChildStderr>, said: &mut Vec<u8>) -> String {
-        let mut chunk = [0; SAID];
+    pub(super) async fn complaint(stderr: &mut Option<ChildStderr>, complaints: &mut Complaints) -> String {
+        let mut chunk = [0; 1024];
         loop {
-            let Some(stderr) = complaints else { return std::future::pending().await };
-            match stderr.read(&mut chunk).await {
+            let Some(open) = stderr else { return std::future::pending().await };
+            match open.read(&mut chunk).await {
                 Ok(count @ 1..) => {
-                    said.extend_from_slice(chunk.get(..count).unwrap_or_default());
-                    let over = said.len().saturating_sub(SAID);
-                    said.drain(..over);
-                    return last_line(said);
+                    complaints.take(chunk.get(..count).unwrap_or_default());
+                    return complaints.last();
                 }
-                Ok(0) | Err(_) => *complaints = None,
+                Ok(0) | Err(_) => *stderr = None,
             }
         }
     }
 
     /// What there is to wait for: entries, and complaints.
-    pub(super) fn ends(&mut self) -> (&mut ChildStdout, &mut Option<ChildStderr>, &mut Vec<u8>) {
-        (&mut self.output, &mut self.complaints, &mut self.said)
+    pub(super) fn ends(&mut self) -> (&mut ChildStdout, &mut Option<ChildStderr>, &mut Complaints) {
+        (&mut self.output, &mut self.stderr, &mut self.complaints)
     }
 
     /// It has closed its output: how it ended, and why.
     pub(super) async fn ended(mut self) -> JournalError {
-        let _ = self.child.start_kill();
-        let how =
-            self.child.wait().await.map_or_else(|error| error.to_string(), |how: ExitStatus| how.to_string());
-        while self.complaints.is_some() {
-            let next = Self::complaint(&mut self.complaints, &mut self.said);
+        let status = match tokio::time::timeout(GRACE, self.child.wait()).await {
+            Ok(status) => status,
+            Err(_) => self.child.kill().await.and(Err(io::Error::other("it had to be killed"))),
+        };
+        let well = status.as_ref().is_ok_and(ExitStatus::success);
+        let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        while self.stderr.is_some() {
+            let next = Self::complaint(&mut self.stderr, &mut self.complaints);
             // Somebody else may have inherited it.
             if tokio::time::timeout(Duration::from_millis(100), next).await.is_err() {
                 break;
             }
         }
-        let said = last_line(&self.said);
-        let said = if said.is_empty() { said } else { format!(", saying `{said}`") };
-        JournalError::Ended { how, said }
+        JournalError::Ended { how, said: self.complaints.saying(), well }
     }
 }
 
@@ -183,13 +189,6 @@ fn command(place: &Place) -> Result<(PathBuf, Command), JournalError> {
         }
     }
     Ok((program, command))
-}
-
-/// Without what a terminal would take for orders.
-fn last_line(said: &[u8]) -> String {
-    let said = String::from_utf8_lossy(said);
-    let line = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
-    line.chars().filter(|c| !c.is_control()).take(SHOWN).collect()
 }
 
 /// Whether this machine has a journal, and a program that reads it. `root` is the machine's.

@@ -1,6 +1,5 @@
 //! The task that reads one journal for all who want something of it.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -13,7 +12,8 @@ use super::cursor::JournalPosition;
 use super::export::{Broken, Export};
 use super::matches::Matches;
 use super::subscriber::Subscriber;
-use super::{Place, entry};
+use super::{Place, entry, past};
+use crate::source::pause::Pause;
 use crate::source::{BLOCK_BYTES, Block, State};
 
 /// How much is taken from journalctl at once: what a pipe holds.
@@ -33,26 +33,24 @@ pub(in crate::source) async fn follow(
     subscribers: Vec<Subscriber>,
     blocks: mpsc::Sender<Block>,
 ) {
-    let fields: BTreeSet<&str> =
-        subscribers.iter().flat_map(|it| it.matches.fields()).chain(entry::FIELDS).collect();
-    let fields = fields.into_iter().collect::<Vec<_>>().join(",");
+    let fields = past::fields(subscribers.iter().map(|it| &it.matches));
     let arguments = Matches::arguments(subscribers.iter().map(|it| &it.matches));
-    let mut journal = Journal { place, subscribers, blocks, zone: TimeZone::system(), said: None };
-    let mut pause = SHORTEST;
+    let zone = TimeZone::system();
+    let mut journal = Journal { place, subscribers, blocks, zone, said: None, stuck: None };
+    let mut pause = Pause::between(SHORTEST, LONGEST);
     let mut first = true;
     loop {
         let started = Instant::now();
         let Ok(error) = journal.read(&arguments, &fields, !std::mem::take(&mut first)).await else { return };
         journal.tell(State::Failed, Some(&error.to_string()));
         if started.elapsed() > WELL {
-            pause = SHORTEST;
+            pause.reset();
             continue;
         }
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pause.take()) => {}
             () = journal.blocks.closed() => return,
         }
-        pause = (pause * 2).min(LONGEST);
     }
 }
 
@@ -63,6 +61,8 @@ struct Journal {
     zone: TimeZone,
     /// The last error that was logged.
     said: Option<String>,
+    /// Where what was there before could not be read any further.
+    stuck: Option<JournalPosition>,
 }
 
 impl Journal {
@@ -78,11 +78,23 @@ impl Journal {
         self.look_for_gap(&from).await;
         // One that follows knows one boot only; what was logged before the machine was started again is read first.
         if !self.place.is_merged() {
-            match Following::start(&self.place, Span::Past, arguments, fields, &from).await {
+            let past = match Following::start(&self.place, Span::Past, arguments, fields, &from).await {
                 Ok(past) => self.take_all(past).await?,
                 Err(error) => return Ok(error),
             };
             from = self.begin()?;
+            if !past.is_end() && self.stuck.as_ref() != Some(&from) {
+                self.stuck = Some(from);
+                return Ok(past);
+            }
+            if !past.is_end() {
+                tracing::error!(
+                    "{}: {past}; it came no further than before, and what is now logged goes first: entries of earlier \
+                     boots are not read, if there are any: try `journalctl --verify`",
+                    self.place
+                );
+                self.subscribers.iter().for_each(|it| it.count(0, 1));
+            }
         }
         match Following::start(&self.place, Span::Coming, arguments, fields, &from).await {
             Ok(coming) => {
@@ -105,7 +117,7 @@ impl Journal {
         let mut export = Export::new();
         let mut chunk = vec![0; CHUNK];
         loop {
-            let (output, complaints, said) = following.ends();
+            let (output, stderr, complaints) = following.ends();
             tokio::select! {
                 read = output.read(&mut chunk) => match read {
                     Ok(count @ 1..) => {
@@ -116,7 +128,7 @@ impl Journal {
                     }
                     Ok(0) | Err(_) => return Ok(following.ended().await),
                 },
-                said = Following::complaint(complaints, said) => {
+                said = Following::complaint(stderr, complaints) => {
                     self.tell(State::Following, Some(&format!("journalctl says `{said}`")));
                 }
                 () = self.blocks.closed() => return Err(Closed),

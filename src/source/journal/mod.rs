@@ -4,8 +4,9 @@
 //! - `export`: from bytes to entries; `entry`: from an entry to a line, if its service can have written it
 //! - `child`: journalctl
 //! - `subscriber` and `follow`: one list of matches within the task, and the task
+//! - `past`: the same lines without a task, for `banctl test`
 //!
-//! Everything but the last three is synchronous and does no I/O.
+//! Nothing but `child` and `follow` waits or does I/O of its own.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,11 +18,13 @@ mod entry;
 mod export;
 mod follow;
 mod matches;
+mod past;
 mod subscriber;
 
 pub use cursor::{Cursor, JournalPosition};
 pub(super) use follow::follow;
 pub use matches::{Alternative, Matches, NoMatch};
+pub use past::Past;
 pub(super) use subscriber::Subscriber;
 
 /// Where journald keeps the machine's journal, below its root: on disk, and until the next start.

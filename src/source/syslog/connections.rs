@@ -170,15 +170,7 @@ fn take(stream: &TcpStream, frames: &mut Frames, batch: &mut Batch, name: &str, 
             return false;
         };
         if let Err(error) = frames.take(bytes, each) {
-            let what = match error {
-                super::frame::FrameError::TooLong => {
-                    "connections were ended, a message of more than 1 MiB was announced"
-                }
-                super::frame::FrameError::NoLength => {
-                    "connections were ended, the length of a message was missing"
-                }
-            };
-            intake.count(what, |it| {
+            intake.count(error.said(), |it| {
                 it.broken += 1;
                 it.closed += 1;
             });

@@ -14,14 +14,22 @@ pub(super) const LONGEST_FRAME: u64 = 1 << 20;
 const MOST_DIGITS: usize = 20;
 
 /// Why the rest of a connection cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameError {
     /// An announced length that nobody means.
-    #[error("a message of more than 1 MiB was announced")]
     TooLong,
     /// The length was to follow, and did not.
-    #[error("the length of a message is missing")]
     NoLength,
+}
+
+impl FrameError {
+    /// What becomes of such connections, and why.
+    pub(super) fn said(self) -> &'static str {
+        match self {
+            Self::TooLong => "connections were ended, a message of more than 1 MiB was announced",
+            Self::NoLength => "connections were ended, the length of a message was missing",
+        }
+    }
 }
 
 /// One message, whole or cut at [`LONGEST_LINE`].

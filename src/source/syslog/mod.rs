@@ -5,13 +5,17 @@
 //!                  \--> connections -> frame (RFC 6587) ---/ message (RFC 3164, 5424: one line each)
 //! ```
 //!
+//! Where a service manager keeps descriptors, `keeper` has it keep the sockets over a restart.
+//!
 //! The stream of a block is the sender's address. What a message says of its host is only part of the line.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::net::{TcpListener, UdpSocket, UnixDatagram};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -20,6 +24,7 @@ mod datagrams;
 mod endpoint;
 mod frame;
 mod intake;
+mod keeper;
 mod lost;
 mod message;
 mod socket;
@@ -27,10 +32,12 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+use super::pause::Pause;
 use super::status::Board;
 use super::{Block, SourceId, State};
 pub use endpoint::{Endpoint, NoEndpoint};
 use intake::Intake;
+pub use keeper::Keeper;
 
 /// When a socket is opened again that could not be opened, the first time; then twice as long each time.
 const SOONEST: Duration = Duration::from_millis(250);
@@ -78,61 +85,77 @@ pub(super) fn follow(
     id: SourceId,
     board: &Board,
     blocks: &mpsc::Sender<Block>,
+    keeper: &Keeper,
 ) -> impl Future<Output = ()> + Send + use<> {
     let source = format!("syslog {}", syslog.name);
-    let intake = |endpoint: &Endpoint| {
+    let listeners = |endpoint: &Endpoint| {
         let intake = Intake::new(id, &source, &endpoint.to_string(), board, blocks.clone());
-        (endpoint.clone(), Arc::new(intake))
+        (endpoint.clone(), keeper.take(endpoint), Arc::new(intake))
     };
-    let intakes: Vec<_> = syslog.listen.iter().map(intake).collect();
+    let listeners: Vec<_> = syslog.listen.iter().map(listeners).collect();
+    let keeper = keeper.clone();
     async move {
         let syslog = Arc::new(syslog);
         let mut tasks = JoinSet::new();
-        for (endpoint, intake) in intakes {
-            tasks.spawn(listen(Arc::clone(&syslog), endpoint, intake));
+        for (endpoint, kept, intake) in listeners {
+            let listener = Listener { syslog: Arc::clone(&syslog), endpoint, keeper: keeper.clone(), intake };
+            tasks.spawn(listener.listen(kept));
         }
         while tasks.join_next().await.is_some() {}
     }
 }
 
-/// Listens on one socket, which is opened until that succeeds.
-async fn listen(syslog: Arc<Syslog>, endpoint: Endpoint, intake: Arc<Intake>) {
-    let mut delay = SOONEST;
-    while !intake.blocks().is_closed() {
-        match serve(&syslog, &endpoint, &intake).await {
-            Ok(()) => delay = SOONEST,
-            Err(error) => intake.tell(State::Failed, Some(error.to_string())),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = intake.blocks().closed() => return,
-        }
-        delay = LATEST.min(delay * 2);
-    }
+/// Listens on one socket.
+struct Listener {
+    syslog: Arc<Syslog>,
+    endpoint: Endpoint,
+    keeper: Keeper,
+    intake: Arc<Intake>,
 }
 
-async fn serve(
-    syslog: &Syslog,
-    endpoint: &Endpoint,
-    intake: &Arc<Intake>,
-) -> Result<(), socket::SocketError> {
-    let only6 = syslog.only6(endpoint);
-    match endpoint {
-        Endpoint::Tcp(address) => {
-            let listener = socket::tcp(*address, only6)?;
-            intake.tell(State::Following, None);
-            connections::accept(&listener, &syslog.allowed(), intake).await;
-        }
-        Endpoint::Udp(address) => {
-            let socket = datagrams::Socket::Udp(socket::udp(*address, only6)?, syslog.allowed());
-            intake.tell(State::Following, None);
-            datagrams::receive(&socket, intake).await;
-        }
-        Endpoint::Unix(path) => {
-            let socket = datagrams::Socket::Unix(socket::unix(path, syslog.group.as_deref())?);
-            intake.tell(State::Following, None);
-            datagrams::receive(&socket, intake).await;
+impl Listener {
+    /// Goes on with the socket that was kept, if there is one; else it is opened until that succeeds.
+    async fn listen(self, mut kept: Option<OwnedFd>) {
+        let mut pause = Pause::between(SOONEST, LATEST);
+        let closed = self.intake.blocks().clone();
+        while !closed.is_closed() {
+            match self.serve(kept.take()).await {
+                Ok(()) => pause.reset(),
+                Err(error) => self.intake.tell(State::Failed, Some(error.to_string())),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause.take()) => {}
+                () = closed.closed() => return,
+            }
         }
     }
-    Ok(())
+
+    async fn serve(&self, kept: Option<OwnedFd>) -> Result<(), socket::SocketError> {
+        let Self { syslog, endpoint, keeper, intake } = self;
+        let (only6, group) = (syslog.only6(endpoint), syslog.group.as_deref());
+        let kept = kept.filter(|kept| socket::is_as_wanted(kept, endpoint, only6, group));
+        let socket = match kept {
+            Some(kept) => kept,
+            None => socket::open(endpoint, only6, group)?,
+        };
+        let _kept = keeper.keep(endpoint, &socket);
+        match endpoint {
+            Endpoint::Tcp(_) => {
+                let listener = TcpListener::from_std(socket.into())?;
+                intake.tell(State::Following, None);
+                connections::accept(&listener, &syslog.allowed(), intake).await;
+            }
+            Endpoint::Udp(_) => {
+                let socket = UdpSocket::from_std(socket.into())?;
+                intake.tell(State::Following, None);
+                datagrams::receive(&datagrams::Socket::Udp(socket, syslog.allowed()), intake).await;
+            }
+            Endpoint::Unix(_) => {
+                let socket = UnixDatagram::from_std(socket.into())?;
+                intake.tell(State::Following, None);
+                datagrams::receive(&datagrams::Socket::Unix(socket), intake).await;
+            }
+        }
+        Ok(())
+    }
 }

@@ -4,24 +4,23 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::sockopt::{Ipv6V6Only, KeepAlive, RcvBuf, RcvBufForce, ReuseAddr};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr};
-use nix::sys::socket::{bind, listen, setsockopt, socket};
+use nix::sys::socket::{bind, getsockopt, listen, setsockopt, socket};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Group, chown};
-use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram};
+use tokio::net::TcpStream;
+
+use super::endpoint::Endpoint;
 
 /// What waits in the kernel for kband, in bytes; what is more is lost.
 const BUFFER: usize = 8 << 20;
 /// How many connections may wait to be accepted.
 const WAITING: i32 = 1024;
-/// How many files kband wants to have open at once.
-const FILES: u64 = 16 * 1024;
 
 /// Why there is no socket. Paths are shown escaped.
 #[derive(Debug, thiserror::Error)]
@@ -68,22 +67,52 @@ impl From<Errno> for SocketError {
 
 const FLAGS: SockFlag = SockFlag::SOCK_CLOEXEC.union(SockFlag::SOCK_NONBLOCK);
 
-/// A socket of UDP. `only6`: IPv4 has one of its own.
-pub(super) fn udp(address: SocketAddr, only6: bool) -> Result<UdpSocket, SocketError> {
+/// The socket that is wanted. `only6`: IPv4 has one of its own. `group`: that of a unix socket.
+pub(super) fn open(endpoint: &Endpoint, only6: bool, group: Option<&str>) -> Result<OwnedFd, SocketError> {
+    match endpoint {
+        Endpoint::Udp(address) => udp(*address, only6),
+        Endpoint::Tcp(address) => tcp(*address, only6),
+        Endpoint::Unix(path) => unix(path, group),
+    }
+}
+
+/// Whether a socket that was kept is still what is wanted: its place was told apart by its name, and what else is chosen when
+/// it is opened may have changed.
+pub(super) fn is_as_wanted(kept: &OwnedFd, endpoint: &Endpoint, only6: bool, group: Option<&str>) -> bool {
+    match endpoint {
+        Endpoint::Udp(address) | Endpoint::Tcp(address) => {
+            address.is_ipv4() || getsockopt(kept, Ipv6V6Only).is_ok_and(|is| is == only6)
+        }
+        Endpoint::Unix(path) => {
+            let gid = group.and_then(|name| Some(Group::from_name(name).ok()??.gid.as_raw()));
+            let is_so = fs::symlink_metadata(path).is_ok_and(|found| {
+                let for_group = found.mode() & Mode::S_IRWXG.bits() != 0;
+                found.file_type().is_socket()
+                    && for_group == group.is_some()
+                    && gid.is_none_or(|gid| gid == found.gid())
+            });
+            if !is_so {
+                // Whoever keeps it still holds it open: it does not look stale.
+                let _ = fs::remove_file(path);
+            }
+            is_so
+        }
+    }
+}
+
+fn udp(address: SocketAddr, only6: bool) -> Result<OwnedFd, SocketError> {
     let socket = internet(SockType::Datagram, address, only6)?;
     // Without CAP_NET_ADMIN it is what net.core.rmem_max allows.
     if setsockopt(&socket, RcvBufForce, &BUFFER).is_err() {
         let _ = setsockopt(&socket, RcvBuf, &BUFFER);
     }
-    Ok(UdpSocket::from_std(socket.into())?)
+    Ok(socket)
 }
 
-/// A listening socket of TCP. `only6`: IPv4 has one of its own.
-pub(super) fn tcp(address: SocketAddr, only6: bool) -> Result<TcpListener, SocketError> {
+fn tcp(address: SocketAddr, only6: bool) -> Result<OwnedFd, SocketError> {
     let socket = internet(SockType::Stream, address, only6)?;
     listen(&socket, Backlog::new(WAITING)?)?;
-    want_files();
-    Ok(TcpListener::from_std(socket.into())?)
+    Ok(socket)
 }
 
 /// A sender that is gone without a word is noticed in time.
@@ -106,7 +135,7 @@ fn internet(kind: SockType, address: SocketAddr, only6: bool) -> Result<OwnedFd,
 }
 
 /// A socket of datagrams that root and, if there is one, `group` may write to: who writes there decides who is banned.
-pub(super) fn unix(path: &Path, group: Option<&str>) -> Result<UnixDatagram, SocketError> {
+pub(super) fn unix(path: &Path, group: Option<&str>) -> Result<OwnedFd, SocketError> {
     let gid = group.map(|name| match Group::from_name(name) {
         Ok(Some(group)) => Ok(group.gid),
         _ => Err(SocketError::NoGroup(name.to_owned())),
@@ -124,7 +153,7 @@ pub(super) fn unix(path: &Path, group: Option<&str>) -> Result<UnixDatagram, Soc
     if let (Some(gid), Some(name)) = (gid, group) {
         chown(path, None, Some(gid)).map_err(|_| SocketError::NotItsGroup(name.to_owned()))?;
     }
-    Ok(UnixDatagram::from_std(socket.into())?)
+    Ok(socket)
 }
 
 /// Removes a socket that nobody listens on any more, and nothing else.
@@ -137,15 +166,5 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(fs::remove_file(path)?),
         // EPROTOTYPE: a stream socket with a listener.
         _ => Err(SocketError::InUse),
-    }
-}
-
-/// Each connection is an open file; the usual limit is for programs that ask for no more.
-fn want_files() {
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < FILES
-    {
-        // With less there is room for fewer connections, and that is told when it is so.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(FILES), hard);
     }
 }

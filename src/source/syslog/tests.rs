@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 
 use super::*;
-use crate::source::{Input, SourceConfig, SourceStatus, Sources, spawn};
+use crate::source::bench::{self, Run};
+use crate::source::{Input, SourceConfig};
 
 /// A port that is free at the moment.
 fn port() -> u16 {
@@ -14,42 +15,23 @@ fn port() -> u16 {
     probe.local_addr().unwrap().port()
 }
 
-struct Listening {
-    sources: Sources,
-    blocks: mpsc::Receiver<Block>,
+fn config(listen: Vec<Endpoint>, allow: &[&str]) -> SourceConfig {
+    let allow = allow.iter().map(|network| network.parse().unwrap()).collect();
+    bench::config(0, Input::Syslog(Syslog { name: "edge".into(), listen, allow, group: None }))
 }
 
-impl Listening {
-    async fn on(listen: Vec<Endpoint>, allow: &[&str]) -> Self {
-        let (sender, blocks) = mpsc::channel(4);
-        let allow = allow.iter().map(|network| network.parse().unwrap()).collect();
-        let syslog = Syslog { name: "edge".into(), listen, allow, group: None };
-        let config = SourceConfig {
-            id: SourceId(0),
-            input: Input::Syslog(syslog),
-            resume: Default::default(),
-            manner: Default::default(),
-        };
-        let listening = Self { sources: spawn(vec![config], sender), blocks };
-        listening.until(|status| status.state == State::Following).await;
-        listening
-    }
-
-    async fn until(&self, so: impl Fn(&SourceStatus) -> bool) -> SourceStatus {
-        loop {
-            let status = self.sources.statuses().remove(0);
-            if so(&status) {
-                return status;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+impl Run {
+    async fn listening(listen: Vec<Endpoint>, allow: &[&str]) -> Self {
+        let run = Self::start(vec![config(listen, allow)], 4);
+        run.until_state(State::Following).await;
+        run
     }
 
     /// So many lines, each with its sender.
-    async fn lines(&mut self, count: usize) -> Vec<String> {
+    async fn messages(&mut self, count: usize) -> Vec<String> {
         let mut lines = Vec::new();
         while lines.len() < count {
-            let block = self.blocks.recv().await.unwrap();
+            let block = self.block().await;
             assert_eq!((block.span, block.again), (None, false));
             let text = String::from_utf8(block.bytes).unwrap();
             lines.extend(text.lines().map(|line| format!("{} {line}", block.stream.display())));
@@ -65,12 +47,12 @@ fn loopback() -> SocketAddr {
 #[tokio::test]
 async fn datagrams_over_udp() {
     let address = loopback();
-    let mut listening = Listening::on(vec![Endpoint::Udp(address)], &[]).await;
+    let mut listening = Run::listening(vec![Endpoint::Udp(address)], &[]).await;
     let sender = UdpSocket::bind("127.0.0.2:0").unwrap();
     sender.send_to(b"<38>Nov 21 06:50:25 sshd[7]: one\nline", address).unwrap();
-    assert_eq!(listening.lines(1).await, ["127.0.0.2 Nov 21 06:50:25 127.0.0.2 sshd[7]: one#012line"]);
+    assert_eq!(listening.messages(1).await, ["127.0.0.2 Nov 21 06:50:25 127.0.0.2 sshd[7]: one#012line"]);
     sender.send_to(b"<34>1 - h sshd 7 - [x Failed", address).unwrap();
-    assert!(listening.lines(1).await[0].ends_with("Z h sshd[7]: [x Failed"));
+    assert!(listening.messages(1).await[0].ends_with("Z h sshd[7]: [x Failed"));
     let status = listening.until(|status| status.lines == 2).await;
     assert_eq!(status.reception.broken, 1);
 }
@@ -79,7 +61,7 @@ async fn datagrams_over_udp() {
 async fn who_is_not_allowed_is_refused_and_counted() {
     let (udp, tcp) = (loopback(), loopback());
     for endpoint in [Endpoint::Udp(udp), Endpoint::Tcp(tcp)] {
-        let listening = Listening::on(vec![endpoint.clone()], &["127.0.0.3/32"]).await;
+        let listening = Run::listening(vec![endpoint.clone()], &["127.0.0.3/32"]).await;
         match endpoint {
             Endpoint::Udp(address) => {
                 UdpSocket::bind("127.0.0.2:0").unwrap().send_to(b"<38>sshd: x", address).unwrap();
@@ -94,10 +76,10 @@ async fn who_is_not_allowed_is_refused_and_counted() {
 #[tokio::test]
 async fn both_framings_over_tcp() {
     let address = loopback();
-    let mut listening = Listening::on(vec![Endpoint::Tcp(address)], &[]).await;
+    let mut listening = Run::listening(vec![Endpoint::Tcp(address)], &[]).await;
     for bytes in ["<38>sshd[7]: one\n<38>sshd[7]: two", "16 <38>sshd[7]: one16 <38>sshd[7]: two"] {
         TcpStream::connect(address).unwrap().write_all(bytes.as_bytes()).unwrap();
-        let lines = listening.lines(2).await;
+        let lines = listening.messages(2).await;
         assert!(
             lines[0].ends_with("127.0.0.1 sshd[7]: one") && lines[1].ends_with("sshd[7]: two"),
             "{lines:?}"
@@ -108,10 +90,10 @@ async fn both_framings_over_tcp() {
 #[tokio::test]
 async fn absurd_lengths_end_the_connection() {
     let address = loopback();
-    let mut listening = Listening::on(vec![Endpoint::Tcp(address)], &[]).await;
+    let mut listening = Run::listening(vec![Endpoint::Tcp(address)], &[]).await;
     let mut sender = TcpStream::connect(address).unwrap();
     sender.write_all(b"16 <38>sshd[7]: one9999999999 <38>sshd[7]: two").unwrap();
-    assert_eq!(listening.lines(1).await.len(), 1);
+    assert_eq!(listening.messages(1).await.len(), 1);
     let status = listening.until(|status| status.reception.closed == 1).await;
     assert_eq!(status.reception.broken, 1);
     assert!(
@@ -122,7 +104,7 @@ async fn absurd_lengths_end_the_connection() {
 #[tokio::test]
 async fn too_many_connections_end_those_that_are_silent_for_longest() {
     let address = loopback();
-    let mut listening = Listening::on(vec![Endpoint::Tcp(address)], &[]).await;
+    let mut listening = Run::listening(vec![Endpoint::Tcp(address)], &[]).await;
     let mut senders = Vec::new();
     for number in 0..200 {
         // Otherwise the queue of those that wait to be accepted would overflow.
@@ -132,7 +114,7 @@ async fn too_many_connections_end_those_that_are_silent_for_longest() {
         // The first one never rests.
         let speaker = senders.first_mut().unwrap_or(&mut sender);
         writeln!(speaker, "<38>sshd[7]: {number}").unwrap();
-        assert!(listening.lines(1).await[0].ends_with(&format!(": {number}")));
+        assert!(listening.messages(1).await[0].ends_with(&format!(": {number}")));
         senders.push(sender);
     }
     let status = listening.until(|status| status.reception.closed > 0).await;
@@ -142,7 +124,7 @@ async fn too_many_connections_end_those_that_are_silent_for_longest() {
 #[tokio::test(start_paused = true)]
 async fn a_message_that_does_not_end_ends_the_connection() {
     let address = loopback();
-    let listening = Listening::on(vec![Endpoint::Tcp(address)], &[]).await;
+    let listening = Run::listening(vec![Endpoint::Tcp(address)], &[]).await;
     let mut slow = TcpStream::connect(address).unwrap();
     // A byte a minute keeps nothing alive.
     slow.write_all(b"<38>").unwrap();
@@ -158,14 +140,14 @@ async fn a_unix_socket_is_for_whom_its_path_lets_write() {
     let path = directory.path().join("log");
     // One that nobody listens on any more is replaced.
     drop(UnixDatagram::bind(&path).unwrap());
-    let mut listening = Listening::on(vec![Endpoint::Unix(path.clone())], &[]).await;
+    let mut listening = Run::listening(vec![Endpoint::Unix(path.clone())], &[]).await;
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let sender = UnixDatagram::unbound().unwrap();
     sender.send_to(b"<38>Nov 21 06:50:25 sshd[7]: x\0", &path).unwrap();
-    assert_eq!(listening.lines(1).await, ["local Nov 21 06:50:25 localhost sshd[7]: x"]);
+    assert_eq!(listening.messages(1).await, ["local Nov 21 06:50:25 localhost sshd[7]: x"]);
     let long = [b"<38>sshd[7]: ".to_vec(), vec![b'x'; 100_000]].concat();
     sender.send_to(&long, &path).unwrap();
-    listening.lines(1).await;
+    listening.messages(1).await;
     assert_eq!(listening.sources.statuses()[0].lines_cut, 1);
 }
 
@@ -189,38 +171,19 @@ async fn what_is_in_the_way_of_a_unix_socket_stays() {
 async fn a_place_that_is_taken_is_told_and_tried_again() {
     let address = loopback();
     let taken = std::net::TcpListener::bind(address).unwrap();
-    let (sender, _blocks) = mpsc::channel(4);
-    let listen = vec![Endpoint::Tcp(address)];
-    let syslog = Syslog { name: "edge".into(), listen, allow: Vec::new(), group: None };
-    let config = SourceConfig {
-        id: SourceId(0),
-        input: Input::Syslog(syslog),
-        resume: Default::default(),
-        manner: Default::default(),
-    };
-    let mut sources = spawn(vec![config.clone()], sender);
-    let state = async |sources: &Sources, wanted: State| loop {
-        let status = sources.statuses().remove(0);
-        if status.state == wanted {
-            return status.error;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
-    assert!(state(&sources, State::Failed).await.unwrap().contains("somebody else listens"));
+    let config = config(vec![Endpoint::Tcp(address)], &[]);
+    let mut run = Run::start(vec![config.clone()], 4);
+    assert!(run.until_state(State::Failed).await.contains("somebody else listens"));
     drop(taken);
-    assert_eq!(state(&sources, State::Following).await, None);
+    assert_eq!(run.until_state(State::Following).await, "");
     // The same configuration interrupts nobody; without it nobody is listened to.
     let mut connected = TcpStream::connect(address).unwrap();
-    sources.configure(vec![config]);
+    run.sources.configure(vec![config]);
     tokio::time::sleep(Duration::from_millis(20)).await;
     connected.write_all(b"<38>sshd[7]: x\n").unwrap();
-    while sources.statuses()[0].lines == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    sources.configure(Vec::new());
-    while TcpStream::connect(address).is_ok() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    run.until(|status| status.lines == 1).await;
+    run.sources.configure(Vec::new());
+    run.eventually(|_| TcpStream::connect(address).is_err()).await;
 }
 
 #[tokio::test]
@@ -228,15 +191,13 @@ async fn ipv4_and_ipv6_listen_beside_each_other_or_together() {
     let port = port();
     let both =
         |port| [format!("udp://0.0.0.0:{port}"), format!("udp://[::]:{port}")].map(|it| it.parse().unwrap());
-    let listening = Listening::on(both(port).to_vec(), &["127.0.0.0/8", "::1/128"]).await;
-    while listening.sources.statuses().iter().any(|status| status.state != State::Following) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let listening = Run::listening(both(port).to_vec(), &["127.0.0.0/8", "::1/128"]).await;
+    listening.eventually(|run| run.sources.statuses().iter().all(|it| it.state == State::Following)).await;
     drop(listening);
     let [_, six] = both(self::port());
     let Endpoint::Udp(address) = six else { unreachable!() };
-    let mut listening = Listening::on(vec![six.clone()], &["127.0.0.0/8"]).await;
+    let mut listening = Run::listening(vec![six.clone()], &["127.0.0.0/8"]).await;
     let sender = UdpSocket::bind("127.0.0.2:0").unwrap();
     sender.send_to(b"<38>sshd[7]: x", (Ipv4Addr::LOCALHOST, address.port())).unwrap();
-    assert!(listening.lines(1).await[0].starts_with("127.0.0.2 "), "an IPv4 address, as it is allowed");
+    assert!(listening.messages(1).await[0].starts_with("127.0.0.2 "), "an IPv4 address, as it is allowed");
 }

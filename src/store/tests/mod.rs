@@ -70,27 +70,27 @@ fn what_was_committed_is_there_after_reopening() {
 }
 
 #[test]
-fn places_in_files_that_are_long_gone_are_forgotten() {
+fn places_are_forgotten_when_they_are_and_known_to_be_old_after_a_week() {
     let directory = tempfile::tempdir().unwrap();
-    let here = directory.path().join("here");
-    std::fs::write(&here, "").unwrap();
     let (mut store, _) = open(directory.path());
     let place = Position::File(FilePosition { device: 1, inode: 2, offset: 3, print: None });
-    for stream in [here.as_os_str(), OsStr::new("/nonexistent/old"), OsStr::new("/nonexistent/new")] {
-        let key = StreamKey { source: "/nonexistent/*".into(), stream: stream.into() };
-        store.note_reading(key, Reading { from: place.clone(), until: place.clone() });
+    let key = |stream: &str| StreamKey { source: "/var/log/*".into(), stream: OsStr::new(stream).into() };
+    for stream in ["new", "old", "gone"] {
+        store.note_reading(key(stream), Reading { from: place.clone(), until: place.clone() });
     }
     store.close();
     let database = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
-    let aged = "UPDATE readings SET noted = 1 WHERE stream <> CAST('/nonexistent/new' AS BLOB)";
+    let aged = "UPDATE readings SET noted = noted - 8 * 86400000000 WHERE stream <> CAST('new' AS BLOB)";
     assert_eq!(database.execute(aged, []).unwrap(), 2);
     drop(database);
+    let (mut store, memory) = open(directory.path());
+    assert_eq!(memory.readings.len(), 3);
+    assert_eq!(memory.stale, [key("gone"), key("old")].into());
+    store.forget_reading(key("gone"));
+    store.close();
     let (store, memory) = open(directory.path());
     store.close();
-    let mut expected = [here.to_str().unwrap(), "/nonexistent/new"];
-    expected.sort_unstable();
-    let kept: Vec<_> = memory.readings.keys().map(|key| key.stream.to_str().unwrap()).collect();
-    assert_eq!(kept, expected);
+    assert_eq!(memory.readings.into_keys().collect::<Vec<_>>(), [key("new"), key("old")]);
 }
 
 /// A trigger stands for a full disk: the statement fails, and works again when the trigger is gone.

@@ -49,7 +49,7 @@ def start():
         os.environ["LISTEN_FDS"] = str(len(store))
         os.environ["LISTEN_FDNAMES"] = ":".join(store)
         for number, descriptor in enumerate([os.dup(descriptor) for descriptor in store.values()]):
-            os.dup2(os.dup2(descriptor, 100 + number), 3 + number, inheritable=True)
+            os.dup2(os.dup2(descriptor, 100 + number, inheritable=False), 3 + number, inheritable=True)
     os.execv(command[0], command)
 
 

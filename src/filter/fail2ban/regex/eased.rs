@@ -1,19 +1,18 @@
-//! Look-aheads and conditions without backtracking.
+//! Look-aheads, conditions and back-references without backtracking.
 //!
-//! A pattern is eased in two steps. `(?:(g)|x)...(?(g)yes|no)` becomes `(?:(g)...yes|x...no)`: the same ways through it,
-//! tried in the same order. Then each look-ahead becomes a mark, an empty group, or a group around the loop that it
+//! A pattern is eased in two steps. First it is resolved (see `resolve`). Then each look-ahead becomes a mark, an empty group, or a group around the loop that it
 //! guards. The ways through the original are those through the eased pattern on which every look-ahead holds, in the
 //! same order. So if look-aheads hold on the first way that the eased pattern finds, it is the first of the original,
 //! too; if it finds none, the original has none. Otherwise nothing is known, and the original must be tried.
 
 use std::ops::Range;
 
-use super::linear::{Linear, Spans};
-use super::syntax::{Greed, Group, Look, Node};
-use super::translate::{Alphabet, Style, Target, is_regular, write};
+use memchr::memmem::Finder;
 
-/// Conditions double what follows them; so many are resolved at most.
-const MOST_CONDITIONS: usize = 3;
+use super::linear::{Linear, Slots, Spans};
+use super::resolve::resolved;
+use super::syntax::{Group, Look, Node};
+use super::translate::{Alphabet, Style, Target, is_regular, write};
 
 /// A pattern without its look-aheads, and what they ask.
 pub(super) struct Eased {
@@ -30,7 +29,14 @@ struct Check {
     /// The group is around a loop that a negated look-ahead guards; else it is empty.
     of_loop: bool,
     negated: bool,
-    inner: Linear,
+    inner: Inner,
+}
+
+/// What a look-ahead looks for.
+enum Inner {
+    /// These bytes.
+    Literal(Box<Finder<'static>>),
+    Linear(Linear),
 }
 
 /// A look-ahead that a mark replaces, and whether it guards a loop.
@@ -40,11 +46,12 @@ type Marked = (Look, bool);
 pub(super) struct Unknown;
 
 impl Eased {
-    /// None where it cannot be done. `groups` is the number of groups of the pattern, the whole included.
-    pub(super) fn of(node: &Node, alphabet: Alphabet, groups: usize) -> Option<Self> {
+    /// None where it cannot be done. `groups` is the number of groups of the pattern, the whole included; `lines`: the
+    /// searched text may hold several.
+    pub(super) fn of(node: &Node, alphabet: Alphabet, lines: bool, groups: usize) -> Option<Self> {
         let mut marks = Vec::new();
-        let eased = marked(&resolved(node, MOST_CONDITIONS)?, groups, false, &mut marks)?;
-        if !is_regular(&eased, false) {
+        let eased = marked(&resolved(node)?, groups, false, &mut marks)?;
+        if !is_regular(&eased, lines) || (lines && !marks.is_empty()) {
             return None;
         }
         let mut origins = vec![(0, 0)];
@@ -59,31 +66,44 @@ impl Eased {
                 }
             }
         });
-        let style = Style { target: Target::Linear, alphabet, lines: false };
-        let regex = Linear::new(&[write(&eased, style)], alphabet).ok()?;
+        let style = Style { target: Target::Linear, alphabet, lines };
+        let regex = Linear::new(&write(&eased, style), alphabet).ok()?;
         let check = |((look, of_loop), place): (Marked, Option<usize>)| {
-            let inner = Linear::without_groups(&[write(&look.inner, style)], alphabet).ok()?;
+            let inner = Inner::of(&look.inner, style, alphabet)?;
             Some(Check { group: place?, of_loop, negated: look.negated, inner })
         };
         let checks = marks.into_iter().zip(places).map(check).collect::<Option<Vec<_>>>()?;
         Some(Self { regex, origins, checks, groups })
     }
 
-    pub(super) fn find(&self, text: &str, start: usize) -> Result<Option<Spans>, Unknown> {
-        let Some((found, _)) = self.regex.spans(text, start) else { return Ok(None) };
+    /// Whether it says of each text what the original says.
+    pub(super) fn is_certain(&self) -> bool {
+        self.checks.is_empty()
+    }
+
+    /// Whether it matches at a text's start only.
+    pub(super) fn is_of_start(&self) -> bool {
+        self.regex.is_of_start()
+    }
+
+    /// As [`Linear::spans`], if it can tell.
+    pub(super) fn find(&self, text: &str, start: usize) -> Result<Option<(Spans, Option<usize>)>, Unknown> {
+        let mut slots = Slots::default();
+        let Some(traced) = self.regex.slots(text, start, &mut slots) else { return Ok(None) };
         for check in &self.checks {
-            let Some(place) = found.get(check.group) else { continue };
+            let Some(place) = slots.get(check.group) else { continue };
             if !check.holds(text, &place) {
                 return Err(Unknown);
             }
         }
         let mut spans = Spans::unset(self.groups);
         for (group, origin) in &self.origins {
-            if let Some(span) = found.get(*group) {
+            if let Some(span) = slots.get(*group) {
                 spans.set(*origin, &span);
             }
         }
-        Ok(Some(spans))
+        let decided = traced.decided.filter(|_| self.is_certain());
+        Ok(Some((spans, decided)))
     }
 }
 
@@ -91,100 +111,50 @@ impl Check {
     /// Whether the look-ahead holds at the mark; for a loop, before each of its rounds.
     fn holds(&self, text: &str, place: &Range<usize>) -> bool {
         if self.of_loop {
-            if place.is_empty() {
-                return true;
-            }
-            let found = self.inner.spans(text, place.start).and_then(|(found, _)| found.get(0));
-            return found.is_none_or(|found| found.start >= place.end);
+            place.is_empty() || !self.inner.begins_within(text, place)
+        } else {
+            self.inner.is_at(text, place.start) != self.negated
         }
-        self.inner.is_match(text, place.start, true) != self.negated
     }
 }
 
-/// Without conditions; none if one is of a kind that is not known here.
-fn resolved(node: &Node, left: usize) -> Option<Node> {
-    let conditions = conditions(node);
-    if conditions.is_empty() {
-        return Some(node.clone());
+impl Inner {
+    fn of(node: &Node, style: Style, alphabet: Alphabet) -> Option<Self> {
+        Some(match literal(node) {
+            Some(text) => Self::Literal(Box::new(Finder::new(text.as_bytes()).into_owned())),
+            None => Self::Linear(Linear::without_groups(&write(node, style), alphabet).ok()?),
+        })
     }
-    let parts = match node {
-        Node::Case(on, inner) => return Some(Node::Case(*on, Box::new(resolved(inner, left)?))),
-        Node::Concat(parts) => parts,
-        _ => return None,
-    };
-    let left = left.checked_sub(1)?;
-    let (place, part, group) = parts.iter().enumerate().find_map(|(place, part)| {
-        let group = conditions.iter().find(|group| holds_group(part, **group))?;
-        Some((place, part, *group))
-    })?;
-    let (before, after) = (parts.get(..place)?, parts.get(place + 1..)?);
-    let (with, without) = split(part, group)?;
-    let way = |first: Node, taken: bool| {
-        let rest = Node::Concat(std::iter::once(first).chain(after.iter().cloned()).collect());
-        let decided = rest.map(&|node| match node {
-            Node::Conditional(of, yes, no) if *of == group => {
-                Some(decide(if taken { yes } else { no }, group, taken))
+
+    fn is_at(&self, text: &str, at: usize) -> bool {
+        match self {
+            Self::Literal(finder) => {
+                text.as_bytes().get(at..).is_some_and(|rest| rest.starts_with(finder.needle()))
             }
-            _ => None,
-        });
-        resolved(&decided, left)
-    };
-    let both = Node::Alternation(vec![way(with, true)?, way(without, false)?]);
-    Some(Node::Concat(before.iter().cloned().chain([both]).collect()))
+            Self::Linear(linear) => linear.is_match(text, at, true),
+        }
+    }
+
+    /// Whether it matches from somewhere in `place` on.
+    fn begins_within(&self, text: &str, place: &Range<usize>) -> bool {
+        match self {
+            Self::Literal(finder) => {
+                let end = text.len().min(place.end + finder.needle().len().saturating_sub(1));
+                text.as_bytes().get(place.start..end).is_some_and(|some| finder.find(some).is_some())
+            }
+            Self::Linear(linear) => {
+                let found = linear.spans(text, place.start).and_then(|(found, _)| found.get(0));
+                found.is_some_and(|found| found.start < place.end)
+            }
+        }
+    }
 }
 
-/// A branch, with the same condition in it decided, too.
-fn decide(branch: &Node, group: usize, taken: bool) -> Node {
-    branch.map(&|node| match node {
-        Node::Conditional(of, yes, no) if *of == group => {
-            Some(decide(if taken { yes } else { no }, group, taken))
-        }
-        _ => None,
-    })
-}
-
-/// The groups that conditions ask for.
-fn conditions(node: &Node) -> Vec<usize> {
-    let mut groups = Vec::new();
-    node.walk(&mut |node| {
-        if let Node::Conditional(group, ..) = node {
-            groups.push(*group);
-        }
-    });
-    groups
-}
-
-fn holds_group(node: &Node, index: usize) -> bool {
-    let mut found = false;
-    node.walk(&mut |node| found |= matches!(node, Node::Group(group) if group.index == index));
-    found
-}
-
-/// The ways through `part` with the group, which come first, and those without.
-fn split(part: &Node, index: usize) -> Option<(Node, Node)> {
-    let is_group = |node: &Node| matches!(node, Node::Group(group) if group.index == index);
-    match part {
-        Node::Repeat(repeat) => {
-            let optional = repeat.min == 0 && repeat.max == Some(1) && repeat.greed == Greed::Greedy;
-            (optional && is_group(&repeat.inner)).then(|| (repeat.inner.clone(), Node::Empty))
-        }
-        Node::Alternation(branches) => {
-            let (first, others) = branches.split_first()?;
-            let alone = match first {
-                Node::Concat(parts) => parts.len() == 1 && parts.iter().all(is_group),
-                other => is_group(other),
-            };
-            let apart = alone && !others.is_empty() && !others.iter().any(|other| holds_group(other, index));
-            apart.then(|| (first.clone(), Node::Alternation(others.to_vec())))
-        }
-        Node::Group(group) => {
-            let (with, without) = split(&group.inner, index)?;
-            let around = |inner| {
-                let Group { index, name, .. } = &**group;
-                Node::Group(Box::new(Group { index: *index, name: name.clone(), inner }))
-            };
-            Some((around(with), around(without)))
-        }
+/// The text that a node is, if it is nothing else.
+fn literal(node: &Node) -> Option<String> {
+    match node {
+        Node::Literal(c) => Some((*c).into()),
+        Node::Concat(parts) if !parts.is_empty() => parts.iter().map(literal).collect(),
         _ => None,
     }
 }
@@ -258,7 +228,7 @@ mod tests {
 
     use super::super::pattern::{Found, Pattern};
 
-    const PATTERNS: [&str; 8] = [
+    const PATTERNS: [&str; 14] = [
         r"^F (?:(?P<n>pk)|\S+) for (?P<inv>iu )?(?P<user>(?P<cu>\S+)|(?(inv)(?:(?! from ).)*?|[^:]+)) from (?P<h>\d+)(?: p)?(?(cu): |(?:(?:(?! from ).)*)$)",
         r"^a(?!b)\w* (?P<x>\S+)",
         r"(?P<x>a|ab)(?=b|c)(?P<y>.*)$",
@@ -267,6 +237,12 @@ mod tests {
         r"(?:x(?P<g>a)?|y)(?!b)(?P<rest>.*)",
         r"^(?P<q>a)?b*(?(q)c|d)(?P<z>.)?",
         r"^\b(?!pk)\S+ (?P<x>\w+?)(?=\s|$)",
+        r"^.*?(?P<q>[ab])(?P<x>.*?)(?P=q) from (?P<h>\S+)",
+        r"(?P<q>[ab])(?P<x>.*)(?P=q)(?P<y>.)?",
+        r"x(?:1|(?P<x>F) (?P<q>[a-a ])(?:b|(?P=q))*(?P<y>c)?)d?",
+        r"(?i)^(?P<x>.)?(?P<q>[Xy])\w(?P=q)(?P<y>.*)",
+        r"(?P<d>\d?(?P<q>[ab])\w?(?P=q)\d?) (?P<i>pk)?(?(i)x|y)",
+        r"(?P<q>[ab])(?P<z>[ab])(?P<x>c*)(?P=z)(?P=q)",
     ];
 
     proptest! {
@@ -287,12 +263,32 @@ mod tests {
         }
     }
 
+    /// As in Python: the ways are tried in their order, whichever quote they begin with.
+    #[test]
+    fn a_quote_in_a_name_does_not_move_the_host() {
+        let pattern = r#"^login .*?(?P<q>['"])(?P<user>.*?)(?P=q) from (?P<host>\S+)"#;
+        let pattern = Pattern::compile(pattern, false, false).unwrap();
+        let line = "login \"x' a' from 192.0.2.66 y\" from 203.0.113.9\n";
+        assert_eq!(&line[pattern.find(line).unwrap().group(3).unwrap()], "203.0.113.9");
+        assert!(!pattern.backtracks());
+    }
+
     #[test]
     fn all_of_them_are_eased_and_what_cannot_be_is_not() {
         for text in PATTERNS {
             assert!(Pattern::compile(text, false, false).unwrap().is_eased(), "{text}");
         }
-        for text in [r"(a)\1", r"(?:(?!ab)..)*c", r"(?<=a)b", r"(?:a(?=b)|b)*", r"(?=(a))a"] {
+        for text in [
+            r"(a)\1",
+            r"([ab])?\S+?\1",
+            r"(?:([ab])\1)*c",
+            r"(?:([ab])|c)\1",
+            r"([abcde])\1",
+            r"(?:(?!ab)..)*c",
+            r"(?<=a)b",
+            r"(?:a(?=b)|b)*",
+            r"(?=(a))a",
+        ] {
             assert!(!Pattern::compile(text, false, false).unwrap().is_eased(), "{text}");
         }
     }

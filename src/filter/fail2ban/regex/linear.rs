@@ -24,10 +24,7 @@ impl Spans {
     }
 
     pub(super) fn get(&self, group: usize) -> Option<Range<usize>> {
-        match self.0.get(2 * group..2 * group + 2)? {
-            &[start, end] if start != UNSET && end != UNSET => Some(start as usize..end as usize),
-            _ => None,
-        }
+        span(&self.0, group)
     }
 
     pub(super) fn set(&mut self, group: usize, span: &Range<usize>) {
@@ -41,43 +38,57 @@ impl Spans {
     }
 }
 
-/// Patterns as one.
+/// Where the groups of an automaton match, which may be more than those of its pattern.
+#[derive(Default)]
+pub(super) struct Slots(SmallVec<[u32; 64]>);
+
+impl Slots {
+    pub(super) fn get(&self, group: usize) -> Option<Range<usize>> {
+        span(&self.0, group)
+    }
+}
+
+fn span(slots: &[u32], group: usize) -> Option<Range<usize>> {
+    match slots.get(2 * group..2 * group + 2)? {
+        &[start, end] if start != UNSET && end != UNSET => Some(start as usize..end as usize),
+        _ => None,
+    }
+}
+
+/// A pattern.
 #[derive(Debug)]
 pub(super) struct Linear(Tracer);
 
 impl Linear {
     /// Groups are asked for.
-    pub(super) fn new(texts: &[String], alphabet: Alphabet) -> Result<Self, SyntaxError> {
-        Ok(Self(Tracer::new(automaton(texts, alphabet, WhichCaptures::All)?)))
+    pub(super) fn new(text: &str, alphabet: Alphabet) -> Result<Self, SyntaxError> {
+        Ok(Self(Tracer::new(automaton(&[text], alphabet, WhichCaptures::All)?)))
     }
 
-    /// Only whether they match, and where.
-    pub(super) fn without_groups(texts: &[String], alphabet: Alphabet) -> Result<Self, SyntaxError> {
-        Ok(Self(Tracer::new(automaton(texts, alphabet, WhichCaptures::Implicit)?)))
+    /// Only whether it matches, and where.
+    pub(super) fn without_groups(text: &str, alphabet: Alphabet) -> Result<Self, SyntaxError> {
+        Ok(Self(Tracer::new(automaton(&[text], alphabet, WhichCaptures::Implicit)?)))
     }
 
     /// The leftmost match that starts at `start` or behind it; and after how many bytes it was decided, if not by all.
     pub(super) fn spans(&self, text: &str, start: usize) -> Option<(Spans, Option<usize>)> {
-        let groups = self.0.nfa().group_info();
-        let mut slots: SmallVec<[u32; 64]> = smallvec![UNSET; groups.slot_len()];
-        let range = start.min(text.len())..text.len();
-        let Traced { pattern, decided } = self.0.find(text.as_bytes(), range, false, &mut slots)?;
-        if groups.pattern_len() == 1 {
-            return Some((Spans(SmallVec::from_slice(&slots)), decided));
-        }
-        let slot = |slot: usize| slots.get(slot).copied().unwrap_or(UNSET);
-        let of_group =
-            |group| groups.slots(pattern, group).map_or([UNSET; 2], |(start, end)| [slot(start), slot(end)]);
-        let spans = (0..groups.group_len(pattern)).flat_map(of_group).collect();
-        Some((Spans(spans), decided))
+        let mut slots = Slots::default();
+        let traced = self.slots(text, start, &mut slots)?;
+        Some((Spans(SmallVec::from_slice(&slots.0)), traced.decided))
+    }
+
+    /// The same, into `slots`.
+    pub(super) fn slots(&self, text: &str, start: usize, slots: &mut Slots) -> Option<Traced> {
+        slots.0.resize(self.0.nfa().group_info().slot_len(), UNSET);
+        self.0.find(text.as_bytes(), start.min(text.len()), false, &mut slots.0)
     }
 
     /// Whether there is a match that starts at `start` or behind it; with `here`, at `start`.
     pub(super) fn is_match(&self, text: &str, start: usize, here: bool) -> bool {
-        self.0.find(text.as_bytes(), start.min(text.len())..text.len(), here, &mut []).is_some()
+        self.0.find(text.as_bytes(), start.min(text.len()), here, &mut []).is_some()
     }
 
-    /// Whether they match at a text's start only.
+    /// Whether it matches at a text's start only.
     pub(super) fn is_of_start(&self) -> bool {
         self.0.nfa().is_always_start_anchored()
     }
@@ -85,7 +96,7 @@ impl Linear {
 
 /// Patterns that match what they say and no more, as one automaton.
 pub(super) fn automaton(
-    texts: &[String],
+    texts: &[impl AsRef<str>],
     alphabet: Alphabet,
     captures: WhichCaptures,
 ) -> Result<NFA, SyntaxError> {

@@ -8,6 +8,7 @@ mod linear;
 mod parse;
 mod pattern;
 mod prefix;
+mod resolve;
 mod syntax;
 mod trace;
 mod translate;

@@ -1,7 +1,7 @@
 //! A compiled pattern: linear where it can be, backtracking under a limit where it must.
 //!
-//! A backtracking pattern is tried only where a linear superset of it matches, and gives up after a number of steps: a
-//! line that drives it there does not match. So no line costs unbounded time. Most need it on few lines: see `eased`.
+//! A backtracking pattern is tried only where a linear guard cannot tell whether it matches, and gives up after a number of steps: a
+//! line that drives it there does not match. So no line costs unbounded time. Most need it on few lines or none: see `eased`.
 
 use std::fmt;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use super::eased::{Eased, Unknown};
 use super::linear::{Linear, Spans};
 use super::parse::{SyntaxError, parse};
 use super::prefix;
-use super::syntax::{Class, Item, Node};
+use super::syntax::Node;
 use super::translate::{Alphabet, Style, Target, is_regular, write};
 
 /// A compiled pattern.
@@ -32,13 +32,20 @@ pub(in crate::filter::fail2ban) struct Pattern {
 
 enum Engine {
     Linear(Box<Linear>),
+    /// Linear as well, and certain.
+    Eased(Box<Eased>),
     Backtracking(Box<Backtracking>),
 }
 
 struct Backtracking {
     machine: Backtracker,
-    superset: Linear,
-    eased: Option<Eased>,
+    guard: Guard,
+}
+
+/// What keeps most lines from the machine.
+enum Guard {
+    Eased(Eased),
+    Superset(Linear),
 }
 
 /// Where a pattern and its groups matched, in bytes.
@@ -107,16 +114,18 @@ impl Pattern {
 
     #[cfg(test)]
     pub(super) fn is_eased(&self) -> bool {
-        matches!(&self.ascii, Engine::Backtracking(engine) if engine.eased.is_some())
+        match &self.ascii {
+            Engine::Eased(_) => true,
+            Engine::Backtracking(engine) => matches!(engine.guard, Guard::Eased(_)),
+            Engine::Linear(_) => false,
+        }
     }
 
     #[cfg(test)]
     pub(super) fn find_by_backtracking(&self, text: &str) -> Option<Found> {
         let alphabet = if text.is_ascii() { Alphabet::Ascii } else { Alphabet::Unicode };
-        match Engine::new(&self.node, alphabet, self.lines, self.names.len()).unwrap() {
-            Engine::Linear(_) => panic!("{} needs no backtracking", self.written),
-            Engine::Backtracking(engine) => engine.backtrack(text, 0),
-        }
+        let machine = Backtracker::new(&self.node, alphabet, self.lines, self.names.len()).unwrap();
+        machine.find(text, 0, false).map(|spans| Found { spans, decided: None })
     }
 
     /// The leftmost match.
@@ -140,7 +149,11 @@ impl Pattern {
 
     /// Whether it matches at a text's start only, and needs no backtracking.
     pub(in crate::filter::fail2ban) fn is_of_start(&self) -> bool {
-        matches!(&self.ascii, Engine::Linear(linear) if linear.is_of_start())
+        match &self.ascii {
+            Engine::Linear(linear) => linear.is_of_start(),
+            Engine::Eased(eased) => eased.is_of_start(),
+            Engine::Backtracking(_) => false,
+        }
     }
 
     /// Whether each match has this group, and something in it.
@@ -171,80 +184,53 @@ impl Pattern {
 
 impl Engine {
     fn new(node: &Node, alphabet: Alphabet, lines: bool, groups: usize) -> Result<Self, SyntaxError> {
-        let variants = unfolded(node);
-        let regular = variants.iter().all(|variant| is_regular(variant, lines));
-        let text = |node: &Node, target| write(node, Style { target, alphabet, lines });
-        if regular {
-            let texts: Vec<String> = variants.iter().map(|variant| text(variant, Target::Linear)).collect();
-            return Linear::new(&texts, alphabet).map(|linear| Self::Linear(Box::new(linear)));
+        let text = |target| write(node, Style { target, alphabet, lines });
+        if is_regular(node, lines) {
+            return Linear::new(&text(Target::Linear), alphabet).map(|linear| Self::Linear(Box::new(linear)));
         }
-        let superset = Linear::without_groups(&[text(node, Target::Superset(false))], alphabet)?;
+        let guard = match Eased::of(node, alphabet, lines, groups) {
+            Some(eased) if eased.is_certain() => return Ok(Self::Eased(Box::new(eased))),
+            Some(eased) => Guard::Eased(eased),
+            None => Guard::Superset(Linear::without_groups(&text(Target::Superset(false)), alphabet)?),
+        };
         let machine = Backtracker::new(node, alphabet, lines, groups)?;
-        let eased = if lines { None } else { Eased::of(node, alphabet, groups) };
-        Ok(Self::Backtracking(Box::new(Backtracking { machine, superset, eased })))
+        Ok(Self::Backtracking(Box::new(Backtracking { machine, guard })))
     }
 
     fn find(&self, text: &str, start: usize) -> Option<Found> {
+        let found = |(spans, decided): (Spans, Option<usize>)| Found { spans, decided };
         match self {
-            Self::Linear(regex) => regex.spans(text, start).map(|(spans, decided)| Found { spans, decided }),
-            Self::Backtracking(engine) => {
-                let eased = engine.eased.as_ref().ok_or(Unknown).and_then(|eased| eased.find(text, start));
-                match eased {
-                    Ok(spans) => spans.map(|spans| Found { spans, decided: None }),
-                    Err(Unknown) => engine.backtrack(text, start),
-                }
-            }
+            Self::Linear(regex) => regex.spans(text, start).map(found),
+            // What is certain always knows.
+            Self::Eased(eased) => eased.find(text, start).ok()?.map(found),
+            Self::Backtracking(engine) => match engine.guard.find(text, start) {
+                Ok(known) => known.map(found),
+                Err(Unknown) => engine.backtrack(text, start),
+            },
+        }
+    }
+}
+
+impl Guard {
+    fn find(&self, text: &str, start: usize) -> Result<Option<(Spans, Option<usize>)>, Unknown> {
+        match self {
+            Self::Eased(eased) => eased.find(text, start),
+            Self::Superset(superset) if superset.is_match(text, start, false) => Err(Unknown),
+            Self::Superset(_) => Ok(None),
+        }
+    }
+
+    fn is_of_start(&self) -> bool {
+        match self {
+            Self::Eased(eased) => eased.is_of_start(),
+            Self::Superset(superset) => superset.is_of_start(),
         }
     }
 }
 
 impl Backtracking {
     fn backtrack(&self, text: &str, start: usize) -> Option<Found> {
-        if !self.superset.is_match(text, start, false) {
-            return None;
-        }
-        self.machine.find(text, start).map(|spans| Found { spans, decided: None })
+        let spans = self.machine.find(text, start, self.guard.is_of_start())?;
+        Some(Found { spans, decided: None })
     }
-}
-
-/// A pattern with back-references to a group of one character out of a few, as dates have (`(?P<s>[-/])...(?P=s)`), is as
-/// many patterns without.
-fn unfolded(node: &Node) -> Vec<Node> {
-    let mut referenced = None;
-    node.walk(&mut |node| {
-        if let Node::Backreference(group) = node {
-            referenced = Some(*group);
-        }
-    });
-    let Some(wanted) = referenced else { return vec![node.clone()] };
-    let mut characters = Vec::new();
-    node.walk(&mut |node| {
-        if let Node::Group(group) = node
-            && group.index == wanted
-            && let Node::Class(Class { negated: false, items }) = &group.inner
-        {
-            characters = items
-                .iter()
-                .map_while(|item| match item {
-                    Item::Range(low, high) if low == high => Some(*low),
-                    _ => None,
-                })
-                .collect();
-            if characters.len() != items.len() || characters.len() > 4 {
-                characters.clear();
-            }
-        }
-    });
-    let instance = |c: char| {
-        node.map(&|node| match node {
-            Node::Backreference(group) if *group == wanted => Some(Node::Literal(c)),
-            Node::Group(group) if group.index == wanted => {
-                let mut group = group.clone();
-                group.inner = Node::Literal(c);
-                Some(Node::Group(group))
-            }
-            _ => None,
-        })
-    };
-    if characters.is_empty() { vec![node.clone()] } else { characters.into_iter().map(instance).collect() }
 }

@@ -1,6 +1,7 @@
 //! Answers that are lost or cut, and what was read too long ago: each is told, and the
 //! next request is answered all the same.
 
+use super::questions::QUESTIONS;
 use super::*;
 use crate::firewall::netlink::constants::{
     NFT_MSG_DELTABLE, NFT_MSG_GETTABLE, NFT_MSG_NEWTABLE, NFTA_TABLE_NAME, NLM_F_CREATE,
@@ -43,6 +44,29 @@ fn an_answer_that_is_cut_is_told() {
         socket.buffer = whole;
         assert_eq!(asks(&mut socket), Ok(true));
     });
+}
+
+#[test]
+fn a_question_that_is_refused_leaves_nothing_behind_of_the_others() {
+    in_namespace(
+        "firewall::netlink::socket::tests::a_question_that_is_refused_leaves_nothing_behind_of_the_others",
+        || {
+            nft("add table inet t");
+            let mut socket = Socket::open().unwrap();
+            let mut ask = |names: &[&str]| {
+                let name = |attrs: &mut AttrWriter, name: &&str| match *name {
+                    "" => Ok(()),
+                    name => attrs.name(NFTA_TABLE_NAME, name),
+                };
+                socket.get_each(NFT_MSG_GETTABLE, names, name, |attrs| Ok(!attrs.is_empty()))
+            };
+            // Without a name no table is meant.
+            assert_eq!(ask(&["t", "", "t", "t"]).unwrap_err().errno(), Some(Errno::EINVAL));
+            assert_eq!(ask(&["none", "t", "none"]), Ok(vec![None, Some(true), None]));
+            let many: Vec<&str> = (0..QUESTIONS + 1).map(|_| "t").collect();
+            assert_eq!(ask(&many).unwrap().len(), QUESTIONS + 1);
+        },
+    );
 }
 
 #[test]

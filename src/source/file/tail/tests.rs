@@ -38,7 +38,7 @@ fn read_all(tail: &mut Tail) -> Portion {
                 all.bytes.extend(lines.bytes);
                 all.cut += lines.cut;
             }
-            Step::Truncated => all.bytes.extend(tail.begin_anew().bytes),
+            Step::Truncated => tail.begin_anew(true),
             Step::Unfinished => {}
             Step::End => return all,
         }
@@ -159,4 +159,45 @@ fn an_offset_behind_the_end_is_a_file_that_was_truncated() {
     log.add(b"new\n");
     assert_eq!(read_all(&mut log.tail(5)).bytes, b"new\n");
     assert_eq!(read_all(&mut log.tail(4)).bytes, b"");
+}
+
+/// As databases and NFS leave a file behind whose end is not written yet.
+#[test]
+fn what_is_not_filled_yet_is_not_read() {
+    for size in [100u64, BLOCK_BYTES as u64, 1_000_000] {
+        let log = Log::new();
+        let file = fs::OpenOptions::new().write(true).open(&log.path).unwrap();
+        let (mut tail, mut at) = (log.tail(0), 0);
+        file.set_len(size).unwrap();
+        for (written, read) in [("1\n2", "1\n"), ("", ""), ("\n", "2\n"), ("\0\n3\n", "\0\n3\n")] {
+            file.write_all_at(written.as_bytes(), at).unwrap();
+            at += written.len() as u64;
+            assert_eq!(read_all(&mut tail).bytes, read.as_bytes(), "{size}");
+            assert_eq!((tail.lag(), tail.reached().offset), (0, at), "{size}");
+        }
+        assert_eq!(tail.position().offset, at);
+        // Filled, and larger than it was.
+        let rest = format!("{}\nlast\n", "x".repeat(usize::try_from(size).unwrap()));
+        file.write_all_at(rest.as_bytes(), at).unwrap();
+        let lines = read_all(&mut tail).bytes;
+        assert!(lines.starts_with(b"x") && lines.ends_with(b"x\nlast\n"));
+        // What lies behind a hole is read, and the hole with it.
+        file.write_all_at(b"behind\n", at + rest.len() as u64 + 1000).unwrap();
+        let lines = read_all(&mut tail).bytes;
+        assert!(lines.starts_with(b"\0") && lines.ends_with(b"\0behind\n"));
+        assert_eq!(tail.lag(), 0);
+    }
+}
+
+#[test]
+fn starting_at_the_end_of_what_is_filled() {
+    for size in [100u64, 3_000_000] {
+        let log = Log::new();
+        log.add(b"old\nfirst ha");
+        let file = fs::OpenOptions::new().write(true).open(&log.path).unwrap();
+        file.set_len(size).unwrap();
+        let mut tail = Tail::after(open(&log.path).unwrap().unwrap(), size).unwrap();
+        file.write_all_at(b"lf\n", 12).unwrap();
+        assert_eq!(read_all(&mut tail).bytes, b"first half\n");
+    }
 }

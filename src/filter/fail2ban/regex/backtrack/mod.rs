@@ -80,8 +80,8 @@ impl Backtracker {
         Ok(Self { program: Program::new(node, alphabet, lines)?, groups })
     }
 
-    /// The first match that starts at `start` or behind it.
-    pub(super) fn find(&self, text: &str, start: usize) -> Option<Spans> {
+    /// The first match that starts at `start`, or, unless `of_start` says that none does, behind it.
+    pub(super) fn find(&self, text: &str, start: usize, of_start: bool) -> Option<Spans> {
         let mut machine = Machine {
             program: &self.program,
             text,
@@ -90,7 +90,8 @@ impl Backtracker {
             frames: Vec::new(),
             left: MOST_STEPS,
         };
-        for at in (start..=text.len()).filter(|at| text.is_char_boundary(*at)) {
+        let last = if of_start { start } else { text.len() };
+        for at in (start..=last).filter(|at| text.is_char_boundary(*at)) {
             if machine.run(0, at).ok()?.is_some() {
                 let mut spans = Spans::unset(self.groups);
                 for (group, slots) in machine.slots.chunks_exact(2).enumerate() {
@@ -110,7 +111,7 @@ impl Machine<'_, '_> {
     fn run(&mut self, mut step: usize, mut at: usize) -> Result<Option<usize>, GaveUp> {
         let floor = self.frames.len();
         loop {
-            self.left = self.left.checked_sub(1).ok_or(GaveUp)?;
+            self.cost(1)?;
             let program = self.program;
             let done = program.steps.get(step).unwrap_or(&Step::Done);
             let next = match *done {
@@ -159,7 +160,7 @@ impl Machine<'_, '_> {
                     self.close(inner, found.is_some());
                     found.map(|at| (end, at))
                 }
-                Step::Again { group, any_case } => self.again(group, any_case, at).map(|at| (step + 1, at)),
+                Step::Again { group, any_case } => self.again(group, any_case, at)?.map(|at| (step + 1, at)),
                 Step::Unless { group, otherwise } => {
                     let matched = matches!(self.slots.get(2 * group + 1), Some(Some(_)));
                     Some((if matched { step + 1 } else { otherwise }, at))
@@ -173,6 +174,11 @@ impl Machine<'_, '_> {
                 },
             };
         }
+    }
+
+    fn cost(&mut self, steps: usize) -> Result<(), GaveUp> {
+        self.left = self.left.checked_sub(steps).ok_or(GaveUp)?;
+        Ok(())
     }
 
     fn push(&mut self, frame: Frame) -> Result<(), GaveUp> {
@@ -229,12 +235,18 @@ impl Machine<'_, '_> {
 
     /// Forgets the other ways above `floor`. With `keep`, what was noted stays noted, until what is below goes back.
     fn close(&mut self, floor: usize, keep: bool) {
-        let inner: Vec<Frame> = self.frames.drain(floor..).collect();
         if keep {
-            let notes = |frame: &Frame| matches!(frame, Frame::Slot { .. } | Frame::Round { .. });
-            self.frames.extend(inner.into_iter().filter(notes));
-        } else {
-            inner.into_iter().rev().for_each(|frame| self.undo(frame));
+            let mut at = 0;
+            self.frames.retain(|frame| {
+                at += 1;
+                at <= floor || matches!(frame, Frame::Slot { .. } | Frame::Round { .. })
+            });
+            return;
+        }
+        while self.frames.len() > floor
+            && let Some(frame) = self.frames.pop()
+        {
+            self.undo(frame);
         }
     }
 
@@ -252,6 +264,7 @@ impl Machine<'_, '_> {
         (step, mut at): (usize, usize),
     ) -> Result<Option<(usize, usize)>, GaveUp> {
         for _ in 0..min {
+            self.cost(1)?;
             match self.one(set, at) {
                 Some(next) => at = next,
                 None => return Ok(None),
@@ -268,7 +281,7 @@ impl Machine<'_, '_> {
         while let Some(next) = self.one(set, at).filter(|_| left > 0) {
             at = next;
             left -= 1;
-            self.left = self.left.checked_sub(1).ok_or(GaveUp)?;
+            self.cost(1)?;
         }
         if at > low {
             self.push(Frame::Shorter { step: step + 1, low, at })?;
@@ -277,20 +290,21 @@ impl Machine<'_, '_> {
     }
 
     /// Behind the text of a group.
-    fn again(&self, group: usize, any_case: bool, at: usize) -> Option<usize> {
-        let (start, end) = ((*self.slots.get(2 * group)?)?, (*self.slots.get(2 * group + 1)?)?);
-        let (wanted, rest) = (self.text.get(start..end)?, self.text.get(at..)?);
+    fn again(&mut self, group: usize, any_case: bool, at: usize) -> Result<Option<usize>, GaveUp> {
+        let slot = |slot| self.slots.get(slot).copied().flatten();
+        let (Some(start), Some(end)) = (slot(2 * group), slot(2 * group + 1)) else { return Ok(None) };
+        let (Some(wanted), Some(rest)) = (self.text.get(start..end), self.text.get(at..)) else {
+            return Ok(None);
+        };
+        self.cost(wanted.len())?;
         if !any_case {
-            return rest.starts_with(wanted).then(|| at + wanted.len());
+            return Ok(rest.starts_with(wanted).then(|| at + wanted.len()));
         }
         let mut characters = rest.chars();
-        for wanted in wanted.chars() {
-            let next = characters.next()?;
-            if !next.to_lowercase().eq(wanted.to_lowercase()) {
-                return None;
-            }
-        }
-        Some(at + rest.len() - characters.as_str().len())
+        let alike =
+            |wanted: char| characters.next().is_some_and(|c| c.to_lowercase().eq(wanted.to_lowercase()));
+        let all = wanted.chars().all(alike);
+        Ok(all.then(|| at + rest.len() - characters.as_str().len()))
     }
 
     fn holds(&self, assertion: Assertion, at: usize) -> bool {

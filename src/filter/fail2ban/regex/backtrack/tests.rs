@@ -52,7 +52,7 @@ proptest! {
         let alphabets: &[Alphabet] =
             if text.is_ascii() { &[Alphabet::Ascii, Alphabet::Unicode] } else { &[Alphabet::Unicode] };
         for alphabet in alphabets {
-            let ours = machine(PATTERNS[at], *alphabet).find(&text, start);
+            let ours = machine(PATTERNS[at], *alphabet).find(&text, start, false);
             prop_assert_eq!(ours.is_some(), theirs.is_some(), "{} in {:?}", PATTERNS[at], text);
             let (Some(ours), Some(theirs)) = (ours, &theirs) else { continue };
             for group in 0..theirs.len() {
@@ -66,11 +66,11 @@ proptest! {
 #[test]
 fn a_text_that_takes_too_many_ways_does_not_match() {
     let machine = machine(r"^(?:a+)+(?!a)b$", Alphabet::Ascii);
-    assert!(machine.find(&format!("{}b", "a".repeat(500)), 0).is_some());
-    assert!(machine.find(&"a".repeat(500), 0).is_none());
+    assert!(machine.find(&format!("{}b", "a".repeat(500)), 0, false).is_some());
+    assert!(machine.find(&"a".repeat(500), 0, false).is_none());
     // So many places to go back to are none.
     let long = "ab".repeat(200_000);
-    assert!(self::machine(r"^(?:(?!x)(?:a|b))*$", Alphabet::Ascii).find(&long, 0).is_none());
+    assert!(self::machine(r"^(?:(?!x)(?:a|b))*$", Alphabet::Ascii).find(&long, 0, true).is_none());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::cache::{CACHE, Cache};
-use crate::filter::scanner::DIALECT_BUDGET;
+use crate::filter::DIALECT_BUDGET;
 
 /// From here on room is made: the step that is taken next, and one of another thread, may each double a cache.
 const ENOUGH: usize = DIALECT_BUDGET - 2 * CACHE;
@@ -96,7 +96,9 @@ pub(super) fn make_room() -> bool {
             break;
         }
         // One that is locked is in use.
-        if let Ok(mut cache) = shared.cache.try_lock() {
+        if let Ok(mut cache) = shared.cache.try_lock()
+            && cache.bytes() > 0
+        {
             cache.empty();
         }
     }

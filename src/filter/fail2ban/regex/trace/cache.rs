@@ -14,8 +14,6 @@ pub(super) const CACHE: usize = 512 << 10;
 const WORTH: usize = 10;
 /// For so many texts it is then left alone.
 const REST: usize = 10_000;
-/// A trail of more steps is not kept for the next text.
-const LONGEST_TRAIL: usize = 512;
 
 /// Where the threads of the NFA stand before a byte is read, in the order in which they are preferred.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -62,8 +60,6 @@ pub(super) struct Cache {
     note_numbers: HashMap<Box<[u32]>, u16>,
     /// Where searches begin, by the kind of the byte before, anchored or not.
     pub(super) starts: Vec<(u8, bool, u32)>,
-    /// The origins of each byte of the last text.
-    pub(super) trail: Vec<u32>,
     /// Bytes read since the cache was empty.
     pub(super) read: usize,
     /// It filled up too fast, and is not asked about the next so many texts.
@@ -74,10 +70,9 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Empties it.
+    /// Empties it, since others need the room.
     pub(super) fn empty(&mut self) {
-        let rest = if self.read < WORTH * self.states.len().max(1) { REST } else { 0 };
-        *self = Self { rest, ..Self::default() };
+        *self = Self { rest: self.rest, ..Self::default() };
     }
 
     /// Whether there is room for another state.
@@ -86,28 +81,15 @@ impl Cache {
     }
 
     /// What it takes, in bytes.
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.room.bytes()
     }
 
-    /// Gets ready for a text of so many bytes.
-    pub(super) fn prepare(&mut self, length: usize) -> Vec<u32> {
+    /// Gets ready for another text.
+    pub(super) fn prepare(&mut self) {
         if self.room.bytes() >= CACHE {
-            self.empty();
-        }
-        self.read += length;
-        let mut trail = std::mem::take(&mut self.trail);
-        if trail.len() < length {
-            trail.resize(length, 0);
-        }
-        trail
-    }
-
-    /// Takes the trail back.
-    pub(super) fn keep(&mut self, trail: Vec<u32>) {
-        if trail.len() <= LONGEST_TRAIL {
-            self.trail = trail;
+            let rest = if self.read < WORTH * self.states.len() { REST } else { 0 };
+            *self = Self { rest, ..Self::default() };
         }
     }
 
@@ -152,7 +134,6 @@ impl Cache {
         let map = |capacity: usize, entry: usize| capacity * 8 / 7 * (entry + 1);
         self.room.set(
             self.boxed
-                + LONGEST_TRAIL * size_of::<u32>()
                 + self.states.capacity() * size_of::<Arc<State>>()
                 + map(self.numbers.capacity(), size_of::<(Arc<State>, u32)>())
                 + self.cells.capacity() * size_of::<Cell>()

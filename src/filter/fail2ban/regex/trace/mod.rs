@@ -15,7 +15,6 @@ mod step;
 mod tests;
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use regex_automata::nfa::thompson::{NFA, backtrack::BoundedBacktracker, pikevm::PikeVM};
@@ -37,6 +36,14 @@ pub(super) struct Tracer {
     bytes: Vec<u8>,
     kinds: Kinds,
     shared: Arc<Shared>,
+}
+
+/// A trail of more steps is not kept for the next text.
+const LONGEST_TRAIL: usize = 4096;
+
+thread_local! {
+    /// The origins of each byte of the last text.
+    static TRAIL: std::cell::Cell<Vec<u32>> = const { std::cell::Cell::new(Vec::new()) };
 }
 
 /// Where a slot is that nothing set.
@@ -133,19 +140,19 @@ impl Tracer {
         &self.nfa
     }
 
-    /// The leftmost match within the range; with `anchored` it begins where the range does. Fills the slots, all of them
+    /// The leftmost match that begins at `start` or behind it; with `anchored`, at `start`. Fills the slots, all of them
     /// [`UNSET`] before; none are wanted where there are none.
     pub(super) fn find(
         &self,
         text: &[u8],
-        range: Range<usize>,
+        start: usize,
         anchored: bool,
         slots: &mut [u32],
     ) -> Option<Traced> {
-        match self.trace(text, range.clone(), anchored, slots) {
+        match self.trace(text, start, anchored, slots) {
             Ok(found) => found,
             Err(Unknown) => {
-                let pattern = self.slowly(text, range, anchored, slots)?;
+                let pattern = self.slowly(text, start, anchored, slots)?;
                 Some(Traced { pattern, decided: None })
             }
         }
@@ -154,7 +161,7 @@ impl Tracer {
     /// Adds the patterns that match anywhere.
     pub(super) fn find_all(&self, text: &[u8], found: &mut PatternSet) {
         let traced = self.with_cache(text.len(), |cache, trail| {
-            self.forwards(cache, trail, text, 0..text.len(), false, &mut |cache, origins| {
+            self.forwards(cache, trail, text, 0, false, &mut |cache, origins| {
                 for pattern in cache.matched(origins) {
                     found.insert(pattern);
                 }
@@ -172,14 +179,13 @@ impl Tracer {
     fn trace(
         &self,
         text: &[u8],
-        range: Range<usize>,
+        start: usize,
         anchored: bool,
         slots: &mut [u32],
     ) -> Result<Option<Traced>, Unknown> {
-        let start = range.start;
-        self.with_cache(range.len(), |cache, trail| {
+        self.with_cache(text.len().saturating_sub(start), |cache, trail| {
             let first = slots.is_empty();
-            let pass = self.forwards(cache, trail, text, range, anchored, &mut |_, _| first)?;
+            let pass = self.forwards(cache, trail, text, start, anchored, &mut |_, _| first)?;
             let Some((end, origins)) = pass.matched else { return Ok(None) };
             let pattern = cache.matched(origins).next().ok_or(Unknown)?;
             if !first {
@@ -189,7 +195,7 @@ impl Tracer {
         })
     }
 
-    /// Lends the cache, and a trail of so many steps.
+    /// Lends the cache, and the trail of so many steps.
     fn with_cache<T>(
         &self,
         length: usize,
@@ -201,9 +207,15 @@ impl Tracer {
             return Err(Unknown);
         }
         self.shared.touch();
-        let mut trail = cache.prepare(length);
+        cache.prepare();
+        let mut trail = TRAIL.take();
+        if trail.len() < length {
+            trail.resize(length, 0);
+        }
         let found = search(&mut cache, &mut trail);
-        cache.keep(trail);
+        if trail.len() <= LONGEST_TRAIL {
+            TRAIL.set(trail);
+        }
         found
     }
 
@@ -213,14 +225,14 @@ impl Tracer {
         cache: &mut Cache,
         trail: &mut [u32],
         text: &[u8],
-        range: Range<usize>,
+        start: usize,
         anchored: bool,
         on_match: &mut dyn FnMut(&Cache, u32) -> bool,
     ) -> Result<Pass, Unknown> {
         let mut pass = Pass { matched: None, decided: None };
-        let before = range.start.checked_sub(1).and_then(|before| text.get(before));
+        let before = start.checked_sub(1).and_then(|before| text.get(before));
         let mut state = self.start(cache, before.map_or(0, |byte| self.kinds.of(*byte)), anchored)?;
-        let searched = text.get(range.clone()).ok_or(Unknown)?;
+        let searched = text.get(start..).ok_or(Unknown)?;
         for (at, (byte, step)) in searched.iter().zip(trail.iter_mut()).enumerate() {
             let class = u32::from(self.classes.get(usize::from(*byte)).copied().unwrap_or_default());
             let mut cell = *cache.cells.get((state + class) as usize).ok_or(Unknown)?;
@@ -229,27 +241,30 @@ impl Tracer {
                     cell = self.untaken(cache, state, class)?;
                 }
                 if cell.next & MATCHED != 0 {
-                    pass.matched = Some((range.start + at, cell.origins));
+                    pass.matched = Some((start + at, cell.origins));
                     if on_match(cache, cell.origins) {
+                        cache.read += at;
                         return Ok(pass);
                     }
                 }
                 cell.next &= !MATCHED;
                 if cell.next == DEAD {
-                    pass.decided = Some(range.start + at + 1);
+                    cache.read += at + 1;
+                    pass.decided = Some(start + at + 1);
                     return Ok(pass);
                 }
             }
             *step = cell.origins;
             state = cell.next;
         }
+        cache.read += searched.len();
         let class = u32::try_from(self.bytes.len()).map_err(|_| Unknown)?;
         let mut cell = *cache.cells.get((state + class) as usize).ok_or(Unknown)?;
         if cell.next == UNTAKEN {
             cell = self.untaken(cache, state, class)?;
         }
         if cell.next & MATCHED != 0 {
-            pass.matched = Some((range.end, cell.origins));
+            pass.matched = Some((text.len(), cell.origins));
             on_match(cache, cell.origins);
         }
         Ok(pass)
@@ -283,18 +298,12 @@ impl Tracer {
 
     /// By engines that remember nothing from text to text.
     #[cold]
-    fn slowly(
-        &self,
-        text: &[u8],
-        range: Range<usize>,
-        anchored: bool,
-        slots: &mut [u32],
-    ) -> Option<PatternID> {
+    fn slowly(&self, text: &[u8], start: usize, anchored: bool, slots: &mut [u32]) -> Option<PatternID> {
         let anchored = if anchored { Anchored::Yes } else { Anchored::No };
-        let input = Input::new(text).range(range.clone()).anchored(anchored);
+        let input = Input::new(text).range(start..).anchored(anchored);
         let mut places: Vec<Option<NonMaxUsize>> = vec![None; slots.len()];
         let backtracker = BoundedBacktracker::new_from_nfa(self.nfa.clone()).ok();
-        let pattern = match backtracker.filter(|engine| range.len() < engine.max_haystack_len()) {
+        let pattern = match backtracker.filter(|engine| input.get_span().len() < engine.max_haystack_len()) {
             Some(engine) => {
                 engine.try_search_slots(&mut engine.create_cache(), &input, &mut places).ok()??
             }

@@ -6,7 +6,7 @@ use regex_automata::util::primitives::StateID;
 use smallvec::SmallVec;
 
 use super::cache::{Cache, Cell, DEAD, MATCHED, Origin, State};
-use super::{Kinds, Tracer};
+use super::{Kinds, Tracer, Unknown};
 
 /// Threads of one place, on their way to the next.
 struct Walk<'t> {
@@ -28,9 +28,6 @@ struct Walk<'t> {
 }
 
 type Slots = SmallVec<[u32; 8]>;
-
-/// Beside a character that is not of ASCII, only a whole text says what is a word.
-struct Unknown;
 
 impl Walk<'_> {
     /// Follows a thread as far as it goes without and with the next byte; whether threads that are preferred less go on.
@@ -90,6 +87,7 @@ impl Walk<'_> {
                 | Look::WordEndHalfUnicode
         );
         if of_unicode && !self.around.is_ascii() {
+            // Beside a character that is not of ASCII, only a whole text says what is a word.
             return Err(Unknown);
         }
         Ok(self.nfa.look_matcher().matches(look, &self.around, self.at))

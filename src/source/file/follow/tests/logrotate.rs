@@ -58,21 +58,39 @@ fn write(log: &Path, reopen: &Path, stop: &AtomicBool, most: usize) -> usize {
     number
 }
 
-/// What is in the files of a directory and those below it.
-fn on_disk(directory: &Path, counts: &mut Counts) {
+/// What is in the files of a directory and those below it, one after the other.
+fn on_disk(directory: &Path, take: &mut dyn FnMut(&Path, &[u8])) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         if path.is_dir() {
-            on_disk(&path, counts);
+            on_disk(&path, take);
         } else if name.ends_with(".gz") {
             let unpacked = Command::new("gzip").arg("-dc").arg(&path).output().unwrap();
             assert!(unpacked.status.success());
-            counts.count(&unpacked.stdout);
+            take(&path, &unpacked.stdout);
         } else if name.starts_with("app") {
-            counts.count(&fs::read(&path).unwrap());
+            take(&path, &fs::read(&path).unwrap());
         }
     }
+}
+
+/// In which files the lines are that were not handed over: the first, the last and how many.
+fn where_missing(directory: &Path, counts: &Counts) -> Vec<String> {
+    let mut found = Vec::new();
+    on_disk(directory, &mut |path, text| {
+        let mut here = Counts::default();
+        here.count(text);
+        let missing = |number: &usize| {
+            here.lines[*number] > 0 && counts.lines.get(*number).is_none_or(|count| *count == 0)
+        };
+        let all: Vec<usize> = (0..here.lines.len()).filter(missing).collect();
+        if let (Some(first), Some(last)) = (all.first(), all.last()) {
+            let lines = here.lines.iter().filter(|count| **count > 0).count();
+            found.push(format!("{path:?}: {first} to {last}, {} of {lines}", all.len()));
+        }
+    });
+    found
 }
 
 async fn rotate_with(options: &str) {
@@ -119,7 +137,7 @@ async fn rotate_with(options: &str) {
     stop.store(true, Ordering::Relaxed);
     let (times, written) = (rotator.join().unwrap(), writer.join().unwrap());
     let mut there = Counts::default();
-    on_disk(&logs, &mut there);
+    on_disk(&logs, &mut |_, text| there.count(text));
     let missing = |counts: &Counts| {
         let handed = |number: usize| counts.lines.get(number).copied().unwrap_or_default();
         there.lines.iter().enumerate().filter(|(number, count)| **count > 0 && handed(*number) == 0).count()
@@ -141,7 +159,8 @@ async fn rotate_with(options: &str) {
     assert_eq!(
         (missing(&counts), twice),
         (0, 0),
-        "{options}: missing and twice of {written}: {:?}",
+        "{options}: missing and twice of {written}: {:#?} {:?}",
+        where_missing(&logs, &counts),
         run.status()
     );
     let parts = if options.contains("copytruncate") { 2 * times } else { 0 };

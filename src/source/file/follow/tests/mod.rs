@@ -7,82 +7,31 @@ use std::time::Duration;
 
 use super::super::open::open;
 use super::super::tail::Tail;
+use crate::source::bench::{Run, config};
 use crate::source::lines::LONGEST_LINE;
-use crate::source::{
-    self, Block, Input, Manner, Position, Reading, Readings, SourceConfig, SourceId, SourceStatus, Sources,
-    State,
-};
-use tokio::sync::mpsc;
+use crate::source::{Input, Position, Reading, Readings, SourceConfig, SourceId, SourceStatus, State};
 
 mod logrotate;
 mod patterns;
 mod trouble;
 
-/// So long without an answer means that none will come. No test measures time.
-const NEVER: Duration = Duration::from_secs(60);
-
-struct Run {
-    sources: Sources,
-    blocks: mpsc::Receiver<Block>,
+/// Reads these files, each from a place, or as one that is met for the first time.
+fn following(files: &[(&Path, Option<Position>)], room: usize) -> Run {
+    let one = |(index, (path, resume)): (usize, &(&Path, Option<Position>))| {
+        let resume = resume
+            .iter()
+            .map(|at| (path.as_os_str().into(), Reading { from: at.clone(), until: at.clone() }));
+        SourceConfig { resume: resume.collect(), ..config(index, Input::File(path.to_path_buf())) }
+    };
+    Run::start(files.iter().enumerate().map(one).collect(), room)
 }
 
 impl Run {
-    fn start(files: &[(&Path, Option<Position>)], capacity: usize) -> Self {
-        let (sender, blocks) = mpsc::channel(capacity);
-        let config = files
-            .iter()
-            .enumerate()
-            .map(|(index, (path, resume))| SourceConfig {
-                id: SourceId(index),
-                input: Input::File(path.to_path_buf()),
-                resume: resume
-                    .iter()
-                    .map(|at| (path.as_os_str().into(), Reading { from: at.clone(), until: at.clone() }))
-                    .collect(),
-                manner: Manner::default(),
-            })
-            .collect();
-        Self { sources: source::spawn(config, sender), blocks }
-    }
-
     /// One file, and waits until it is in `state`.
     async fn one(path: &Path, state: State) -> Self {
-        let run = Self::start(&[(path, None)], 4);
+        let run = following(&[(path, None)], 4);
         run.until(|status| status.state == state && status.lag.is_some()).await;
         run
-    }
-
-    fn status(&self) -> SourceStatus {
-        self.status_of(0)
-    }
-
-    fn status_of(&self, source: usize) -> SourceStatus {
-        self.sources.statuses().into_iter().find(|status| status.id.0 == source).unwrap()
-    }
-
-    async fn until(&self, wanted: impl Fn(&SourceStatus) -> bool) {
-        let wait = async {
-            while !wanted(&self.status()) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        tokio::time::timeout(NEVER, wait).await.unwrap_or_else(|_| panic!("{:?}", self.status()));
-    }
-
-    async fn block(&mut self) -> Block {
-        tokio::time::timeout(NEVER, self.blocks.recv())
-            .await
-            .unwrap_or_else(|_| panic!("{:?}", self.sources.statuses()))
-            .expect("reading has died")
-    }
-
-    /// As many bytes as `expected` has, which must be those.
-    async fn expect(&mut self, expected: &str) {
-        let mut got = Vec::new();
-        while got.len() < expected.len() {
-            got.extend(self.block().await.bytes);
-        }
-        assert_eq!(String::from_utf8_lossy(&got), expected);
     }
 }
 
@@ -263,7 +212,7 @@ async fn a_busy_file_does_not_keep_the_others_waiting() {
     let (busy, quiet) = (dir.path().join("busy"), dir.path().join("quiet"));
     add(&busy, format!("{}\n", "x".repeat(99)).repeat(100_000));
     add(&quiet, "1\n");
-    let mut run = Run::start(&[(&busy, at_start(&busy)), (&quiet, at_start(&quiet))], 1);
+    let mut run = following(&[(&busy, at_start(&busy)), (&quiet, at_start(&quiet))], 1);
     let order: Vec<usize> =
         [run.block().await, run.block().await].iter().map(|block| block.source.0).collect();
     assert_eq!(order, [0, 1]);
@@ -281,11 +230,8 @@ async fn rotations_are_noticed_while_nobody_takes_the_blocks() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
     File::create(&log).unwrap();
-    let mut run = {
-        let run = Run::start(&[(&log, None)], 1);
-        run.until(|status| status.state == State::Following).await;
-        run
-    };
+    let mut run = following(&[(&log, None)], 1);
+    run.until_state(State::Following).await;
     let mut expected = String::new();
     for n in 0..20 {
         let line = format!("{n}\n");
@@ -318,12 +264,12 @@ async fn stopping_and_starting_again_neither_loses_nor_doubles() {
         if n % 3 == 0 {
             rotate(&log, 30);
         }
-        let mut run = Run::start(&[(&log, resume.clone())], 1);
+        let mut run = following(&[(&log, resume.clone())], 1);
         let block = run.block().await;
         resume = block.span.map(|span| span.end);
         got.extend(block.bytes);
     }
-    let mut run = Run::start(&[(&log, resume.clone())], 1);
+    let mut run = following(&[(&log, resume.clone())], 1);
     while got.len() < expected.len() {
         got.extend(run.block().await.bytes);
     }
@@ -336,7 +282,7 @@ async fn where_reading_began_is_known_however_far_it_is() {
     let log = dir.path().join("log");
     let later = dir.path().join("later");
     add(&log, "old\n");
-    let mut run = Run::start(&[(&log, None), (&later, None)], 4);
+    let mut run = following(&[(&log, None), (&later, None)], 4);
     run.until(|status| status.state == State::Following).await;
     assert_eq!(run.status().began, Some(place(&log, 4)));
     assert_eq!(run.status_of(1).began, None);
@@ -356,7 +302,7 @@ async fn where_reading_began_is_known_however_far_it_is() {
 #[tokio::test]
 async fn dropping_the_sources_ends_the_channel() {
     let dir = tempfile::tempdir().unwrap();
-    let Run { sources, mut blocks } = Run::start(&[(&dir.path().join("log"), None)], 1);
+    let Run { sources, mut blocks } = following(&[(&dir.path().join("log"), None)], 1);
     drop(sources);
-    assert_eq!(tokio::time::timeout(NEVER, blocks.recv()).await.unwrap(), None);
+    assert_eq!(blocks.recv().await, None);
 }

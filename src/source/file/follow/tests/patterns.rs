@@ -7,10 +7,8 @@ use crate::source::file::family::MOST_LOGS;
 impl Run {
     /// One pattern, left off where `stored` says; waits until it was looked at and `logs` of its logs are followed.
     async fn pattern(pattern: &Path, stored: Readings, logs: usize) -> Self {
-        let (sender, blocks) = mpsc::channel(100);
-        let (input, manner) = (Input::File(pattern.to_owned()), Manner::default());
-        let config = SourceConfig { id: SourceId(0), input, resume: stored, manner };
-        let run = Self { sources: source::spawn(vec![config], sender), blocks };
+        let config = SourceConfig { resume: stored, ..config(0, Input::File(pattern.to_owned())) };
+        let run = Self::start(vec![config], 100);
         // The first look is part of the task's first turn.
         tokio::task::yield_now().await;
         run.following(logs).await;
@@ -18,12 +16,7 @@ impl Run {
     }
 
     async fn following(&self, logs: usize) {
-        let wait = async {
-            while self.logs().len() != logs || self.status().lag.is_some() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        tokio::time::timeout(NEVER, wait).await.unwrap_or_else(|_| panic!("{:?}", self.sources.statuses()));
+        self.eventually(|run| run.logs().len() == logs && run.status().lag.is_none()).await;
     }
 
     /// The logs that are followed, without the pattern itself.
@@ -39,19 +32,6 @@ impl Run {
             (log.stream, Reading { from: at.clone(), until: at })
         })
         .collect()
-    }
-
-    /// So many lines, sorted, each with the name of its log.
-    async fn lines(&mut self, count: usize) -> Vec<String> {
-        let mut lines = Vec::new();
-        while lines.len() < count {
-            let block = self.block().await;
-            let name = Path::new(&*block.stream).file_name().unwrap().to_str().unwrap().to_owned();
-            let text = String::from_utf8(block.bytes).unwrap();
-            lines.extend(text.lines().map(|line| format!("{name}: {line}")));
-        }
-        lines.sort();
-        lines
     }
 }
 
@@ -87,6 +67,19 @@ async fn a_pattern_whose_directory_appears_later_is_read_from_its_beginning() {
     add(&dir.path().join("x/y/1.log"), "1\n");
     assert_eq!(run.lines(1).await, ["1.log: 1"]);
     assert_eq!(run.status().state, State::Following);
+}
+
+#[tokio::test]
+async fn a_pattern_that_had_no_log_when_it_was_looked_at_is_known_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let pattern = dir.path().join("*.log");
+    let run = Run::pattern(&pattern, Readings::new(), 0).await;
+    let began = run.until(|status| status.began.is_some()).await.began.unwrap();
+    assert_eq!(began.to_string().parse(), Ok(began.clone()), "it can be stored");
+    drop(run);
+    add(&dir.path().join("1.log"), "1\n");
+    let stored = [(pattern.as_os_str().into(), Reading { from: began.clone(), until: began })].into();
+    assert_eq!(Run::pattern(&pattern, stored, 1).await.lines(1).await, ["1.log: 1"]);
 }
 
 #[tokio::test]
@@ -127,15 +120,9 @@ async fn rotations_of_the_logs_of_a_pattern_are_read_once() {
 
 impl Run {
     async fn until_read(&self) {
-        let read = |log: &SourceStatus| log.lag == Some(0);
-        let wait = async {
-            while !self.logs().iter().all(read) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            // The event of what was just written may be on its way.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        tokio::time::timeout(NEVER, wait).await.unwrap();
+        self.eventually(|run| run.logs().iter().all(|log| log.lag == Some(0))).await;
+        // The event of what was just written may be on its way.
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -164,6 +151,63 @@ async fn a_log_that_is_renamed_within_its_pattern_is_read_on() {
     add(&at("new.log"), "5\n");
     let mut run = Run::pattern(&at("*.log"), stored, 3).await;
     assert_eq!(run.lines(2).await, ["c.log: 4", "new.log: 5"]);
+}
+
+#[tokio::test]
+async fn a_log_that_was_renamed_and_replaced_while_nobody_read_is_read_once() {
+    for name in ["0.log", "b.log"] {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        add(&at("a.log"), "old\n");
+        let mut run = Run::pattern(&at("*.log"), Readings::new(), 1).await;
+        add(&at("a.log"), "1\n");
+        run.lines(1).await;
+        run.until_read().await;
+        let stored = run.readings();
+        drop(run);
+        fs::rename(at("a.log"), at(name)).unwrap();
+        add(&at(name), "2\n");
+        add(&at("a.log"), "3\n");
+        let mut run = Run::pattern(&at("*.log"), stored, 2).await;
+        run.until_read().await;
+        for log in ["a.log", name] {
+            add(&at(log), "last\n");
+        }
+        let mut expected =
+            [format!("{name}: 2"), format!("{name}: last"), "a.log: 3".into(), "a.log: last".into()];
+        expected.sort();
+        assert_eq!(run.lines(4).await, expected);
+        assert!(run.blocks.try_recv().is_err());
+    }
+}
+
+/// As it is when the name under which a file was read has changed while it was read.
+#[tokio::test]
+async fn a_file_that_was_left_off_under_two_names_is_read_on_from_the_later_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    add(&at("a.log"), "1\n2\n");
+    let reading = |offset| {
+        let at = place(&at("a.log"), offset);
+        Reading { from: at.clone(), until: at }
+    };
+    for (early, late, now) in
+        [("a.log", "b.log", "a.log"), ("b.log", "a.log", "a.log"), ("a.log", "b.log", "b.log")]
+    {
+        let stored =
+            [(early, 2), (late, 4)].map(|(name, offset)| (at(name).as_os_str().into(), reading(offset)));
+        fs::rename(at("a.log"), at(now)).unwrap();
+        let mut run = Run::pattern(&at("*.log"), stored.into(), 1).await;
+        // Neither the other place nor the other name means anything any more.
+        let other = if now == "a.log" { "b.log" } else { "a.log" };
+        add(&at(other), "new\n");
+        assert_eq!(run.lines(1).await, [format!("{other}: new")], "{early} {late} {now}");
+        run.until_read().await;
+        assert!(run.blocks.try_recv().is_err());
+        drop(run);
+        fs::remove_file(at(other)).unwrap();
+        fs::rename(at(now), at("a.log")).unwrap();
+    }
 }
 
 #[tokio::test]

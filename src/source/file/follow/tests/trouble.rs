@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::namespace::{after_setup, in_mounts, run_program, without_privilege};
+use crate::source::Manner;
 use crate::source::file::error::FileError;
 
 #[tokio::test]
@@ -138,12 +139,9 @@ fn polled() {
             let dir = tempfile::tempdir().unwrap();
             let log = dir.path().join("log");
             File::create(&log).unwrap();
-            let (sender, blocks) = mpsc::channel(4);
             let manner = Manner { poll: true, catch_up: None };
-            let input = Input::File(log.clone());
-            let config = SourceConfig { id: SourceId(0), input, resume: Readings::new(), manner };
-            let mut run = Run { sources: source::spawn(vec![config], sender), blocks };
-            run.until(|status| status.state == State::Following).await;
+            let mut run = Run::start(vec![SourceConfig { manner, ..config(0, Input::File(log.clone())) }], 4);
+            run.until_state(State::Following).await;
             run_program("mount", &["-t", "tmpfs", "none", dir.path().to_str().unwrap()]);
             add(&log, "1\n");
             run.expect("1\n").await;

@@ -1,9 +1,13 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
+use std::time::SystemTime;
+
+use super::super::open;
 use super::*;
 use crate::source::BLOCK_BYTES;
 
+mod between;
 mod copies;
 mod model;
 mod restart;
@@ -30,7 +34,7 @@ impl Bench {
 
     fn missing() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let follower = Follower::new(dir.path().join("log"), Start::End, Style::default(), GRACE);
+        let follower = Follower::new(dir.path().join("log"), Start::End, Style::default());
         Self { dir, follower, now: Instant::now(), got: Vec::new(), again: Vec::new(), last: None }
     }
 
@@ -40,11 +44,16 @@ impl Bench {
     }
 
     fn restart_with(&mut self, resume: Option<Reading<FilePosition>>) {
-        self.follower =
-            Follower::new(self.path("log"), resume.map_or(Start::End, Start::At), Style::default(), GRACE);
+        self.begin(resume);
         self.got.clear();
         self.again.clear();
         self.check();
+    }
+
+    /// Nothing is looked at yet.
+    fn begin(&mut self, resume: Option<Reading<FilePosition>>) {
+        let start = resume.map_or(Start::End, Start::At);
+        self.follower = Follower::new(self.path("log"), start, Style::default());
     }
 
     /// Reads everything; what was known before and what is new.
@@ -189,78 +198,6 @@ fn a_file_that_is_moved_away_without_successor_is_followed_on() {
 }
 
 #[test]
-fn rotations_between_two_looks_lose_nothing() {
-    for rotations in [2, 3, 10, 80] {
-        let mut bench = Bench::new();
-        let mut expected = String::new();
-        for n in 0..rotations {
-            let line = format!("line {n}\n");
-            bench.add("log", &line);
-            expected.push_str(&line);
-            bench.rotate();
-        }
-        bench.add("log", "last\n");
-        expected.push_str("last\n");
-        assert_eq!(bench.settle(), expected);
-        assert!(bench.follower.files().count() <= MOST_OPEN);
-        assert_eq!(bench.settle(), "");
-    }
-}
-
-#[test]
-fn a_file_that_is_renamed_right_after_it_was_opened_is_read_from_its_beginning() {
-    for crowded in [false, true] {
-        let mut bench = Bench::new();
-        if crowded {
-            for n in 1..2 * MOST_OPEN {
-                bench.add(&format!("log.{n}"), "");
-            }
-        }
-        bench.rotate();
-        bench.add("log", "1\n");
-        let opened = open::open(&bench.path("log")).unwrap();
-        bench.rotate();
-        bench.add("log", "2\n");
-        assert_eq!(bench.follower.extend(opened, bench.now), !crowded);
-        assert_eq!(bench.settle(), "1\n2\n");
-    }
-}
-
-#[test]
-fn dated_rotations_between_two_looks_lose_nothing() {
-    let mut bench = Bench::new();
-    for day in 10..20 {
-        bench.add("log", &format!("{day}\n"));
-        fs::rename(bench.path("log"), bench.path(&format!("log-202611{day}"))).unwrap();
-    }
-    assert_eq!(
-        bench.settle(),
-        "10\n11\n12\n13\n14\n15\n16\n17\n18\n19\n",
-        "also while nothing is at the path"
-    );
-}
-
-#[test]
-fn generations_and_copies_that_were_there_before_are_not_read() {
-    let mut bench = Bench::missing();
-    bench.add("log.1", "old\n");
-    bench.add("log", "");
-    bench.check();
-    bench.add("log", "1\n");
-    fs::copy(bench.path("log"), bench.path("log.bak")).unwrap();
-    fs::copy(bench.path("log"), bench.path("log.1.gz")).unwrap();
-    bench.rotate();
-    bench.rotate();
-    assert_eq!(bench.settle(), "1\n");
-    // Uncompressed by an administrator: written long ago.
-    bench.add("log.9", "ancient\n");
-    let long_ago = fs::FileTimes::new().set_modified(SystemTime::UNIX_EPOCH);
-    OpenOptions::new().append(true).open(bench.path("log.9")).unwrap().set_times(long_ago).unwrap();
-    bench.rotate();
-    assert_eq!(bench.settle(), "");
-}
-
-#[test]
 fn delete_and_recreate() {
     let mut bench = Bench::new();
     bench.add("log", "1\n");
@@ -324,88 +261,4 @@ fn something_that_is_no_file_is_an_error_until_it_goes() {
     fs::remove_dir(bench.path("log")).unwrap();
     bench.add("log", "1\n");
     assert_eq!(bench.settle(), "1\n");
-}
-
-#[test]
-fn a_restart_goes_on_where_it_left_off() {
-    let mut bench = Bench::new();
-    bench.add("log", "1\nha");
-    assert_eq!(bench.settle(), "1\n");
-    let stored = bench.last;
-    bench.add("log", "lf\n");
-    bench.restart(stored);
-    assert_eq!(bench.settle(), "half\n");
-
-    // Rotated twice meanwhile.
-    let stored = bench.last;
-    bench.add("log", "2\n");
-    bench.rotate();
-    bench.add("log", "3\n");
-    bench.rotate();
-    bench.add("log", "4\n");
-    bench.restart(stored);
-    assert_eq!(bench.settle(), "2\n3\n4\n");
-
-    // Moved away under a name that says nothing, with nothing in its place.
-    let stored = bench.last;
-    bench.add("log", "5\n");
-    fs::rename(bench.path("log"), bench.path("kept")).unwrap();
-    bench.restart(stored);
-    assert_eq!(bench.settle(), "5\n");
-    bench.add("log", "6\n");
-    assert_eq!(bench.settle(), "6\n");
-}
-
-#[test]
-fn a_restart_does_not_read_older_generations() {
-    let mut bench = Bench::new();
-    for n in 0..5 {
-        bench.add("log", &format!("{n}\n"));
-        bench.settle();
-        bench.rotate();
-    }
-    bench.add("log", "5\n");
-    bench.settle();
-    let stored = bench.last;
-    bench.rotate();
-    bench.add("log", "6\n");
-    bench.restart(stored);
-    assert_eq!(bench.settle(), "6\n");
-    bench.rotate();
-    assert_eq!(bench.settle(), "");
-}
-
-#[test]
-fn a_restart_after_which_the_old_file_is_gone_reads_the_whole_new_one() {
-    let mut bench = Bench::new();
-    bench.add("log", "1\n");
-    bench.settle();
-    // Kept open, so that its inode number is not given to the next file.
-    let _old = bench.create();
-    fs::remove_file(bench.path("log")).unwrap();
-    bench.add("log", "2\n");
-    bench.restart(bench.last);
-    assert_eq!(bench.settle(), "2\n");
-}
-
-#[test]
-fn a_restart_after_truncation_reads_from_the_start() {
-    let mut bench = Bench::new();
-    bench.add("log", "1\n2\n");
-    bench.settle();
-    fs::write(bench.path("log"), "3\n").unwrap();
-    bench.restart(bench.last);
-    assert_eq!(bench.settle(), "3\n");
-    assert_eq!(bench.follower.restarts(), 1);
-}
-
-#[test]
-fn a_restart_with_another_device_number_finds_the_file_by_inode() {
-    let mut bench = Bench::new();
-    bench.add("log", "1\n");
-    bench.settle();
-    bench.add("log", "2\n");
-    let stored = bench.last.map(|position| FilePosition { device: position.device + 1, ..position });
-    bench.restart(stored);
-    assert_eq!(bench.settle(), "2\n");
 }

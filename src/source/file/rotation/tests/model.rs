@@ -17,6 +17,8 @@ enum Op {
     CopyTruncate {
         lines: usize,
         times: usize,
+        /// So many lines are written, and read, between the copying and the truncating.
+        between: usize,
     },
     Look,
     Read,
@@ -33,7 +35,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => Just(Op::Reopen),
         1 => Just(Op::DeleteAndRecreate),
         1 => Just(Op::RenameOver),
-        2 => (0usize..60, 1usize..4).prop_map(|(lines, times)| Op::CopyTruncate { lines, times }),
+        2 => (0usize..60, 1usize..4, 0usize..3)
+            .prop_map(|(lines, times, between)| Op::CopyTruncate { lines, times, between }),
         3 => Just(Op::Look),
         3 => Just(Op::Read),
         2 => Just(Op::Settle),
@@ -80,11 +83,15 @@ impl World {
     }
 
     /// As logrotate does it. The writer has the log open.
-    fn copy_and_truncate(&mut self) {
+    fn copy_and_truncate(&mut self, between: usize) {
         let (log, copy) = (self.bench.path("log"), self.bench.path("log.1"));
         self.bench.rename_away();
         fs::rename(&copy, &log).unwrap();
         fs::copy(&log, &copy).unwrap();
+        if between > 0 {
+            self.lines(between);
+            self.settle();
+        }
         OpenOptions::new().write(true).truncate(true).open(&log).unwrap();
         self.new_current();
         self.open = self.current;
@@ -141,14 +148,19 @@ impl World {
                 self.new_current();
                 self.files[self.current].push_str(&line);
             }
-            Op::CopyTruncate { lines, times } => {
+            Op::CopyTruncate { lines, times, between } => {
                 // Of a file of which nothing was read, nobody can tell that it was truncated.
                 self.grace();
                 self.line();
                 self.settle();
-                for _ in 0..*times {
+                for time in 0..*times {
                     self.lines(*lines);
-                    self.copy_and_truncate();
+                    // Once, while what was there before was read.
+                    self.copy_and_truncate(if time == 0 { *between } else { 0 });
+                }
+                // A restart would not find the copy that ends before what was read, and so not know which came later.
+                if *between > 0 {
+                    self.settle();
                 }
                 self.lines(*lines);
             }
@@ -174,12 +186,7 @@ impl World {
                 }
                 // A new process that was stopped before its first look has nothing better than what it was given.
                 self.stored = self.bench.follower.position().or(self.stored);
-                self.bench.follower = Follower::new(
-                    self.bench.path("log"),
-                    self.stored.map_or(Start::End, |at| Start::At(Reading { from: at, until: at })),
-                    Style::default(),
-                    GRACE,
-                );
+                self.bench.begin(self.stored.map(|at| Reading { from: at, until: at }));
             }
         }
     }

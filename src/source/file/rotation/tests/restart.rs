@@ -3,6 +3,79 @@
 use super::*;
 
 #[test]
+fn a_restart_goes_on_where_it_left_off() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\nha");
+    assert_eq!(bench.settle(), "1\n");
+    let stored = bench.last;
+    bench.add("log", "lf\n");
+    bench.restart(stored);
+    assert_eq!(bench.settle(), "half\n");
+
+    // Rotated twice meanwhile.
+    let stored = bench.last;
+    bench.add("log", "2\n");
+    bench.rotate();
+    bench.add("log", "3\n");
+    bench.rotate();
+    bench.add("log", "4\n");
+    bench.restart(stored);
+    assert_eq!(bench.settle(), "2\n3\n4\n");
+
+    // Moved away under a name that says nothing, with nothing in its place.
+    let stored = bench.last;
+    bench.add("log", "5\n");
+    fs::rename(bench.path("log"), bench.path("kept")).unwrap();
+    bench.restart(stored);
+    assert_eq!(bench.settle(), "5\n");
+    bench.add("log", "6\n");
+    assert_eq!(bench.settle(), "6\n");
+}
+
+#[test]
+fn a_restart_does_not_read_older_generations() {
+    let mut bench = Bench::new();
+    for n in 0..5 {
+        bench.add("log", &format!("{n}\n"));
+        bench.settle();
+        bench.rotate();
+    }
+    bench.add("log", "5\n");
+    bench.settle();
+    let stored = bench.last;
+    bench.rotate();
+    bench.add("log", "6\n");
+    bench.restart(stored);
+    assert_eq!(bench.settle(), "6\n");
+    bench.rotate();
+    assert_eq!(bench.settle(), "");
+}
+
+#[test]
+fn a_restart_after_which_the_old_file_is_gone_reads_the_whole_new_one() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n");
+    bench.settle();
+    // Kept open, so that its inode number is not given to the next file.
+    let _old = bench.create();
+    fs::remove_file(bench.path("log")).unwrap();
+    bench.add("log", "2\n");
+    bench.restart(bench.last);
+    assert_eq!(bench.settle(), "2\n");
+}
+
+#[test]
+fn a_restart_with_another_device_number_finds_the_file_by_inode() {
+    let mut bench = Bench::new();
+    bench.add("log", "1\n");
+    bench.settle();
+    bench.add("log", "2\n");
+    let stored = bench.last.map(|position| FilePosition { device: position.device + 1, ..position });
+    bench.restart(stored);
+    assert_eq!(bench.settle(), "2\n");
+}
+
+#[test]
 fn a_restart_tells_what_is_known_from_what_is_new() {
     let mut bench = Bench::new();
     bench.add("log", "1\n2\n3\n");
