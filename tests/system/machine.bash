@@ -35,12 +35,12 @@ connect_client() {
     systemctl start ssh
     eventually "sshd runs" systemctl is-active ssh
 }
-ssh_as() { # ssh_as USER PASSWORD COMMAND...
+ssh_as() { # ssh_as USER PASSWORD COMMAND...; whoever is banned while it logs in would wait for ever
     printf '#!/bin/sh\necho %s\n' "$2" >/askpass
     chmod 755 /askpass
     local user=$1
     shift 2
-    SSH_ASKPASS=/askpass SSH_ASKPASS_REQUIRE=force ip netns exec client ssh -F none -o StrictHostKeyChecking=no \
+    SSH_ASKPASS=/askpass SSH_ASKPASS_REQUIRE=force ip netns exec client timeout 20 ssh -F none -o StrictHostKeyChecking=no \
         -o UserKnownHostsFile=/dev/null -o NumberOfPasswordPrompts=1 -o PreferredAuthentications=password \
         -o ConnectTimeout=5 "$user@198.51.100.1" "$@" </dev/null
 }
