@@ -2,8 +2,7 @@
 
 pub(super) mod files;
 
-use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use toml_edit::{DocumentMut, Item, Table};
 
-use self::files::{Change, not_done};
+use self::files::Change;
 use super::exit::{Exit, Failure, usage};
 use super::{Shared, complete, output, unexpected};
 use crate::config::value::JailName;
@@ -117,11 +116,7 @@ fn drop_in(directory: &Path, jail: &str, enabled: bool) -> Result<Change, Failur
     const FIRST: &str =
         "# Written by `banctl enable` and `banctl disable`; more keys of the jail may be added.\n";
     let path = directory.join(name_of(jail));
-    let before = match fs::read_to_string(&path) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(not_done("read", &path, &error)),
-    };
+    let before = files::text(&path)?;
     let text = edited(before.as_deref().unwrap_or(FIRST), jail, enabled)
         .map_err(|error| usage(format!("{} is no TOML, mend it first: {error}", path.display())))?;
     Ok(Change { before, after: Arc::new(SourceFile { path, text }) })
@@ -164,14 +159,7 @@ fn edited(text: &str, jail: &str, enabled: bool) -> Result<String, toml_edit::To
 
 /// Whether the configuration would be accepted with these files, and the jail be as it is wanted.
 fn agrees(layout: &Layout, changes: &[Change], jail: &str, enabled: bool) -> Result<(), Failure> {
-    let changed: Vec<_> = changes.iter().map(|change| Arc::clone(&change.after)).collect();
-    let plan = config::load_changed(layout, &changed).map_err(|report| {
-        let told = report.render(output::is_terminal(), output::width());
-        Failure::new(
-            Exit::No,
-            format!("nothing was changed, as the configuration would have errors:\n{}", told.trim_end()),
-        )
-    })?;
+    let plan = files::tried(layout, changes)?;
     if plan.jails.iter().any(|plan| &*plan.name == jail) == enabled {
         return Ok(());
     }

@@ -1,6 +1,5 @@
 //! `[fleet]`: whether this machine is one of many, and what it is among them.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -12,10 +11,13 @@ use super::judgement::Counts;
 use super::merge::Layers;
 use super::plan::FleetPlan;
 use super::report::{Problem, Severity};
-use super::value::{At, JailName, OneOrMore, Table, Text, deserialize_text, short};
+use super::value::{At, JailName, OneOrMore, Table, Text, deserialize_text, parse_text, short};
 
 /// The jail of what the firewall has decided, on an edge; on the firewall, that of reports.
 pub const FLEET: &str = "fleet";
+
+/// Where keys and certificates are kept, unless `directory` says otherwise.
+pub const DIRECTORY: &str = "/etc/kban/fleet";
 
 /// What a machine is in its fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,14 +73,6 @@ impl Text for MemberName {
     }
 }
 
-impl std::str::FromStr for MemberName {
-    type Err = String;
-
-    fn from_str(typed: &str) -> Result<Self, String> {
-        Self::read(typed).map_err(|(what, help)| format!("{what}: {help}"))
-    }
-}
-
 /// Where the fleet's nats-server is: HOST:PORT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FleetServer(pub String);
@@ -108,14 +102,6 @@ impl Text for FleetServer {
     }
 }
 
-impl std::str::FromStr for FleetServer {
-    type Err = String;
-
-    fn from_str(typed: &str) -> Result<Self, String> {
-        Self::read(typed).map_err(|(what, help)| format!("{what}: {help}"))
-    }
-}
-
 /// A public key as nkeys writes it: `U` and 55 more letters and digits. Its check sum is looked at where it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey(pub String);
@@ -133,15 +119,8 @@ impl Text for PublicKey {
     }
 }
 
-impl std::str::FromStr for PublicKey {
-    type Err = String;
-
-    fn from_str(typed: &str) -> Result<Self, String> {
-        Self::read(typed).map_err(|(what, help)| format!("{what}: {help}"))
-    }
-}
-
 deserialize_text!(Role, MemberName, FleetServer, PublicKey);
+parse_text!(MemberName, FleetServer);
 
 /// What the machine is in a fleet; `None` if it is in none, or there is a problem.
 pub(super) fn plan(
@@ -220,7 +199,7 @@ pub(super) fn plan(
         edge,
         server: fleet.server.as_ref()?.value.0.clone(),
         name: fleet.name.as_ref().map_or_else(|| FLEET.into(), |name| Arc::clone(&name.value.0)),
-        directory: path(fleet.directory.as_ref()).unwrap_or_else(|| PathBuf::from("/etc/kban/fleet")),
+        directory: path(fleet.directory.as_ref()).unwrap_or_else(|| DIRECTORY.into()),
         signer: fleet.signer.as_ref().map(|key| key.value.0.clone()),
         spool: fleet.spool.as_ref()?.value.0,
         evidence: fleet.evidence.as_ref()?.value,

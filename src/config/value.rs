@@ -103,6 +103,20 @@ macro_rules! deserialize_text {
 }
 pub(super) use deserialize_text;
 
+/// Has the command line take what the configuration takes.
+macro_rules! parse_text {
+    ($($name:ty),+) => {$(
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(typed: &str) -> Result<Self, String> {
+                Self::read(typed).map_err(|(what, help)| format!("{what}: {help}"))
+            }
+        }
+    )+};
+}
+pub(super) use parse_text;
+
 deserialize_text!(JailName, FeedName, SourceName, LogPath, GroupName, FilterName);
 
 /// NAME in `[feed.NAME]`: 1 to 64 of `A-Z a-z 0-9 . _ -`. Its bans belong to the jail `feed.NAME`.
@@ -190,13 +204,7 @@ impl std::borrow::Borrow<str> for JailName {
     }
 }
 
-impl std::str::FromStr for JailName {
-    type Err = String;
-
-    fn from_str(typed: &str) -> Result<Self, String> {
-        Self::read(typed).map_err(|(what, help)| format!("{what}: {help}"))
-    }
-}
+parse_text!(JailName);
 
 /// One log file; with wildcards, several.
 #[derive(Debug, Clone, PartialEq, Eq)]

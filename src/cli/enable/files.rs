@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::exit::{Exit, Failure};
-use crate::config::SourceFile;
+use crate::cli::output;
+use crate::config::plan::Plan;
+use crate::config::{self, Layout, SourceFile};
 
 /// A file that is to become another.
 pub(in crate::cli) struct Change {
@@ -23,6 +25,26 @@ pub(in crate::cli) struct Placed {
     files: Vec<Change>,
     /// Directories, each before those in it.
     made: Vec<PathBuf>,
+}
+
+/// The text of a file of configuration; `None`: there is none.
+pub(in crate::cli) fn text(path: &Path) -> Result<Option<String>, Failure> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(not_done("read", path, &error)),
+    }
+}
+
+/// What the configuration would be with these files, if it has no errors then.
+pub(in crate::cli) fn tried(layout: &Layout, changes: &[Change]) -> Result<Plan, Failure> {
+    let changed: Vec<_> = changes.iter().map(|change| Arc::clone(&change.after)).collect();
+    config::load_changed(layout, &changed).map_err(|report| {
+        let told = report.render(output::is_terminal(), output::width());
+        let what =
+            format!("nothing was changed, as the configuration would have errors:\n{}", told.trim_end());
+        Failure::new(Exit::No, what)
+    })
 }
 
 /// Changes all of them, or none.
@@ -54,11 +76,7 @@ impl Placed {
     fn change(&mut self, changes: Vec<Change>) -> Result<(), Failure> {
         for change in changes {
             let path = &change.after.path;
-            let is = match fs::read_to_string(path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                read => read.map(Some),
-            };
-            if is.map_err(|error| not_done("read", path, &error))? != change.before {
+            if text(path)? != change.before {
                 let what =
                     format!("{} has been changed just now: nothing was changed, try again", path.display());
                 return Err(Failure::new(Exit::No, what));
@@ -111,7 +129,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     placed
 }
 
-pub(super) fn not_done(what: &str, path: &Path, error: &io::Error) -> Failure {
+fn not_done(what: &str, path: &Path, error: &io::Error) -> Failure {
     let path = path.display();
     match error.kind() {
         ErrorKind::PermissionDenied => {

@@ -15,7 +15,7 @@ use super::super::enable::files::{self, Change};
 use super::super::exit::{Exit, Failure, usage};
 use super::super::{Shared, enable, output};
 use super::{Accept, Becomes, Init, Invite, Join};
-use crate::config::{self, Layout, SourceFile};
+use crate::config::{Layout, SourceFile};
 use crate::fleet::invitation::{Answer, Invitation};
 use crate::fleet::keys;
 use crate::fleet::members::{Member, Members};
@@ -76,11 +76,7 @@ pub(super) fn invite(shared: &Shared, options: &Invite, out: &mut dyn Write) -> 
     let directory = super::directory(&shared.layout());
     let members = super::members(&directory)?;
     let name = &options.name.0;
-    if members.0.get(name).is_some_and(|member| member.revoked.is_none()) {
-        return Err(usage(format!(
-            "{name} belongs to the fleet already: `banctl fleet revoke {name}` first"
-        )));
-    }
+    is_free(&members, name)?;
     let place = setup::place(&directory)?;
     let signer = keys::load(&directory.join(SIGNER_SEED)).map_err(setup::SetupError::from)?.public_key();
     let ca = fs::read_to_string(directory.join(CA))?;
@@ -92,19 +88,7 @@ pub(super) fn invite(shared: &Shared, options: &Invite, out: &mut dyn Write) -> 
         signer,
         ca,
     };
-    let line = invitation.line();
-    if shared.json {
-        #[derive(Serialize)]
-        struct Invited<'a> {
-            name: &'a str,
-            line: &'a str,
-        }
-        output::print_json(out, &Invited { name, line: &line })?;
-        return Ok(Exit::Done);
-    }
-    // The line alone on standard output, so that it can be piped; there is no secret in it.
-    writeln!(out, "banctl fleet join {line}")?;
-    Ok(Exit::Done)
+    print_line(shared, name, "join", &invitation.line(), out)
 }
 
 pub(super) fn join(shared: &Shared, options: &Join, out: &mut dyn Write) -> Result<Exit, Failure> {
@@ -138,18 +122,38 @@ pub(super) fn join(shared: &Shared, options: &Join, out: &mut dyn Write) -> Resu
     setup::replace(&directory.join(CA), ca, 0o644).map_err(failed)?;
     give(&directory, &[HOST_SEED, EDGE_SEED], KBAN);
     put(shared, drop_in)?;
-    let line = answer.line();
-    if shared.json {
-        #[derive(Serialize)]
-        struct Joined<'a> {
-            name: &'a str,
-            line: &'a str,
-        }
-        output::print_json(out, &Joined { name, line: &line })?;
-        return Ok(Exit::Done);
+    print_line(shared, name, "accept", &answer.line(), out)
+}
+
+/// The line that `banctl fleet VERB` takes elsewhere: alone on standard output, so that it can be piped. There is no secret in it.
+fn print_line(
+    shared: &Shared,
+    name: &str,
+    verb: &str,
+    line: &str,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        name: &'a str,
+        line: &'a str,
     }
-    writeln!(out, "banctl fleet accept {line}")?;
+    if shared.json {
+        output::print_json(out, &Document { name, line })?;
+    } else {
+        writeln!(out, "banctl fleet {verb} {line}")?;
+    }
     Ok(Exit::Done)
+}
+
+/// Whether nobody who belongs to the fleet is called so.
+fn is_free(members: &Members, name: &Arc<str>) -> Result<(), Failure> {
+    match members.current().any(|(known, _)| known == name) {
+        true => {
+            Err(usage(format!("{name} belongs to the fleet already: `banctl fleet revoke {name}` first")))
+        }
+        false => Ok(()),
+    }
 }
 
 pub(super) fn accept(shared: &Shared, options: &Accept, out: &mut dyn Write) -> Result<Exit, Failure> {
@@ -164,11 +168,7 @@ pub(super) fn accept(shared: &Shared, options: &Accept, out: &mut dyn Write) -> 
     if let Some(key) = host.iter().chain(&edge).find(taken) {
         return Err(usage(format!("another machine of the fleet has the key {key}")));
     }
-    if members.0.get(&name).is_some_and(|member| member.revoked.is_none()) {
-        return Err(usage(format!(
-            "{name} belongs to the fleet already: `banctl fleet revoke {name}` first"
-        )));
-    }
+    is_free(&members, &name)?;
     let member = Member { host, edge, weight: options.weight, since: Timestamp::now(), revoked: None };
     members.0.insert(Arc::clone(&name), member);
     let told = change(shared, &directory, &members)?;
@@ -226,21 +226,9 @@ fn drop_in(layout: &Layout, text: String) -> Result<Change, Failure> {
         )));
     };
     let file = Arc::new(SourceFile { path: directory.join(DROP_IN), text });
-    config::load_changed(layout, &[Arc::clone(&file)]).map_err(|report| {
-        let told = report.render(output::is_terminal(), output::width());
-        Failure::new(
-            Exit::No,
-            format!("nothing was changed, as the configuration would have errors:\n{}", told.trim_end()),
-        )
-    })?;
-    let before = match fs::read_to_string(&file.path) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => {
-            return Err(Failure::new(Exit::No, format!("cannot read {}: {error}", file.path.display())));
-        }
-    };
-    Ok(Change { before, after: file })
+    let change = Change { before: files::text(&file.path)?, after: file };
+    files::tried(layout, std::slice::from_ref(&change))?;
+    Ok(change)
 }
 
 /// Puts the drop-in in place. Whether a running kband knows.

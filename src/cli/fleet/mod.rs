@@ -10,7 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::Shared;
 use super::exit::{Exit, Failure};
-use crate::config::fleet::{FleetServer, MemberName};
+use crate::config::fleet::{DIRECTORY, FleetServer, MemberName};
 use crate::config::{self, Layout};
 use crate::fleet::members::{Members, MembersError};
 use crate::fleet::setup::{self, SetupError};
@@ -45,7 +45,7 @@ struct Init {
     #[arg(value_name = "HOST:PORT")]
     server: FleetServer,
     /// Where keys and certificates are kept.
-    #[arg(long, value_name = "DIR", default_value = "/etc/kban/fleet")]
+    #[arg(long, value_name = "DIR", default_value = DIRECTORY)]
     directory: PathBuf,
     /// Where nats-server keeps what waits.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/nats/kban")]
@@ -77,7 +77,7 @@ struct Join {
     /// The line that `banctl fleet invite` has printed.
     line: String,
     /// Where keys and certificates are kept.
-    #[arg(long, value_name = "DIR", default_value = "/etc/kban/fleet")]
+    #[arg(long, value_name = "DIR", default_value = DIRECTORY)]
     directory: PathBuf,
 }
 
@@ -115,7 +115,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
 fn directory(layout: &Layout) -> PathBuf {
     let (merged, _) = config::read(layout);
     let typed = merged.file.fleet.directory.as_ref();
-    typed.map_or_else(|| PathBuf::from("/etc/kban/fleet"), |path| path.value.0.clone())
+    typed.map_or_else(|| DIRECTORY.into(), |path| path.value.0.clone())
 }
 
 /// The fleet that is kept here, on its firewall.
