@@ -38,6 +38,7 @@ pub mod firewall;
 
 pub mod store;
 
+#[cfg(feature = "fleet")]
 pub mod fleet;
 
 pub mod control;

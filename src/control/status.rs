@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::status::FleetStatus;
+use super::fleet::FleetStatus;
 
 /// How the daemon is: `banctl status --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::pipeline::Pipeline;
 use crate::config::plan::FleetPlan;
-use crate::fleet::status::FleetStatus;
+use crate::control::fleet::FleetStatus;
 use crate::jail::Verdict;
 use crate::jail::bans::Bans;
 use crate::store::Line;

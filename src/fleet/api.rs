@@ -19,6 +19,35 @@ const SECOND: u64 = 1_000_000_000;
 #[error("{0}")]
 pub(super) struct Refused(pub(super) String);
 
+/// Why a message is not in its stream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unstored {
+    /// JetStream said no.
+    #[error("{0}")]
+    Refused(String),
+    /// What was answered is no acknowledgement.
+    #[error("the server's answer makes no sense")]
+    Senseless,
+}
+
+/// What JetStream answers to a message that was to be stored.
+pub(super) fn stored(answer: &[u8]) -> Result<(), Unstored> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        error: Option<Value>,
+    }
+    match serde_json::from_slice(answer) {
+        Ok(Answer { error: None }) => Ok(()),
+        Ok(Answer { error: Some(error) }) => Err(Unstored::Refused(description(&error).to_owned())),
+        Err(_) => Err(Unstored::Senseless),
+    }
+}
+
+/// What an error of JetStream's says.
+fn description(error: &Value) -> &str {
+    error.get("description").and_then(Value::as_str).unwrap_or("refused")
+}
+
 /// One request, and its answer.
 pub(super) async fn ask(client: &Client, what: &str, body: &Value) -> Result<Value, Refused> {
     let answer = client.request(format!("$JS.API.{what}"), body.to_string().into()).await;
@@ -28,12 +57,10 @@ pub(super) async fn ask(client: &Client, what: &str, body: &Value) -> Result<Val
     match answer.get("error") {
         None => Ok(answer),
         Some(error) => {
-            let said = error.get("description").and_then(Value::as_str).unwrap_or("refused");
-            let refused = Refused(format!("{what}: {said}"));
             if error.get("err_code").and_then(Value::as_u64) == Some(OTHER_CONFIGURATION) {
                 return Box::pin(ask(client, &what.replace("STREAM.CREATE", "STREAM.UPDATE"), body)).await;
             }
-            Err(refused)
+            Err(Refused(format!("{what}: {}", description(error))))
         }
     }
 }
@@ -134,6 +161,18 @@ pub(super) fn place(reply: &str) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_acknowledgement_says_that_a_message_is_stored() {
+        assert_eq!(stored(br#"{"stream":"REPORTS","seq":4}"#), Ok(()));
+        let refused = stored(br#"{"error":{"code":400,"description":"no room"}}"#);
+        assert_eq!(refused, Err(Unstored::Refused("no room".to_owned())));
+        for senseless in ["", "no", "7", "\"x\""] {
+            assert_eq!(stored(senseless.as_bytes()), Err(Unstored::Senseless), "{senseless}");
+        }
+    }
+
     #[test]
     fn a_reply_subject_tells_the_place() {
         let reply = "$JS.ACK.DECISIONS.2SvbI3FD.1.7.5.1795301982738044803.4";

@@ -12,8 +12,8 @@ use futures_util::stream::FuturesUnordered;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use nkeys::KeyPair;
-use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use serde_json::json;
+use tokio::sync::mpsc;
 
 use super::News;
 use super::api::{self, DECISIONS};
@@ -24,8 +24,6 @@ use super::tap::Tap;
 
 /// So many decisions are on their way at once.
 const TOGETHER: usize = 1_000;
-/// How long after a failure the next attempt is made.
-const RETRY: Duration = Duration::from_secs(2);
 /// How often what is published is compared with what is in force.
 const COMPARE: Duration = Duration::from_secs(3_600);
 /// What goes wrong.
@@ -54,17 +52,12 @@ type Published = HashMap<IpNet, Box<Decision>>;
 pub(super) async fn publish(
     mut signer: Signer,
     tap: Tap,
-    mut link: Link,
+    link: Link,
     shared: Shared,
     news: mpsc::Sender<News>,
 ) {
-    loop {
-        link.up().await;
-        if let Err(why) = publish_while_up(&mut signer, &tap, &mut link, &shared, &news).await {
-            shared.trouble(PUBLISHING, &why);
-            tokio::time::sleep(RETRY).await;
-        }
-    }
+    let work = async |link: &mut Link| publish_while_up(&mut signer, &tap, link, &shared, &news).await;
+    link.keep_at(&shared, PUBLISHING, work).await;
 }
 
 async fn publish_while_up(
@@ -114,17 +107,7 @@ async fn send(
             let sent = link.client.request(Decision::subject(&decision.prefix), message.into());
             async move {
                 let outcome = match sent.await {
-                    Ok(answer) => match serde_json::from_slice::<Value>(&answer.payload) {
-                        Ok(answer) => match answer.get("error") {
-                            None => Ok(()),
-                            Some(error) => Err(error
-                                .get("description")
-                                .and_then(Value::as_str)
-                                .unwrap_or("refused")
-                                .to_owned()),
-                        },
-                        Err(_) => Err("the server's answer makes no sense".to_owned()),
-                    },
+                    Ok(answer) => api::stored(&answer.payload).map_err(|error| error.to_string()),
                     Err(error) => Err(error.to_string()),
                 };
                 (decision, outcome)
@@ -155,11 +138,7 @@ async fn compare(
     let mut published = read(signer, link).await?;
     let mut after = None;
     loop {
-        let (reply, page) = oneshot::channel();
-        if news.send(News::Intent { after, reply }).await.is_err() {
-            return std::future::pending().await;
-        }
-        let Ok(page) = page.await else { return std::future::pending().await };
+        let page: Page = News::hand_over(news, |reply| News::Intent { after, reply }).await;
         let missing: Vec<Decision> = page
             .decisions
             .into_iter()

@@ -1,13 +1,12 @@
 //! An edge: it follows what the firewall has decided, if the firewall has signed it and nothing newer is known.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use async_nats::Message;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use nkeys::KeyPair;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::News;
 use super::api::DECISIONS;
@@ -17,8 +16,6 @@ use super::link::{Link, Shared};
 use super::pull::{Broken, Pull};
 use super::spool::{Spool, SpoolError};
 
-/// How long after a failure the next attempt is made.
-const RETRY: Duration = Duration::from_secs(2);
 /// What goes wrong.
 const FOLLOWING: &str = "decisions cannot be followed";
 /// With fewer messages, one processor is enough.
@@ -36,19 +33,15 @@ pub(super) async fn follow(
     name: &str,
     signer: KeyPair,
     mut spool: Spool,
-    mut link: Link,
+    link: Link,
     shared: Shared,
     news: mpsc::Sender<News>,
 ) {
     let mut anew = spool.knows_nothing().unwrap_or(true);
-    loop {
-        link.up().await;
-        let followed = follow_while_up(name, &signer, &mut spool, &mut link, &shared, &news, &mut anew).await;
-        if let Err(why) = followed {
-            shared.trouble(FOLLOWING, &why);
-            tokio::time::sleep(RETRY).await;
-        }
-    }
+    let work = async |link: &mut Link| {
+        follow_while_up(name, &signer, &mut spool, link, &shared, &news, &mut anew).await
+    };
+    link.keep_at(&shared, FOLLOWING, work).await;
 }
 
 async fn follow_while_up(
@@ -82,12 +75,9 @@ async fn follow_while_up(
         let sifted = sift(verified, spool, shared, Timestamp::now()).map_err(|error| error.to_string())?;
         let known: Vec<_> = sifted.iter().map(|one| (one.prefix, one.serial, one.until)).collect();
         if !sifted.is_empty() {
-            let (done, is_done) = oneshot::channel();
             let many = sifted.len() as u64;
-            if news.send(News::Decisions { decisions: sifted, done }).await.is_err() {
-                return std::future::pending().await;
-            }
-            let Ok(Followed { spared }) = is_done.await else { return std::future::pending().await };
+            let Followed { spared } =
+                News::hand_over(news, |done| News::Decisions { decisions: sifted, done }).await;
             let mut status = shared.lock();
             status.followed += many - spared.min(many);
             status.spared += spared;
@@ -171,8 +161,8 @@ fn sift(
 
 #[cfg(test)]
 mod tests {
-    use super::super::status::FleetStatus;
     use super::*;
+    use crate::control::fleet::FleetStatus;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + second).unwrap()

@@ -15,14 +15,12 @@ use tokio::time::Instant;
 use super::api::{self, DECISIONS};
 use super::link::{Link, Shared};
 use super::members::Members;
-use super::status::EdgeStatus;
+use crate::control::fleet::EdgeStatus;
 
 /// How often it is asked how far the edges are.
 const LOOK: Duration = Duration::from_secs(10);
 /// An edge is heard no more often: whoever has its key keeps nobody else waiting.
 const OFTENEST: Duration = Duration::from_secs(1);
-/// How long after a failure the next attempt is made.
-const RETRY: Duration = Duration::from_secs(2);
 /// What goes wrong.
 const CARE: &str = "edges cannot be looked after";
 
@@ -44,15 +42,10 @@ pub(super) struct Granted {
 }
 
 /// Looks after edges for as long as the machine is a firewall.
-pub(super) async fn serve(mut members: watch::Receiver<Arc<Members>>, mut link: Link, shared: Shared) {
+pub(super) async fn serve(mut members: watch::Receiver<Arc<Members>>, link: Link, shared: Shared) {
     let mut heard = BTreeMap::new();
-    loop {
-        link.up().await;
-        if let Err(why) = serve_while_up(&mut members, &mut link, &shared, &mut heard).await {
-            shared.trouble(CARE, &why);
-            tokio::time::sleep(RETRY).await;
-        }
-    }
+    let work = async |link: &mut Link| serve_while_up(&mut members, link, &shared, &mut heard).await;
+    link.keep_at(&shared, CARE, work).await;
 }
 
 async fn serve_while_up(

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_nats::Message;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::News;
 use super::api;
@@ -16,8 +15,6 @@ use super::members::Members;
 use super::pull::Pull;
 use super::report::{self, Refusal, Taken};
 
-/// How long after a failure the next attempt is made.
-const RETRY: Duration = Duration::from_secs(2);
 /// What goes wrong.
 const INTAKE: &str = "reports cannot be taken";
 /// So many hosts are shown of whom nobody knows.
@@ -91,17 +88,9 @@ impl Door {
 }
 
 /// Takes reports for as long as the machine is a firewall.
-pub(super) async fn take(mut door: Door, mut link: Link, shared: Shared, news: mpsc::Sender<News>) {
-    loop {
-        link.up().await;
-        match take_while_up(&mut door, &mut link, &shared, &news).await {
-            Ok(()) => {}
-            Err(why) => {
-                shared.trouble(INTAKE, &why);
-                tokio::time::sleep(RETRY).await;
-            }
-        }
-    }
+pub(super) async fn take(mut door: Door, link: Link, shared: Shared, news: mpsc::Sender<News>) {
+    let work = async |link: &mut Link| take_while_up(&mut door, link, &shared, &news).await;
+    link.keep_at(&shared, INTAKE, work).await;
 }
 
 async fn take_while_up(
@@ -122,11 +111,8 @@ async fn take_while_up(
         };
         let reports = door.sift(&batch, shared, Timestamp::now());
         if !reports.is_empty() {
-            let (done, is_done) = oneshot::channel();
-            if news.send(News::Reports { reports, done }).await.is_err() || is_done.await.is_err() {
-                // The daemon is about to end: what was not judged comes again.
-                return std::future::pending().await;
-            }
+            // If the daemon is about to end, what was not judged comes again.
+            News::hand_over(news, |done| News::Reports { reports, done }).await;
         }
         for message in batch {
             if let Some(reply) = message.reply {
@@ -139,8 +125,8 @@ async fn take_while_up(
 #[cfg(test)]
 mod tests {
     use super::super::members::Member;
-    use super::super::status::FleetStatus;
     use super::*;
+    use crate::control::fleet::FleetStatus;
 
     fn message(host: &str, payload: &str) -> Message {
         Message {

@@ -3,38 +3,23 @@
 //! Everything goes through the spool, so that a crash between a ban and its report loses nothing; a report is forgotten when the
 //! server says that it has it. One that arrives twice counts once.
 
-use std::time::Duration;
-
 use async_nats::HeaderMap;
 use async_nats::client::RequestErrorKind;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use serde::Deserialize;
 
-use super::link::{Link, Shared};
+use super::api::{self, Unstored};
+use super::link::{Link, RETRY, Shared};
 use super::report::Report;
 use super::spool::Spool;
 use super::tap::Tap;
 
 /// So many reports are on their way at once.
 const TOGETHER: u32 = 256;
-/// How long after a failure the next attempt is made.
-const RETRY: Duration = Duration::from_secs(2);
 /// What goes wrong with the disk.
 const DISK: &str = "reports cannot be kept";
 /// What goes wrong on the way.
 const WAY: &str = "reports do not arrive";
-
-/// What JetStream answers to a message.
-#[derive(Debug, Deserialize)]
-struct Ack {
-    error: Option<Refused>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Refused {
-    description: String,
-}
 
 /// Reports for as long as the machine is a host.
 pub(super) async fn work(name: &str, tap: Tap, mut spool: Spool, mut link: Link, shared: Shared) {
@@ -121,13 +106,10 @@ async fn send(
     headers.insert("Nats-Msg-Id", format!("{name}-{series}-{id}"));
     let sent = link.client.request_with_headers(subject.to_owned(), headers, payload.into()).await;
     let outcome = match sent {
-        Ok(answer) => match serde_json::from_slice::<Ack>(&answer.payload) {
-            Ok(Ack { error: None }) => Ok(()),
-            Ok(Ack { error: Some(error) }) => {
-                Err(format!("the server cannot keep them: {}", error.description))
-            }
-            Err(_) => Err("the server's answer makes no sense".to_owned()),
-        },
+        Ok(answer) => api::stored(&answer.payload).map_err(|error| match error {
+            Unstored::Refused(why) => format!("the server cannot keep them: {why}"),
+            Unstored::Senseless => error.to_string(),
+        }),
         Err(error) => Err(match error.kind() {
             RequestErrorKind::NoResponders => {
                 "nobody takes them: has the firewall's kband ever run?".to_owned()

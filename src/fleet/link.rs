@@ -13,10 +13,12 @@ use tokio::sync::watch;
 use super::FleetError;
 use super::keys;
 use super::setup::CA;
-use super::status::FleetStatus;
+use crate::control::fleet::{Connection, FleetStatus};
 
 /// How long an answer may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long after a failure the next attempt is made.
+pub(super) const RETRY: Duration = Duration::from_secs(2);
 /// The longest pause between two attempts to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often the server is asked whether it is there.
@@ -131,6 +133,23 @@ impl Link {
         }
     }
 
+    /// Has `work` done whenever it is there, for as long as somebody waits for it: `work` ends with the connection, or says
+    /// why `what` goes wrong.
+    pub(super) async fn keep_at(
+        mut self,
+        shared: &Shared,
+        what: &str,
+        mut work: impl AsyncFnMut(&mut Self) -> Result<(), String>,
+    ) {
+        loop {
+            self.up().await;
+            if let Err(why) = work(&mut self).await {
+                shared.trouble(what, &why);
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
     /// Waits until it is made anew or lost.
     pub(super) async fn changed(&mut self) {
         if self.up.changed().await.is_err() {
@@ -143,7 +162,7 @@ fn note(shared: &Shared, what: &str, up: &watch::Sender<u64>, event: &Event) {
     static MADE: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     let mut status = shared.lock();
     let Some(connection) = status.connections.get_mut(what) else { return };
-    let failed = |connection: &mut super::status::Connection, why: String| {
+    let failed = |connection: &mut Connection, why: String| {
         let why: String = why.chars().take(LONGEST_ERROR).collect();
         if connection.error.as_deref() != Some(&why) {
             tracing::warn!("[fleet] {what}: {why}");

@@ -22,10 +22,10 @@ use super::members::{Members, MembersError};
 use super::report::Taken;
 use super::setup::{DECISIONS_SEED, EDGE_SEED, HOST_SEED, REPORTS_SEED, SIGNER_SEED};
 use super::spool::{Spool, SpoolError};
-use super::status::FleetStatus;
 use super::tap::Tap;
 use crate::config::fleet::FLEET;
 use crate::config::plan::FleetPlan;
+use crate::control::fleet::FleetStatus;
 
 /// How much news may wait for the daemon's loop.
 const NEWS: usize = 2;
@@ -90,6 +90,22 @@ pub enum News {
         /// To be told when they are followed.
         done: oneshot::Sender<Followed>,
     },
+}
+
+impl News {
+    /// Hands news over, and waits for the loop's answer. If the daemon is about to end there is none, and nothing goes on.
+    pub(super) async fn hand_over<T>(
+        news: &mpsc::Sender<Self>,
+        made: impl FnOnce(oneshot::Sender<T>) -> Self,
+    ) -> T {
+        let (answer, answered) = oneshot::channel();
+        if news.send(made(answer)).await.is_ok()
+            && let Ok(answer) = answered.await
+        {
+            return answer;
+        }
+        std::future::pending().await
+    }
 }
 
 /// A machine that takes part in its fleet. Dropping it ends that.

@@ -12,8 +12,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("jail", &["config", "filter"]),
     ("firewall", &[]),
     ("store", &["jail", "source"]),
-    ("fleet", &["config", "jail"]),
-    ("control", &["config", "fleet", "jail", "store"]),
+    ("fleet", &["config", "control", "jail"]),
+    ("control", &["config", "jail", "store"]),
     ("daemon", &["config", "control", "feed", "filter", "firewall", "fleet", "jail", "source", "store"]),
     ("cli", &["config", "control", "filter", "firewall", "fleet", "jail", "source", "store"]),
 ];

@@ -1,6 +1,5 @@
 //! `banctl fleet list`, `status` and `revoke`: who belongs to the fleet, and how they are doing.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use jiff::Timestamp;
@@ -12,9 +11,9 @@ use super::super::{Shared, output, status, unexpected};
 use super::{Revoke, making};
 use crate::config::fleet::FLEET;
 use crate::control::client::ClientError;
+use crate::control::fleet::FleetStatus;
 use crate::control::protocol::{Answer, Request};
 use crate::fleet::members::Member;
-use crate::fleet::status::FleetStatus;
 use crate::jail::written;
 
 /// One machine, as `banctl fleet list` shows it.
@@ -141,8 +140,7 @@ pub(super) fn revoke(shared: &Shared, options: &Revoke, out: &mut dyn Write) -> 
     };
     member.revoked.get_or_insert_with(Timestamp::now);
     let told = making::change(shared, &directory, &members)?;
-    let lifted = if options.lift { lift(shared, name)? } else { BTreeMap::new() };
-    let lifted: usize = lifted.values().sum();
+    let lifted = if options.lift { lift(shared, name)? } else { 0 };
     if shared.json {
         #[derive(Serialize)]
         struct Revoked<'a> {
@@ -161,17 +159,17 @@ pub(super) fn revoke(shared: &Shared, options: &Revoke, out: &mut dyn Write) -> 
     Ok(Exit::Done)
 }
 
-/// Lifts the bans of jail `fleet` that a host's word has led to.
-fn lift(shared: &Shared, name: &str) -> Result<BTreeMap<String, usize>, Failure> {
+/// Lifts the bans of jail `fleet` that a host's word has led to. How many they were.
+fn lift(shared: &Shared, name: &str) -> Result<usize, Failure> {
     let mut client = shared.connect()?;
     let rows = client.list(Some(FLEET), None)?.map_err(|other| unexpected(&other))?;
-    let mut lifted = BTreeMap::new();
+    let mut lifted = 0;
     for row in rows.into_iter().filter(|row| row.source == name) {
         let request = Request::Unban { within: written(&row.address), jail: Some(FLEET.to_owned()) };
         match client.ask(&request)? {
-            Answer::Lifted { bans } => lifted.insert(row.address, bans),
+            Answer::Lifted { bans } => lifted += bans,
             other => return Err(unexpected(&other)),
-        };
+        }
     }
     Ok(lifted)
 }
