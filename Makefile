@@ -117,10 +117,15 @@ reproducible:
 HOST    = $(shell rustc -vV | sed -n 's/^host: //p')
 MUSL    = $(subst -gnu,-musl,$(HOST))
 STATIC  = $(if $(wildcard $(shell rustc --print target-libdir --target $(MUSL))),$(MUSL),$(HOST))
-# Nothing unwinds in this profile, so that no tables for it are needed; sqlite is in C.
+# Nothing unwinds in this profile, so that no tables for it are needed: neither rustc's, nor those that libraries bring along. Addresses that
+# depend on where the program is loaded are written down in one bit each. Of SQLite, what kban never asks for is left out.
+SMALL    = -C target-feature=+crt-static -C force-unwind-tables=no -C link-arg=-Wl,-z,pack-relative-relocs \
+	-C link-arg=-Wl,--no-eh-frame-hdr -C link-arg=-Wl,-T,packaging/appliance/no-unwinding.ld
+SQLITE   = -USQLITE_ENABLE_FTS3 -USQLITE_ENABLE_FTS3_PARENTHESIS -USQLITE_ENABLE_FTS5 -USQLITE_ENABLE_RTREE -USQLITE_ENABLE_STAT4 \
+	-USQLITE_ENABLE_DBSTAT_VTAB -USQLITE_SOUNDEX -USQLITE_ENABLE_LOAD_EXTENSION -DSQLITE_OMIT_LOAD_EXTENSION
 static:
 	scripts/install-tools packaged
-	CFLAGS="-Os -fno-asynchronous-unwind-tables" RUSTFLAGS="-C target-feature=+crt-static -C force-unwind-tables=no" \
+	CFLAGS="-Os -fno-asynchronous-unwind-tables" LIBSQLITE3_FLAGS="$(SQLITE)" RUSTFLAGS="$(SMALL)" \
 		scripts/build-packaged --profile appliance --target $(STATIC)
 	@ls -l $(TARGET)/$(STATIC)/appliance/kband $(TARGET)/$(STATIC)/appliance/banctl
 
