@@ -7,7 +7,7 @@
 old=$(ls /packages/kban-0.0.1-1.*.rpm)
 new=$(ls /packages/kban-*.rpm | grep -v 0.0.1-1)
 # Debian's rpm refuses to be the one that installs; its database knows nothing of what is installed here.
-rpm_does() { rpm --force-debian --nodeps "$@" >/rpm.log 2>&1 || { cat /rpm.log; fail "rpm $*"; }; [ ! -s /rpm.log ] || { cat /rpm.log; fail "rpm $* says something"; }; }
+rpm_does() { rpm --force-debian --nodeps "$@" >/rpm.log 2>&1 || { cat /rpm.log; fail "rpm $*"; }; grep -v "^Creating" /rpm.log && fail "rpm $* says that"; true; }
 property() { systemctl show --property="$1" --value kban; }
 
 echo "-- what is in it"
@@ -36,16 +36,17 @@ getent passwd kban >/dev/null || fail "there is no user kban"
 not systemctl is-active --quiet kban || fail "it runs"
 rpm -V --nodeps kban || fail "rpm -V: the above is not as it was packed"
 connect_client
+mkdir -p /etc/kban
+printf '[jail.sshd]\nenabled = true\nmaxretry = 3\nbantime = "1h"\n' >/etc/kban/kban.toml
 systemctl enable --quiet --now kban
 eventually "started, it runs" systemctl is-active kban
-banctl doctor || fail "banctl doctor has something to say of a fresh installation"
+banctl doctor >/doctor.log || { cat /doctor.log; fail "banctl doctor has something to say of a fresh installation"; }
 follows() { [ "$(status "s['sources'][0]['state']")" = following ]; }
 eventually "it follows the journal" follows
 attack 203.0.113.20
 eventually "who attacks is banned" banned 203.0.113.20
 since() { banctl --json list 203.0.113.20 | python3 -c "import json,sys; print(json.load(sys.stdin)['bans'][0]['since'])"; }
 banned_since=$(since)
-printf '[jail.sshd]\nenabled = true\nbantime = "1h"\n' >/etc/kban/kban.toml
 
 echo "-- upgrade"
 pid=$(property MainPID)
@@ -56,7 +57,9 @@ other_pid || fail "the new version does not run"
 [ "$(systemctl is-enabled kban)" = enabled ] || fail "the upgrade has disabled it"
 [ "$(since)" = "$banned_since" ] || fail "the ban begins at $(since), and was made at $banned_since"
 grep -q 1h /etc/kban/kban.toml || fail "the configuration is another"
+systemctl stop kban
 systemctl enable --quiet --now kban-control.socket
+banctl list | grep -q "^203.0.113.20 " || fail "asking kban-control.socket does not start kband"
 
 echo "-- removed, it leaves what the administrator made, and no ban"
 rpm_does --erase kban
