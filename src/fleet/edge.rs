@@ -103,18 +103,21 @@ async fn wish(name: &str, link: &Link, anew: bool) -> Result<(), String> {
 
 /// What costs most is done by as many processors as there are.
 fn verify(batch: &[Message], signer: &KeyPair) -> Vec<Result<Decision, Distrust>> {
-    let one = |message: &Message| Decision::verified(&message.payload, signer);
+    let part = |part: &[Message]| {
+        let mut reader = Decision::reader(signer);
+        part.iter().map(|message| Decision::verified(&message.payload, &mut reader)).collect::<Vec<_>>()
+    };
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if batch.len() < MANY || workers < 2 {
-        return batch.iter().map(one).collect();
+        return part(batch);
     }
     std::thread::scope(|scope| {
         let parts: Vec<_> = batch
             .chunks(batch.len().div_ceil(workers))
-            .map(|part| (part, scope.spawn(move || part.iter().map(one).collect::<Vec<_>>())))
+            .map(|messages| (messages, scope.spawn(move || part(messages))))
             .collect();
-        let joined = parts.into_iter().map(|(part, worker)| {
-            worker.join().unwrap_or_else(|_| part.iter().map(|_| Err(Distrust::Unreadable)).collect())
+        let joined = parts.into_iter().map(|(messages, worker)| {
+            worker.join().unwrap_or_else(|_| messages.iter().map(|_| Err(Distrust::Unreadable)).collect())
         });
         joined.flatten().collect()
     })
@@ -206,9 +209,11 @@ mod tests {
     fn many_signatures_are_looked_at_in_order() {
         let key = KeyPair::new_user();
         let public = KeyPair::from_public_key(&key.public_key()).unwrap();
-        let messages: Vec<Message> = (0..301_u64)
-            .map(|serial| {
-                let payload = decision("203.0.113.9/32", serial, None, false).signed(&key);
+        let decisions: Vec<Decision> =
+            (0..301_u64).map(|serial| decision("203.0.113.9/32", serial, None, false)).collect();
+        let messages: Vec<Message> = Decision::signed(&decisions, &key)
+            .into_iter()
+            .map(|payload| {
                 let length = payload.len();
                 Message {
                     subject: "x".into(),

@@ -22,6 +22,7 @@ pub mod members;
 mod pull;
 pub mod report;
 mod running;
+mod seal;
 pub mod setup;
 pub mod spool;
 pub mod tap;
