@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_nats::Message;
 use ipnet::IpNet;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use nkeys::KeyPair;
 use tokio::sync::mpsc;
 
@@ -18,6 +18,12 @@ use super::spool::{Spool, SpoolError};
 
 /// What goes wrong.
 const FOLLOWING: &str = "decisions cannot be followed";
+/// The same of the time.
+const CLOCK: &str = "this machine's clock is wrong, or the firewall's";
+/// What to do about that.
+const SET_CLOCK: &str = "see to both (timedatectl)";
+/// Clocks that are no further apart agree: an answer takes its time.
+const SKEW: SignedDuration = SignedDuration::from_mins(1);
 /// With fewer messages, one processor is enough.
 const MANY: usize = 64;
 
@@ -53,7 +59,7 @@ async fn follow_while_up(
     news: &mpsc::Sender<News>,
     anew: &mut bool,
 ) -> Result<(), String> {
-    wish(name, link, *anew).await?;
+    wish(name, link, shared, *anew).await?;
     *anew = false;
     let mut pull = Pull::new(&link.client, DECISIONS, name).await.map_err(|error| error.to_string())?;
     shared.mended(FOLLOWING);
@@ -65,7 +71,7 @@ async fn follow_while_up(
         let batch = match batch {
             Ok(batch) => batch,
             Err(Broken::NoConsumer) => {
-                wish(name, link, false).await?;
+                wish(name, link, shared, false).await?;
                 pull.ask_again();
                 continue;
             }
@@ -91,13 +97,35 @@ async fn follow_while_up(
 }
 
 /// Has the firewall see to this edge's place in the stream.
-async fn wish(name: &str, link: &Link, anew: bool) -> Result<(), String> {
+async fn wish(name: &str, link: &Link, shared: &Shared, anew: bool) -> Result<(), String> {
     let wish = serde_json::to_vec(&Wish { v: 1, anew }).unwrap_or_default();
     let answer = link.client.request(format!("ban.edge.{name}"), wish.into()).await;
     let answer = answer.map_err(|error| format!("the firewall's kband does not answer: {error}"))?;
     match serde_json::from_slice(&answer.payload) {
-        Ok(Granted { done: true }) => Ok(()),
+        Ok(Granted { done: true, now }) => {
+            compare_clocks(now, Timestamp::now(), shared);
+            Ok(())
+        }
         _ => Err("the firewall's answer makes no sense".to_owned()),
+    }
+}
+
+/// Bans end by this machine's clock, and what has ended by it is not followed.
+fn compare_clocks(there: Timestamp, here: Timestamp, shared: &Shared) {
+    let apart = here.duration_since(there);
+    let minutes = apart.abs().as_mins();
+    if apart.abs() < SKEW {
+        shared.mended(CLOCK);
+    } else if apart.is_positive() {
+        shared.trouble(
+            CLOCK,
+            &format!("{minutes} minutes ahead of the firewall's, bans end too early here: {SET_CLOCK}"),
+        );
+    } else {
+        shared.trouble(
+            CLOCK,
+            &format!("{minutes} minutes behind the firewall's, bans end too late here: {SET_CLOCK}"),
+        );
     }
 }
 

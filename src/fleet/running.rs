@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use nkeys::KeyPair;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::certificates;
 use super::decision::Decision;
 use super::decisions::{self, Page, Signer};
 use super::edge::{self, Followed};
@@ -27,6 +28,8 @@ use crate::config::fleet::FLEET;
 use crate::config::plan::FleetPlan;
 use crate::control::fleet::FleetStatus;
 
+/// So long before the server's certificate ends it is told.
+const WARN: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
 /// How much news may wait for the daemon's loop.
 const NEWS: usize = 2;
 
@@ -242,7 +245,17 @@ impl Running {
     /// How it is doing.
     #[must_use]
     pub fn status(&self) -> FleetStatus {
-        self.shared.lock().clone()
+        let mut status = self.shared.lock().clone();
+        let now = jiff::Timestamp::now();
+        if self.plan.firewall
+            && let Some(end) =
+                certificates::end(&self.plan.directory).filter(|end| end.duration_since(now) < WARN)
+        {
+            let ends = if end < now { "has ended" } else { "ends" };
+            let why = format!("it {ends} on {}: `banctl fleet renew` makes another", end.strftime("%F"));
+            status.trouble.insert("the server's certificate".to_owned(), why);
+        }
+        status
     }
 }
 

@@ -1,18 +1,31 @@
 //! The way of a ban through a fleet: from a host's log to the firewall, and from there to an edge; and back.
 
-use super::Site;
+use std::path::Path;
+
+use super::{Site, nats_server, peer};
 use crate::harness::eventually;
 
 const ATTACKER: &str = "203.0.113.9";
 
 #[test]
 fn what_one_host_sees_the_firewall_bans_and_every_edge_follows() {
+    goes_through(&nats_server());
+}
+
+#[test]
+fn a_newer_server_carries_it_as_well() {
+    let newer = peer("nats-server-trixie/usr/sbin/nats-server");
+    assert!(newer.exists(), "there is no newer nats-server: scripts/newer-nats fetches one");
+    goes_through(&newer);
+}
+
+fn goes_through(server: &Path) {
     let site = Site::new(&["web1", "edge1"]);
     site.configure("fw", "[defaults]\nignoreip = [\"192.0.2.0/24\"]\n");
     site.configure("web1", "");
     site.configure("edge1", "[defaults]\nignoreip = [\"198.51.100.0/24\"]\n");
     site.found(&[("web1", "host"), ("edge1", "edge")]);
-    site.start_server();
+    site.start_server_of(server);
     let _daemons = ["fw", "web1", "edge1"].map(|who| site.kband(who));
     ["fw", "web1", "edge1"].iter().for_each(|who| site.connected(who));
 
