@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use async_nats::Message;
+use async_nats::{Client, Message, Subject};
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use nkeys::KeyPair;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::News;
 use super::api::DECISIONS;
@@ -63,10 +63,14 @@ async fn follow_while_up(
     *anew = false;
     let mut pull = Pull::new(&link.client, DECISIONS, name).await.map_err(|error| error.to_string())?;
     shared.mended(FOLLOWING);
+    let client = link.client.clone();
+    // What the daemon's loop has not answered yet: while it works, the next decisions are looked at.
+    let mut asked: Option<Asked> = None;
     loop {
         let batch = tokio::select! {
             batch = pull.batch() => batch,
             () = link.changed() => return Ok(()),
+            () = answered(&mut asked, &client, shared) => continue,
         };
         let batch = match batch {
             Ok(batch) => batch,
@@ -80,19 +84,41 @@ async fn follow_while_up(
         let verified = verify(&batch, signer);
         let sifted = sift(verified, spool, shared, Timestamp::now()).map_err(|error| error.to_string())?;
         let known: Vec<_> = sifted.iter().map(|one| (one.prefix, one.serial, one.until)).collect();
-        if !sifted.is_empty() {
-            let many = sifted.len() as u64;
-            let Followed { spared } =
-                News::hand_over(news, |done| News::Decisions { decisions: sifted, done }).await;
-            let mut status = shared.lock();
-            status.followed += many - spared.min(many);
-            status.spared += spared;
-        }
+        let many = sifted.len() as u64;
+        let followed = News::offer(news, |done| News::Decisions { decisions: sifted, done }).await;
+        // What is known but was not followed comes again, and the same number is no replay.
         spool.know(&known, Timestamp::now()).map_err(|error| error.to_string())?;
-        // It stands for all before it.
-        if let Some(reply) = batch.into_iter().next_back().and_then(|last| last.reply) {
-            link.client.publish(reply, "+ACK".into()).await.map_err(|error| error.to_string())?;
+        if asked.is_some() {
+            answered(&mut asked, &client, shared).await;
         }
+        let reply = batch.into_iter().next_back().and_then(|last| last.reply);
+        asked = Some(Asked { followed, many, reply });
+    }
+}
+
+/// Decisions that the daemon's loop was given.
+struct Asked {
+    followed: oneshot::Receiver<Followed>,
+    many: u64,
+    /// Where the last of them is acknowledged, which stands for all before it.
+    reply: Option<Subject>,
+}
+
+/// Waits until the loop has followed what it was given, and tells everybody. To be dropped and called again at any time.
+async fn answered(asked: &mut Option<Asked>, client: &Client, shared: &Shared) {
+    let Some(Asked { followed, many, reply }) = asked else { return std::future::pending().await };
+    // If the daemon is about to end, there is no answer.
+    let Ok(Followed { spared }) = followed.await else { return std::future::pending().await };
+    let (many, reply) = (*many, reply.take());
+    *asked = None;
+    {
+        let mut status = shared.lock();
+        status.followed += many - spared.min(many);
+        status.spared += spared;
+    }
+    if let Some(reply) = reply {
+        // If the connection is gone, they come again.
+        let _ = client.publish(reply, "+ACK".into()).await;
     }
 }
 
@@ -159,15 +185,22 @@ fn sift(
     now: Timestamp,
 ) -> Result<Vec<Decision>, SpoolError> {
     let mut newest: BTreeMap<IpNet, Decision> = BTreeMap::new();
+    let known = spool.last_serials(verified.iter().flatten().map(|one| one.prefix))?;
     for one in verified {
         let trusted = one.and_then(|decision| {
             if decision.is_over(now) { Err(Distrust::Expired) } else { decision.decided().map(|_| decision) }
         });
         let trusted = match trusted {
             Ok(decision) => {
-                let known = newest.get(&decision.prefix).map(|known| known.serial);
-                let last = known.map_or_else(|| spool.last_serial(&decision.prefix), Ok)?;
-                if decision.serial < last { Err(Distrust::Replayed) } else { Ok(decision) }
+                let newer = newest.get(&decision.prefix).map(|newer| newer.serial);
+                if newer
+                    .or_else(|| known.get(&decision.prefix).copied())
+                    .is_some_and(|last| decision.serial < last)
+                {
+                    Err(Distrust::Replayed)
+                } else {
+                    Ok(decision)
+                }
             }
             Err(distrust) => Err(distrust),
         };

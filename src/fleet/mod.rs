@@ -28,6 +28,7 @@ pub mod setup;
 pub mod spool;
 pub mod tap;
 mod trust;
+mod votes;
 
 pub use decisions::Page;
 pub use edge::Followed;

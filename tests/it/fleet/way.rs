@@ -79,7 +79,8 @@ fn a_firewall_may_want_more_than_one_host() {
     let drop_in = site.path("fw", "etc/kban.d/60-more.toml");
     std::fs::write(drop_in, "[jail.fleet]\nmaxretry = 2\nescalate = true\nbantime = \"1h\"\n").unwrap();
     site.start_server();
-    let _daemons = ["fw", "web1", "web2"].map(|who| site.kband(who));
+    let firewall = site.kband("fw");
+    let _hosts = ["web1", "web2"].map(|who| site.kband(who));
     site.attack("web1", ATTACKER);
     site.said("web1", &["status"]);
     eventually("it is taken", || site.fleet("fw")["hosts"]["web1"]["reports"] == 1);
@@ -87,6 +88,9 @@ fn a_firewall_may_want_more_than_one_host() {
     site.attack("web1", ATTACKER);
     eventually("it is taken", || site.fleet("fw")["hosts"]["web1"]["reports"] == 2);
     assert!(site.banned("fw", "fleet").is_empty(), "one host is one host");
+    // What one host has said is known after a restart.
+    drop(firewall);
+    let firewall = site.kband("fw");
     site.attack("web2", ATTACKER);
     eventually("two are enough", || site.banned("fw", "fleet") == [ATTACKER]);
     // The store is a moment behind.
@@ -97,4 +101,13 @@ fn a_firewall_may_want_more_than_one_host() {
     }
     let ban = site.json("fw", &["list"])["bans"][0].clone();
     assert_eq!(ban["reason"], "2 reports within 1h");
+
+    // What has led to a ban does not lead to another.
+    site.said("fw", &["unban", ATTACKER]);
+    drop(firewall);
+    let _firewall = site.kband("fw");
+    site.said("web2", &["unban", ATTACKER]);
+    site.attack("web2", ATTACKER);
+    eventually("it is taken", || site.fleet("fw")["hosts"]["web2"]["reports"] == 1);
+    assert!(site.banned("fw", "fleet").is_empty(), "one host is one host");
 }
