@@ -52,8 +52,10 @@ fn attempt(server: &str, ca: &Path) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     // Nothing more may be taken from the stream than this line.
-    for byte in (&stream).take(LONGEST_GREETING).bytes() {
-        if byte? == b'\n' {
+    let mut byte = [0];
+    for _ in 0..LONGEST_GREETING {
+        stream.read_exact(&mut byte)?;
+        if byte == *b"\n" {
             break;
         }
     }
