@@ -112,7 +112,7 @@ async fn send(
             async move {
                 let outcome = match sent.await {
                     Ok(answer) => api::stored(&answer.payload).map_err(|error| error.to_string()),
-                    Err(error) => Err(error.to_string()),
+                    Err(error) => Err(api::unanswered(&error)),
                 };
                 (decision, outcome)
             }

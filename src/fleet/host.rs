@@ -121,8 +121,7 @@ async fn send(
             RequestErrorKind::NoResponders => {
                 "nobody takes them: has the firewall's kband ever run?".to_owned()
             }
-            RequestErrorKind::TimedOut => "the server does not answer".to_owned(),
-            _ => error.to_string(),
+            _ => api::unanswered(&error),
         }),
     };
     (id, outcome)
