@@ -31,6 +31,7 @@ demo:
 # Real servers need real users: what is not run as root is built and unit-tested as the user, and the rest run with sudo.
 test:
 	scripts/install-tools test
+	scripts/newer-nats
 ifeq ($(shell id -u),0)
 	$(CARGO) test --locked
 else

@@ -9,6 +9,7 @@
 //! without the feature `fleet` has nothing of it. `setup`, `members` and `invitation` are what `banctl fleet` does.
 
 mod api;
+pub mod certificates;
 pub mod decision;
 mod decisions;
 mod edge;
@@ -22,9 +23,12 @@ pub mod members;
 mod pull;
 pub mod report;
 mod running;
+mod seal;
 pub mod setup;
 pub mod spool;
 pub mod tap;
+mod trust;
+mod votes;
 
 pub use decisions::Page;
 pub use edge::Followed;

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use nkeys::KeyPair;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::certificates;
 use super::decision::Decision;
 use super::decisions::{self, Page, Signer};
 use super::edge::{self, Followed};
@@ -23,10 +24,13 @@ use super::report::Taken;
 use super::setup::{DECISIONS_SEED, EDGE_SEED, HOST_SEED, REPORTS_SEED, SIGNER_SEED};
 use super::spool::{Spool, SpoolError};
 use super::tap::Tap;
+use super::votes::Votes;
 use crate::config::fleet::FLEET;
 use crate::config::plan::FleetPlan;
 use crate::control::fleet::FleetStatus;
 
+/// So long before the server's certificate ends it is told.
+const WARN: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
 /// How much news may wait for the daemon's loop.
 const NEWS: usize = 2;
 
@@ -73,8 +77,8 @@ pub enum News {
     Reports {
         /// In the order in which they came.
         reports: Vec<Taken>,
-        /// To be told when they are judged.
-        done: oneshot::Sender<()>,
+        /// To be told when they are judged: of each, whether its offender is not banned then.
+        done: oneshot::Sender<Vec<bool>>,
     },
     /// Firewall: it wants to know what is in force.
     Intent {
@@ -98,13 +102,21 @@ impl News {
         news: &mpsc::Sender<Self>,
         made: impl FnOnce(oneshot::Sender<T>) -> Self,
     ) -> T {
-        let (answer, answered) = oneshot::channel();
-        if news.send(made(answer)).await.is_ok()
-            && let Ok(answer) = answered.await
-        {
-            return answer;
+        match Self::offer(news, made).await.await {
+            Ok(answer) => answer,
+            Err(_) => std::future::pending().await,
         }
-        std::future::pending().await
+    }
+
+    /// Hands news over. Where the loop's answer will be, if there is one.
+    pub(super) async fn offer<T>(
+        news: &mpsc::Sender<Self>,
+        made: impl FnOnce(oneshot::Sender<T>) -> Self,
+    ) -> oneshot::Receiver<T> {
+        let (answer, answered) = oneshot::channel();
+        // Unsent, the sender of the answer is dropped with it.
+        let _ = news.send(made(answer)).await;
+        answered
     }
 }
 
@@ -129,6 +141,8 @@ struct Begin {
     news: mpsc::Sender<News>,
     members: watch::Receiver<Arc<Members>>,
     signer: Option<Signer>,
+    /// Of a firewall.
+    votes: Option<Votes>,
     /// Of a host.
     reports: Option<Spool>,
     /// Of an edge.
@@ -164,6 +178,7 @@ impl Running {
             None => Spool::in_memory(plan.spool),
         };
         let reports = plan.host.then(spool).transpose()?;
+        let votes = plan.firewall.then(|| Votes::open(state)).transpose()?;
         let decisions = plan.edge.then(spool).transpose()?;
         let (told, members) = watch::channel(Arc::new(found));
         let (sender, news) = mpsc::channel(NEWS);
@@ -176,6 +191,7 @@ impl Running {
             news: sender,
             members,
             signer,
+            votes,
             reports,
             decisions,
         };
@@ -242,7 +258,17 @@ impl Running {
     /// How it is doing.
     #[must_use]
     pub fn status(&self) -> FleetStatus {
-        self.shared.lock().clone()
+        let mut status = self.shared.lock().clone();
+        let now = jiff::Timestamp::now();
+        if self.plan.firewall
+            && let Some(end) =
+                certificates::end(&self.plan.directory).filter(|end| end.duration_since(now) < WARN)
+        {
+            let ends = if end < now { "has ended" } else { "ends" };
+            let why = format!("it {ends} on {}: `banctl fleet renew` makes another", end.strftime("%F"));
+            status.trouble.insert("the server's certificate".to_owned(), why);
+        }
+        status
     }
 }
 
@@ -265,9 +291,9 @@ fn public(key: &str) -> Result<KeyPair, FleetError> {
 }
 
 async fn work(begin: Begin) -> Result<(), FleetError> {
-    let Begin { plan, tap, shared, news, members, signer, reports, decisions } = begin;
+    let Begin { plan, tap, shared, news, members, signer, votes, reports, decisions } = begin;
     let open = |seed, inbox, what| Link::open(&plan.directory, &plan.server, seed, inbox, what, &shared);
-    if let Some(signer) = signer {
+    if let (Some(signer), Some(votes)) = (signer, votes) {
         let reports = open(REPORTS_SEED, FLEET, "reports").await?;
         let decisions = open(DECISIONS_SEED, FLEET, "decisions").await?;
         let door = Door {
@@ -277,7 +303,7 @@ async fn work(begin: Begin) -> Result<(), FleetError> {
             minutes: BTreeMap::new(),
         };
         tokio::join!(
-            firewall::take(door, reports, shared.clone(), news.clone()),
+            firewall::take(door, votes, reports, shared.clone(), news.clone()),
             decisions::publish(signer, tap, decisions.clone(), shared.clone(), news),
             edges::serve(members, decisions, shared.clone()),
         );
