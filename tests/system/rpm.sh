@@ -6,8 +6,11 @@
 
 old=$(ls /packages/kban-0.0.1-1.*.rpm)
 new=$(ls /packages/kban-*.rpm | grep -v 0.0.1-1)
-# Debian's rpm refuses to be the one that installs; its database knows nothing of what is installed here.
-rpm_does() { rpm --force-debian --nodeps "$@" >/rpm.log 2>&1 || { cat /rpm.log; fail "rpm $*"; }; grep -v "^Creating" /rpm.log && fail "rpm $* says that"; true; }
+# Debian 12's rpm refuses to be the one that installs, but for this option, which Debian 13's does not know.
+force=
+! rpm --force-debian --version >/dev/null 2>&1 || force=--force-debian
+# Its database knows nothing of what is installed here.
+rpm_does() { rpm $force --nodeps "$@" >/rpm.log 2>&1 || { cat /rpm.log; fail "rpm $*"; }; grep -v "^Creating" /rpm.log && fail "rpm $* says that"; true; }
 property() { systemctl show --property="$1" --value kban; }
 
 echo "-- what is in it"
