@@ -19,7 +19,7 @@ use jiff::Timestamp;
 /// No step takes longer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What the server says first is no longer, in bytes (`INFO {...}`).
-const LONGEST_GREETING: u32 = 64 * 1024;
+const LONGEST_GREETING: u64 = 64 * 1024;
 
 /// Who trusts what the authority in the file `ca` has signed, and nothing else.
 pub(super) fn verifier(ca: &Path) -> io::Result<Arc<WebPkiServerVerifier>> {
@@ -52,8 +52,8 @@ fn attempt(server: &str, ca: &Path) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     // Nothing more may be taken from the stream than this line.
+    let mut byte = [0];
     for _ in 0..LONGEST_GREETING {
-        let mut byte = [0];
         stream.read_exact(&mut byte)?;
         if byte == *b"\n" {
             break;
