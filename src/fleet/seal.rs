@@ -1,7 +1,7 @@
 //! One signature for many texts.
 //!
-//! To sign and to verify a text of its own each costs tens of microseconds, and there may be a million; a hash costs less than one. So the texts that
-//! are signed together are the leaves of a tree of hashes, of which the root is signed. A text's seal is that signature and the
+//! To sign and to verify a text of its own each costs tens of microseconds, and there may be a million; a hash costs less than one. So
+//! the texts that are signed together are the leaves of a tree of hashes, of which the root is signed. A text's seal is that signature and the
 //! hashes that lead from it to the root: each text can be verified alone, and of those that were signed together only the first
 //! one costs a signature.
 //!
