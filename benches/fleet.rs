@@ -201,7 +201,7 @@ impl Machine {
 }
 
 fn member(host: Option<String>, edge: Option<String>) -> Member {
-    Member { host, edge, weight: 1, since: Timestamp::now(), revoked: None }
+    Member { host, edge, peer: None, weight: 1, since: Timestamp::now(), revoked: None }
 }
 
 /// What a daemon's loop does with news, without a kernel.
@@ -226,13 +226,15 @@ fn take(engine: &mut Engine, news: News, in_force: &[Decision]) {
             }
             let _ = done.send(Followed { spared: 0 });
         }
-        News::Intent { after, reply } => {
+        News::Intent { after, reply, .. } => {
             let from = after.map_or(0, |(after, _)| in_force.partition_point(|one| one.prefix <= after));
             let decisions: Vec<Decision> = in_force.iter().skip(from).take(PAGE).cloned().collect();
             let next = decisions.last().filter(|_| decisions.len() == PAGE);
             let next = next.map(|last| (last.prefix, Arc::from("fleet")));
             let _ = reply.send(Page { decisions, next });
         }
+        // Nobody has friends here.
+        News::Votes { .. } | News::Recalled { .. } => {}
     }
 }
 

@@ -1,10 +1,9 @@
 //! What the firewall has decided about a prefix: the format, and its signature.
 //!
-//! A message is the decision in JSON, a newline, and the signature in base64. What is signed begins with words that no other
-//! message begins with. Each decision has a serial number, higher than any that the firewall gave before: an older one of the
+//! A message is the decision in JSON, a newline, and the signature in base64. What is signed begins with words for those whom it
+//! is meant for. Each decision has a serial number, higher than any that the firewall gave before: an older one of the
 //! same prefix is a replay. When a ban is lifted, the firewall says so with a decision that lasts as long as the ban would have.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use data_encoding::BASE64;
@@ -13,13 +12,12 @@ use jiff::Timestamp;
 use nkeys::KeyPair;
 use serde::{Deserialize, Serialize};
 
+use super::audience::Audience;
 use crate::jail::decided::Decided;
 use crate::service::Service;
 
 /// The version of the document.
 const VERSION: u32 = 1;
-/// What every signed text begins with.
-const WORDS: &[u8] = b"kban decision 1\n";
 /// No decision is longer, in bytes.
 pub const LONGEST: usize = 8 * 1024;
 /// No reason is longer, in bytes.
@@ -95,6 +93,15 @@ impl Decision {
         })
     }
 
+    /// As friends' fleets are told of the `bans` of one prefix: whom, since when, until when, and by which jail.
+    #[must_use]
+    pub fn naming(bans: &[crate::jail::Ban]) -> Option<Self> {
+        let real = bans.iter().filter(|ban| !ban.is_observed());
+        let ban = real.max_by_key(|ban| ban.until.unwrap_or(Timestamp::MAX))?;
+        let told = Self::of(std::slice::from_ref(ban))?;
+        Some(Self { ports: None, reason: ban.jail.to_string(), ..told })
+    }
+
     /// That a ban of `prefix` is lifted that was to last `until`.
     #[must_use]
     pub fn lifting(prefix: IpNet, until: Option<Timestamp>, now: Timestamp) -> Self {
@@ -115,34 +122,22 @@ impl Decision {
         self.until.is_some_and(|until| until <= now)
     }
 
-    /// Where it is published: one subject for each prefix.
-    #[must_use]
-    pub fn subject(prefix: &IpNet) -> String {
-        let length = prefix.prefix_len();
-        match prefix.addr() {
-            IpAddr::V4(address) => {
-                format!("ban.decision.v4.{}-{length}", address.to_string().replace('.', "-"))
-            }
-            IpAddr::V6(address) => format!("ban.decision.v6.{:032x}-{length}", u128::from(address)),
-        }
-    }
-
     /// What to publish.
     #[must_use]
-    pub fn signed(&self, key: &KeyPair) -> Vec<u8> {
+    pub fn signed(&self, key: &KeyPair, audience: Audience) -> Vec<u8> {
         // A struct of strings and numbers can always be written; a key that was read from its seed can sign.
         let mut text = serde_json::to_vec(self).unwrap_or_default();
-        let signature = key.sign(&[WORDS, &text].concat()).unwrap_or_default();
+        let signature = key.sign(&[audience.words(), &text].concat()).unwrap_or_default();
         text.push(b'\n');
         text.extend(BASE64.encode(&signature).into_bytes());
         text
     }
 
-    /// Reads a message that `signer` is said to have signed.
+    /// Reads a message that `signer` is said to have signed for `audience`.
     ///
     /// # Errors
     /// It is unreadable, of another version, or signed by somebody else.
-    pub fn verified(message: &[u8], signer: &KeyPair) -> Result<Self, Distrust> {
+    pub fn verified(message: &[u8], signer: &KeyPair, audience: Audience) -> Result<Self, Distrust> {
         /// What every version has.
         #[derive(Deserialize)]
         struct Versioned {
@@ -155,7 +150,7 @@ impl Decision {
         let (text, signature) = message.split_at(end);
         let signature =
             BASE64.decode(signature.get(1..).unwrap_or_default()).map_err(|_| Distrust::Unreadable)?;
-        signer.verify(&[WORDS, text].concat(), &signature).map_err(|_| Distrust::Forged)?;
+        signer.verify(&[audience.words(), text].concat(), &signature).map_err(|_| Distrust::Forged)?;
         let Versioned { v } = serde_json::from_slice(text).map_err(|_| Distrust::Unreadable)?;
         if v != VERSION {
             return Err(Distrust::Version);
@@ -214,26 +209,35 @@ mod tests {
         let (key, other) = (KeyPair::new_user(), KeyPair::new_user());
         let public = KeyPair::from_public_key(&key.public_key()).unwrap();
         let decision = Decision { serial: 7, ..Decision::of(&[ban("fleet", Some(60), None)]).unwrap() };
-        let message = decision.signed(&key);
-        assert_eq!(Decision::verified(&message, &public).unwrap(), decision);
+        let message = decision.signed(&key, Audience::Edges);
+        assert_eq!(Decision::verified(&message, &public, Audience::Edges).unwrap(), decision);
         assert_eq!(decision.reason, "fleet: 2 reports within 1h");
         for at in 0..message.len() {
             let mut changed = message.clone();
             changed[at] ^= 1;
-            assert!(Decision::verified(&changed, &public).is_err(), "byte {at}");
+            assert!(Decision::verified(&changed, &public, Audience::Edges).is_err(), "byte {at}");
         }
-        assert_eq!(Decision::verified(&decision.signed(&other), &public), Err(Distrust::Forged));
+        assert_eq!(
+            Decision::verified(&decision.signed(&other, Audience::Edges), &public, Audience::Edges),
+            Err(Distrust::Forged)
+        );
+        let for_friends = decision.signed(&key, Audience::Peers);
+        assert_eq!(Decision::verified(&for_friends, &public, Audience::Edges), Err(Distrust::Forged));
+        assert!(Decision::verified(&for_friends, &public, Audience::Peers).is_ok());
         let newer = Decision { v: 2, ..decision.clone() };
-        assert_eq!(Decision::verified(&newer.signed(&key), &public), Err(Distrust::Version));
+        assert_eq!(
+            Decision::verified(&newer.signed(&key, Audience::Edges), &public, Audience::Edges),
+            Err(Distrust::Version)
+        );
         for junk in [&b""[..], b"{}", b"{}\n", b"{}\nAAAA", b"\xff\n\xff", &[b'a'; LONGEST + 1]] {
-            assert!(Decision::verified(junk, &public).is_err(), "{junk:?}");
+            assert!(Decision::verified(junk, &public, Audience::Edges).is_err(), "{junk:?}");
         }
         // A signature of the same bytes for another purpose.
         let text = serde_json::to_vec(&decision).unwrap();
         let mut naked = text.clone();
         naked.push(b'\n');
         naked.extend(BASE64.encode(&key.sign(&text).unwrap()).into_bytes());
-        assert_eq!(Decision::verified(&naked, &public), Err(Distrust::Forged));
+        assert_eq!(Decision::verified(&naked, &public, Audience::Edges), Err(Distrust::Forged));
     }
 
     #[test]
@@ -254,11 +258,11 @@ mod tests {
     }
 
     #[test]
-    fn each_prefix_has_a_subject_of_its_own() {
-        let subject = |prefix: &str| Decision::subject(&prefix.parse().unwrap());
-        assert_eq!(subject("203.0.113.9/32"), "ban.decision.v4.203-0-113-9-32");
-        assert_eq!(subject("203.0.113.0/24"), "ban.decision.v4.203-0-113-0-24");
-        assert_eq!(subject("2001:db8::/64"), "ban.decision.v6.20010db8000000000000000000000000-64");
+    fn friends_are_told_who_and_by_which_jail_and_nothing_else() {
+        let bans = [ban("sshd", Some(60), Some(&["tcp/22"])), ban("fleet", Some(90), None)];
+        let told = Decision::naming(&bans).unwrap();
+        assert_eq!((told.until, told.ports, &*told.reason), (Some(at(90)), None, "fleet"));
+        assert_eq!(Decision::naming(&[ban("observed", None, Some(&[]))]), None);
         let lifted = Decision::lifting("203.0.113.9/32".parse().unwrap(), Some(at(60)), at(0));
         assert!(lifted.is_over(at(60)) && !lifted.is_over(at(59)));
     }

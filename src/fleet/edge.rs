@@ -9,7 +9,7 @@ use nkeys::KeyPair;
 use tokio::sync::mpsc;
 
 use super::News;
-use super::api::DECISIONS;
+use super::audience::Audience;
 use super::decision::{Decision, Distrust};
 use super::edges::{Granted, Wish};
 use super::link::{Link, Shared};
@@ -53,9 +53,10 @@ async fn follow_while_up(
     news: &mpsc::Sender<News>,
     anew: &mut bool,
 ) -> Result<(), String> {
-    wish(name, link, *anew).await?;
+    wish(Audience::Edges, name, link, *anew).await?;
     *anew = false;
-    let mut pull = Pull::new(&link.client, DECISIONS, name).await.map_err(|error| error.to_string())?;
+    let mut pull =
+        Pull::new(&link.client, Audience::Edges.stream(), name).await.map_err(|error| error.to_string())?;
     shared.mended(FOLLOWING);
     loop {
         let batch = tokio::select! {
@@ -65,13 +66,13 @@ async fn follow_while_up(
         let batch = match batch {
             Ok(batch) => batch,
             Err(Broken::NoConsumer) => {
-                wish(name, link, false).await?;
+                wish(Audience::Edges, name, link, false).await?;
                 pull.ask_again();
                 continue;
             }
             Err(error) => return Err(error.to_string()),
         };
-        let verified = verify(&batch, signer);
+        let verified = verify(&batch, signer, Audience::Edges);
         let sifted = sift(verified, spool, shared, Timestamp::now()).map_err(|error| error.to_string())?;
         let known: Vec<_> = sifted.iter().map(|one| (one.prefix, one.serial, one.until)).collect();
         if !sifted.is_empty() {
@@ -90,10 +91,10 @@ async fn follow_while_up(
     }
 }
 
-/// Has the firewall see to this edge's place in the stream.
-async fn wish(name: &str, link: &Link, anew: bool) -> Result<(), String> {
+/// Has the firewall see to this reader's place in the stream.
+pub(super) async fn wish(audience: Audience, name: &str, link: &Link, anew: bool) -> Result<(), String> {
     let wish = serde_json::to_vec(&Wish { v: 1, anew }).unwrap_or_default();
-    let answer = link.client.request(format!("ban.edge.{name}"), wish.into()).await;
+    let answer = link.client.request(audience.wishes(name), wish.into()).await;
     let answer = answer.map_err(|error| format!("the firewall's kband does not answer: {error}"))?;
     match serde_json::from_slice(&answer.payload) {
         Ok(Granted { done: true }) => Ok(()),
@@ -102,8 +103,12 @@ async fn wish(name: &str, link: &Link, anew: bool) -> Result<(), String> {
 }
 
 /// What costs most is done by as many processors as there are.
-fn verify(batch: &[Message], signer: &KeyPair) -> Vec<Result<Decision, Distrust>> {
-    let one = |message: &Message| Decision::verified(&message.payload, signer);
+pub(super) fn verify(
+    batch: &[Message],
+    signer: &KeyPair,
+    audience: Audience,
+) -> Vec<Result<Decision, Distrust>> {
+    let one = |message: &Message| Decision::verified(&message.payload, signer, audience);
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if batch.len() < MANY || workers < 2 {
         return batch.iter().map(one).collect();
@@ -208,7 +213,7 @@ mod tests {
         let public = KeyPair::from_public_key(&key.public_key()).unwrap();
         let messages: Vec<Message> = (0..301_u64)
             .map(|serial| {
-                let payload = decision("203.0.113.9/32", serial, None, false).signed(&key);
+                let payload = decision("203.0.113.9/32", serial, None, false).signed(&key, Audience::Edges);
                 let length = payload.len();
                 Message {
                     subject: "x".into(),
@@ -222,7 +227,7 @@ mod tests {
             })
             .collect();
         let serials: Vec<u64> =
-            verify(&messages, &public).into_iter().map(|one| one.unwrap().serial).collect();
+            verify(&messages, &public, Audience::Edges).into_iter().map(|one| one.unwrap().serial).collect();
         assert_eq!(serials, (0..301).collect::<Vec<_>>());
     }
 }

@@ -27,6 +27,9 @@ pub struct Invitation {
     pub host: bool,
     /// It is to follow decisions.
     pub edge: bool,
+    /// It is the firewall of a friend's fleet, and is to read offenders.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub peer: bool,
     /// HOST:PORT.
     pub server: String,
     /// The key that decisions are signed with.
@@ -45,6 +48,9 @@ pub struct Answer {
     pub host: Option<String>,
     /// The one that it follows decisions with.
     pub edge: Option<String>,
+    /// The one that it reads offenders with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
 }
 
 /// Why a line is none of these.
@@ -96,7 +102,7 @@ impl Answer {
         let read: Self = self::read(line, ANSWER, "join")?;
         let damaged = |why| LineError::Damaged("join", why);
         read.name.parse::<MemberName>().map_err(damaged)?;
-        let mut keys = read.host.iter().chain(&read.edge).peekable();
+        let mut keys = read.host.iter().chain(&read.edge).chain(&read.peer).peekable();
         if keys.peek().is_none() || !keys.all(|key| is_public(key)) {
             return Err(damaged("it has no key".to_owned()));
         }
@@ -129,13 +135,14 @@ mod tests {
             name: "web1".into(),
             host: true,
             edge: false,
+            peer: false,
             server: "fw.example.org:4222".into(),
             signer: key.clone(),
             ca: "-----BEGIN CERTIFICATE-----\n".into(),
         };
         let line = invitation.line();
         assert_eq!(Invitation::read(&format!(" {line}\n")).unwrap(), invitation);
-        let answer = Answer { name: "web1".into(), host: Some(key.clone()), edge: None };
+        let answer = Answer { name: "web1".into(), host: Some(key.clone()), edge: None, peer: None };
         assert_eq!(Answer::read(&answer.line()).unwrap(), answer);
         assert!(matches!(Answer::read(&line), Err(LineError::NotIt("join"))));
         for cut in [1, 7, 40, line.len() / 2, line.len() - 1] {

@@ -12,7 +12,6 @@ use tokio::sync::watch;
 
 use super::FleetError;
 use super::keys;
-use super::setup::CA;
 use crate::control::fleet::{Connection, FleetStatus};
 
 /// How long an answer may take.
@@ -60,6 +59,19 @@ impl Shared {
     }
 }
 
+/// How to get to a server, with files of the fleet's directory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way<'w> {
+    /// HOST:PORT.
+    pub(super) server: &'w str,
+    /// The file of this machine's key.
+    pub(super) seed: &'w str,
+    /// That of the certificate that the server is known by.
+    pub(super) ca: &'w str,
+    /// What comes is addressed to inboxes that begin so.
+    pub(super) inbox: &'w str,
+}
+
 /// A connection.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
@@ -69,24 +81,25 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Begins to connect to `server` with the key in `seed`; what comes is addressed to inboxes that begin with `inbox`.
+    /// Begins to connect; the connection is called `what`.
     pub(super) async fn open(
         directory: &Path,
-        server: &str,
-        seed: &str,
-        inbox: &str,
-        what: &'static str,
+        way: &Way<'_>,
+        what: &str,
         shared: &Shared,
     ) -> Result<Self, FleetError> {
+        let Way { server, seed, ca, inbox } = *way;
         let key = keys::load(&directory.join(seed))?;
         let secret = key.seed().map_err(|_| keys::KeyError::NoSeed { path: directory.join(seed) })?;
-        let ca = directory.join(CA);
+        let ca = directory.join(ca);
         if let Err(error) = std::fs::File::open(&ca) {
             return Err(FleetError::Certificate { path: ca, error });
         }
         let (told, up) = watch::channel(0);
         let (told, shared) = (Arc::new(told), shared.clone());
-        shared.lock().connections.entry(what.to_owned()).or_default();
+        let connection = Connection { server: server.to_owned(), ..Connection::default() };
+        shared.lock().connections.insert(what.to_owned(), connection);
+        let what = what.to_owned();
         let options = ConnectOptions::with_nkey(secret)
             .name(format!("kban {inbox}"))
             .add_root_certificates(ca)
@@ -104,7 +117,7 @@ impl Link {
             .ping_interval(PING)
             .subscription_capacity(MESSAGES)
             .event_callback(move |event| {
-                note(&shared, what, &told, &event);
+                note(&shared, &what, &told, &event);
                 std::future::ready(())
             });
         let client = options

@@ -27,6 +27,13 @@ pub struct SpoolError {
     error: rusqlite::Error,
 }
 
+impl SpoolError {
+    /// Of the file at `path`.
+    pub(super) fn of(path: &Path, error: rusqlite::Error) -> Self {
+        Self { path: path.to_owned(), error }
+    }
+}
+
 /// Reports that wait, and decisions that are known.
 #[derive(Debug)]
 pub struct Spool {
