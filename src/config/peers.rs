@@ -65,6 +65,14 @@ pub(super) fn plan(
             wrong(what, "`banctl fleet join` writes all of it", span);
             continue;
         };
+        if peers.peers.values().any(|other| other.signer == signer.value.0) {
+            let what = format!(
+                "[fleet.peer.{}] has the signer of another friend's fleet: it would count twice",
+                name.0
+            );
+            wrong(what, "keep one of them; `banctl fleet list` shows them", span);
+            continue;
+        }
         let plan = PeerPlan {
             server: server.value.0.clone(),
             signer: signer.value.0.clone(),

@@ -26,7 +26,7 @@ pub(super) fn join(
     out: &mut dyn Write,
 ) -> Result<Exit, Failure> {
     let layout = shared.layout();
-    let Invitation { name: called, server, signer, ca, .. } = invitation;
+    let Invitation { name: called, server, signer, ca, offer, .. } = invitation;
     let name = match &options.name {
         Some(name) => Arc::clone(&name.0),
         None => named_like(server).0,
@@ -60,7 +60,8 @@ pub(super) fn join(
     let drop_in = making::named_drop_in(&layout, &drop_in(&name), text)?;
     let (seed, certificate) = peer_files(&name);
     let key = making::make_key(&directory, &seed, (&certificate, ca))?;
-    let answer = Answer { name: called.clone(), host: None, edge: None, peer: Some(key) };
+    let answer =
+        Answer { name: called.clone(), host: None, edge: None, peer: Some(key), offer: offer.clone() };
     making::put(shared, drop_in)?;
     making::print_line(shared, &name, "accept", &answer.line(), out)
 }

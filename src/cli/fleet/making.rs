@@ -79,7 +79,7 @@ pub(super) fn invite(shared: &Shared, options: &Invite, out: &mut dyn Write) -> 
     let name = &options.name.0;
     is_free(&members, name)?;
     let place = setup::place(&directory)?;
-    let signer = keys::load(&directory.join(SIGNER_SEED)).map_err(setup::SetupError::from)?.public_key();
+    let signer = signer(&directory)?;
     let ca = fs::read_to_string(directory.join(CA))?;
     let invitation = Invitation {
         name: name.to_string(),
@@ -87,10 +87,11 @@ pub(super) fn invite(shared: &Shared, options: &Invite, out: &mut dyn Write) -> 
         edge: matches!(options.role, Becomes::Edge | Becomes::Both),
         peer: options.role == Becomes::Peer,
         server: format!("{}:{}", place.host, place.port),
-        signer,
+        signer: signer.public_key(),
         ca,
+        offer: String::new(),
     };
-    print_line(shared, name, "join", &invitation.line(), out)
+    print_line(shared, name, "join", &invitation.signed(&signer).line(), out)
 }
 
 pub(super) fn join(shared: &Shared, options: &Join, out: &mut dyn Write) -> Result<Exit, Failure> {
@@ -100,7 +101,7 @@ pub(super) fn join(shared: &Shared, options: &Join, out: &mut dyn Write) -> Resu
         return friends::join(shared, options, &invitation, out);
     }
     let directory = absolute(options.directory.as_deref().unwrap_or(Path::new(DIRECTORY)))?;
-    let Invitation { name, host, edge, server, signer, ca, .. } = &invitation;
+    let Invitation { name, host, edge, server, signer, ca, offer, .. } = &invitation;
     let roles: Vec<&str> = [(host, "\"host\""), (edge, "\"edge\"")]
         .into_iter()
         .filter_map(|(is, role)| is.then_some(role))
@@ -113,9 +114,14 @@ pub(super) fn join(shared: &Shared, options: &Join, out: &mut dyn Write) -> Resu
     let drop_in = drop_in(&layout, text)?;
     let made = |wanted: &bool, seed: &str| wanted.then(|| make_key(&directory, seed, (CA, ca))).transpose();
     let (host, edge) = (made(host, HOST_SEED)?, made(edge, EDGE_SEED)?);
-    let answer = Answer { name: name.clone(), host, edge, peer: None };
+    let answer = Answer { name: name.clone(), host, edge, peer: None, offer: offer.clone() };
     put(shared, drop_in)?;
     print_line(shared, name, "accept", &answer.line(), out)
+}
+
+/// The key that this firewall signs with.
+fn signer(directory: &Path) -> Result<nkeys::KeyPair, Failure> {
+    Ok(keys::load(&directory.join(SIGNER_SEED)).map_err(setup::SetupError::from)?)
 }
 
 /// Makes a key of this machine's in the fleet's directory, and puts there the certificate of the server that it is for. Its
@@ -168,7 +174,13 @@ fn is_free(members: &Members, name: &Arc<str>) -> Result<(), Failure> {
 pub(super) fn accept(shared: &Shared, options: &Accept, out: &mut dyn Write) -> Result<Exit, Failure> {
     let directory = super::directory(&shared.layout());
     let mut members = super::members(&directory)?;
-    let Answer { name, host, edge, peer } = Answer::read(&options.line).map_err(usage)?;
+    let answer = Answer::read(&options.line).map_err(usage)?;
+    if !answer.was_offered(&signer(&directory)?) {
+        let what = "this is no answer to a line of `banctl fleet invite` here, or it asks for more than that offered";
+        return Err(usage(format!("{what}: invite {} again", answer.name)));
+    }
+    let Answer { name, host, edge, peer, .. } = answer;
+    let is_friend = peer.is_some();
     let name: Arc<str> = name.into();
     let taken = |key: &&String| {
         let others = members.current().filter(|(other, _)| **other != name);
@@ -190,7 +202,8 @@ pub(super) fn accept(shared: &Shared, options: &Accept, out: &mut dyn Write) -> 
         }
         output::print_json(out, &Accepted { name: &name, server_reloaded: told })?;
     } else {
-        writeln!(out, "{name} belongs to the fleet")?;
+        let reads = "reads whom the jails here have banned, and nothing else";
+        writeln!(out, "{name} {}", if is_friend { reads } else { "belongs to the fleet" })?;
         ask_for_reload(told, out)?;
     }
     Ok(Exit::Done)

@@ -6,6 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use kban::fleet::audience::Audience;
 use kban::fleet::decision::Decision;
+use kban::fleet::invitation::Answer;
 use kban::fleet::keys;
 use serde_json::Value;
 
@@ -48,7 +49,8 @@ fn told(site: &Site) -> Vec<String> {
 fn whom_two_friends_name_is_banned_until_one_of_them_lifts_it() {
     let site = Site::new(&["alpha", "beta", "edge1"]);
     let limit = "[fleet]\nbantime = \"1h\"\n[defaults]\nignoreip = [\"198.51.100.7\"]\n";
-    for (who, more) in [("fw", limit), ("alpha", ""), ("beta", ""), ("edge1", "")] {
+    let long = "[defaults]\nbantime = \"1d\"\n";
+    for (who, more) in [("fw", limit), ("alpha", long), ("beta", long), ("edge1", "")] {
         site.configure(who, more);
     }
     site.found(&[("edge1", "edge")]);
@@ -171,7 +173,11 @@ fn a_machine_without_a_fleet_may_listen_and_mistakes_are_told() {
     let status = site.said("alone", &["fleet", "status"]);
     assert!(status.contains("10-9-0-1 names 1 offender"), "{status}");
 
+    // An answer that asks for more than was offered.
+    let answer = Answer::read(joined.trim().strip_prefix("banctl fleet accept ").unwrap()).unwrap();
+    let more = Answer { edge: answer.peer.clone(), peer: None, ..answer }.line();
     for (who, arguments, words) in [
+        ("fw", vec!["fleet", "accept", &more], "asks for more than that offered"),
         ("alone", vec!["fleet", "join", &line("again")], "called 10-9-0-1 already"),
         ("fw", vec!["fleet", "join", &line("me")], "this machine's own fleet"),
         ("web1", vec!["fleet", "join", &line("web")], "not on the word of friends' fleets"),
