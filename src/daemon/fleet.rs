@@ -208,17 +208,18 @@ fn count(
     recalled: bool,
     now: Timestamp,
 ) -> Followed {
-    let (mut verdicts, mut spared) = (Vec::new(), 0);
+    let (mut verdicts, mut spared, mut no_room) = (Vec::new(), 0, None);
     for vote in votes {
         match pipeline.engine.vote(peer, vote, recalled, now) {
             Ok(verdict) => verdicts.extend(verdict),
             Err(refusal) => {
                 spared += 1;
-                if let Refusal::NoRoom(_) = refusal {
-                    tracing::warn!("[fleet] somebody whom friends' fleets name is not banned: {refusal}");
-                }
+                no_room = no_room.or(Some(refusal).filter(|why| matches!(why, Refusal::NoRoom(_))));
             }
         }
+    }
+    if let Some(refusal) = no_room {
+        tracing::warn!("[fleet] not everybody whom friends' fleets name is banned: {refusal}");
     }
     let told = if pipeline.evidence.is_wanted() { &verdicts[..] } else { &[] };
     for ban in told.iter().map(Verdict::ban) {

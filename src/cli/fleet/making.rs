@@ -214,8 +214,10 @@ pub(super) fn change(shared: &Shared, directory: &Path, members: &Members) -> Re
     members.save(directory)?;
     setup::configure(directory, members)?;
     give_to_server(directory, None);
+    // Whoever is let in finds everything ready; whoever is shut out is, whatever kband says.
+    let reloaded = enable::reload(shared);
     let told = reload_server(directory);
-    enable::reload(shared)?;
+    reloaded?;
     Ok(told)
 }
 
