@@ -4,6 +4,9 @@
 # make test-kernels   the tests that talk to the kernel, on the kernels of Debian 11, 12 and 13 in qemu
 # make check     format, lints, dependencies, docs
 # make deb       a package for Debian and Ubuntu
+# make rpm       a package for Fedora, RHEL and others with RPM
+# make dist      the source with all crates it needs, to be built without a network
+# make reproducible   builds programs and packages twice, and compares them byte for byte
 # make static    small programs that need no library, for appliances
 # make appliance the image of a small firewall, tried out in qemu
 # make install   copies what `make` has built; DESTDIR= for packagers
@@ -12,9 +15,10 @@ PREFIX  ?= /usr
 UNITS   ?= $(PREFIX)/lib/systemd/system
 DESTDIR ?=
 CARGO   ?= cargo
-BUILT    = $(or $(CARGO_TARGET_DIR),target)/release
+TARGET   = $(or $(CARGO_TARGET_DIR),target)
+BUILT    = $(TARGET)/release
 
-.PHONY: all deb static appliance demo test test-system test-kernels check bench install clean
+.PHONY: all packaged deb rpm dist reproducible static appliance demo test test-system test-kernels check bench install clean
 
 all:
 	$(CARGO) build --release --locked
@@ -27,6 +31,7 @@ demo:
 # Real servers need real users: what is not run as root is built and unit-tested as the user, and the rest run with sudo.
 test:
 	scripts/install-tools test
+	scripts/newer-nats
 ifeq ($(shell id -u),0)
 	$(CARGO) test --locked
 else
@@ -38,7 +43,10 @@ endif
 test-system:
 	scripts/install-tools test-system
 	scripts/install-tools deb
-	$(CARGO) build --locked
+	scripts/install-tools rpm
+	scripts/install-tools packaged
+	$(CARGO) auditable build --locked
+	scripts/test-dist
 	MAKE="$(MAKE)" scripts/test-system
 
 test-kernels:
@@ -80,25 +88,51 @@ install:
 	install -m644 systemd/sysusers.d/kban.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/kban.conf
 	install -m644 systemd/drop-ins/*.conf $(DESTDIR)$(PREFIX)/share/kban/systemd
 
-# A package for Debian and Ubuntu, below target/debian.
-deb: all
+# What packages are made of: `make` with the list of the crates in it, and without a word of this machine.
+packaged:
+	scripts/install-tools packaged
+	scripts/build-packaged --release
+	scripts/sbom $(BUILT)/kband >$(BUILT)/kban.cdx.json
+
+# Packages lie in target/debian and target/rpm.
+deb: packaged
 	scripts/install-tools deb
-	$(CARGO) deb --no-build --locked
-	lintian --fail-on error,warning target/debian/kban_*.deb
+	SOURCE_DATE_EPOCH=$$(scripts/source-date) $(CARGO) deb --no-build --locked
+	lintian --fail-on error,warning $(TARGET)/debian/kban_*.deb
+
+rpm: packaged
+	scripts/install-tools rpm
+	mkdir -p $(TARGET)/rpm
+	scripts/rpm $(BUILT) $(TARGET)/rpm
+
+dist:
+	scripts/dist
+
+reproducible:
+	scripts/install-tools packaged
+	scripts/install-tools deb
+	scripts/install-tools rpm
+	scripts/reproducible
 
 # Where there is no target for musl, glibc is bound in: larger, and host names are asked for by its own rules.
 HOST    = $(shell rustc -vV | sed -n 's/^host: //p')
 MUSL    = $(subst -gnu,-musl,$(HOST))
 STATIC  = $(if $(wildcard $(shell rustc --print target-libdir --target $(MUSL))),$(MUSL),$(HOST))
-# Nothing unwinds in this profile, so that no tables for it are needed; sqlite is in C.
+# Nothing unwinds in this profile, so that no tables for it are needed: neither rustc's, nor those that libraries bring along. Addresses that
+# depend on where the program is loaded are written down in one bit each. Of SQLite, what kban never asks for is left out.
+SMALL    = -C target-feature=+crt-static -C force-unwind-tables=no -C link-arg=-Wl,-z,pack-relative-relocs \
+	-C link-arg=-Wl,--no-eh-frame-hdr -C link-arg=-Wl,-T,packaging/appliance/no-unwinding.ld
+SQLITE   = -USQLITE_ENABLE_FTS3 -USQLITE_ENABLE_FTS3_PARENTHESIS -USQLITE_ENABLE_FTS5 -USQLITE_ENABLE_RTREE -USQLITE_ENABLE_STAT4 \
+	-USQLITE_ENABLE_DBSTAT_VTAB -USQLITE_SOUNDEX -USQLITE_ENABLE_LOAD_EXTENSION -DSQLITE_OMIT_LOAD_EXTENSION
 static:
-	CFLAGS="-Os -fno-asynchronous-unwind-tables" RUSTFLAGS="-C target-feature=+crt-static -C force-unwind-tables=no" \
-		$(CARGO) build --locked --profile appliance --target $(STATIC)
-	@ls -l $(or $(CARGO_TARGET_DIR),target)/$(STATIC)/appliance/kband $(or $(CARGO_TARGET_DIR),target)/$(STATIC)/appliance/banctl
+	scripts/install-tools packaged
+	CFLAGS="-Os -fno-asynchronous-unwind-tables" LIBSQLITE3_FLAGS="$(SQLITE)" RUSTFLAGS="$(SMALL)" \
+		scripts/build-packaged --profile appliance --target $(STATIC)
+	@ls -l $(TARGET)/$(STATIC)/appliance/kband $(TARGET)/$(STATIC)/appliance/banctl
 
 appliance: static
 	scripts/install-tools appliance
-	scripts/appliance $(or $(CARGO_TARGET_DIR),target)/$(STATIC)/appliance
+	scripts/appliance $(TARGET)/$(STATIC)/appliance
 
 clean:
 	$(CARGO) clean

@@ -1,5 +1,6 @@
 //! How fast a fleet is on one machine, with a real nats-server: reports of many hosts judged, decisions published, and how long a
-//! late edge takes to catch up. The engines of the firewall and of the edge do their work; no kernel does.
+//! late edge takes to catch up. The firewall is its fleet's thread and its engine, without a kernel; the edge is a real kband that writes
+//! to a kernel and a store. What processors have done is told as well: it says more than the time where a machine is shared.
 //!
 //! `cargo bench --bench fleet [-- DECISIONS HOSTS REPORTS]`
 
@@ -22,7 +23,7 @@ use kban::control::fleet::FleetStatus;
 use kban::fleet::decision::Decision;
 use kban::fleet::members::{Member, Members};
 use kban::fleet::setup::{self, Place};
-use kban::fleet::{Followed, News, Page, Running, keys};
+use kban::fleet::{News, Page, Running, keys};
 use kban::jail::engine::Engine;
 use kban::jail::reports::Reported;
 
@@ -44,17 +45,20 @@ fn main() -> Outcome<()> {
         numbers.next().unwrap_or(200_000),
     );
     let bench = Bench::new(hosts)?;
-    let firewall = bench.machine("firewall", in_force(decisions))?;
+    let firewall = bench.firewall(in_force(decisions))?;
     let begin = Instant::now();
-    until(|| Ok(firewall.seen().0.published >= u64::from(decisions)))?;
+    until(|| Ok(soon(firewall.seen().0.published) >= u64::from(decisions)))?;
     rate("decisions signed and published", decisions, begin.elapsed())?;
 
-    let edge = bench.machine("edge", Vec::new())?;
-    let (begin, wanted) = (Instant::now(), usize::try_from(decisions)?);
-    until(|| Ok(edge.seen().1 >= wanted))?;
-    rate("a late edge has caught up", decisions, begin.elapsed())?;
-    told(&format!("memory of firewall and edge together at its peak: {} MB", peak(std::process::id())?))?;
-    edge.end()?;
+    let published = Work::of(bench.server.id())?;
+    let edge = bench.edge()?;
+    let begin = Instant::now();
+    until(|| edge.has(decisions))?;
+    rate("a late edge has caught up, kernel and store included", decisions, begin.elapsed())?;
+    told(&format!("  kband: {}", Work::of(edge.0.id())?))?;
+    told(&format!("  nats-server: {}", Work::of(bench.server.id())?.since(&published)))?;
+    told(&format!("  the firewall, which has published: {}", Work::of(std::process::id())?))?;
+    drop(edge);
 
     let each = reports / hosts.max(1);
     let seeds: Vec<String> =
@@ -64,11 +68,17 @@ fn main() -> Outcome<()> {
     rate("hosts connected at once", hosts, connected)?;
     rate("reports published", hosts * each, begin.elapsed().saturating_sub(connected))?;
     let all = u64::from(hosts * each);
-    until(|| Ok(firewall.seen().0.hosts.values().map(|host| host.reports).sum::<u64>() >= all))?;
+    until(|| Ok(soon(firewall.seen().0.hosts.values().map(|host| host.reports).sum::<u64>()) >= all))?;
     rate("reports published, taken and judged", hosts * each, begin.elapsed().saturating_sub(connected))?;
     told(&format!("bans made of them: {}", firewall.seen().1))?;
     firewall.end()?;
-    told(&format!("nats-server's memory at its peak: {} MB", peak(bench.server.id())?))
+    told(&format!("nats-server: {}", Work::of(bench.server.id())?))
+}
+
+/// Whoever looks all the time keeps a processor from working.
+fn soon(number: u64) -> u64 {
+    std::thread::sleep(Duration::from_millis(20));
+    number
 }
 
 /// So many bans that are in force on the firewall, in order.
@@ -91,11 +101,74 @@ fn rate(what: &str, count: u32, took: Duration) -> Outcome<()> {
     told(&format!("{what}: {count} in {took:.2?}, {:.0} a second", f64::from(count) / took.as_secs_f64()))
 }
 
-/// The most memory that a process has had, in MB.
-fn peak(pid: u32) -> Outcome<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
+/// What a process has taken until now.
+struct Work {
+    /// The most memory that it has had, in MB.
+    peak: u64,
+    /// On processors, in user mode and in the kernel.
+    user: Duration,
+    system: Duration,
+}
+
+impl Work {
+    fn of(pid: u32) -> Outcome<Self> {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11);
+        // Hundredths of a second (proc_pid_stat(5), utime and stime).
+        let mut time = || {
+            fields
+                .next()
+                .and_then(|field| field.parse().ok())
+                .map(|ticks: u64| Duration::from_millis(ticks * 10))
+        };
+        Ok(Self {
+            peak: line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024,
+            user: time().unwrap_or_default(),
+            system: time().unwrap_or_default(),
+        })
+    }
+
+    fn since(self, before: &Self) -> Self {
+        Self {
+            user: self.user.saturating_sub(before.user),
+            system: self.system.saturating_sub(before.system),
+            ..self
+        }
+    }
+}
+
+impl std::fmt::Display for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.1?} user, {:.1?} system; memory at its peak {} MB", self.user, self.system, self.peak)
+    }
+}
+
+/// A kband that follows.
+struct Edge(Child, PathBuf);
+
+impl Edge {
+    /// Whether it has followed that many decisions, and its kernel has all of them.
+    fn has(&self, decisions: u32) -> Outcome<bool> {
+        std::thread::sleep(Duration::from_millis(100));
+        let mut banctl = Command::new(env!("CARGO_BIN_EXE_banctl"));
+        banctl.args(["--json", "--socket"]).arg(self.1.join("run/control.sock")).arg("status");
+        let status = banctl.stderr(Stdio::null()).output()?;
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+        let number = |pointer: &str| status.pointer(pointer).and_then(serde_json::Value::as_u64);
+        Ok(number("/fleet/followed") >= Some(u64::from(decisions)) && number("/firewall/pending") == Some(0))
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+        if let Ok(mut firewall) = kban::firewall::Firewall::open_existing() {
+            let _ = firewall.remove_table();
+        }
+    }
 }
 
 /// A fleet with one edge and many hosts, and its server.
@@ -144,21 +217,36 @@ impl Bench {
         self.dir.path().join(format!("seeds/{host}"))
     }
 
-    /// A machine of this role, with an engine as its kband would have; these decisions are in force there.
-    fn machine(&self, role: &str, in_force: Vec<Decision>) -> Outcome<Machine> {
+    /// A kband of its own, for the edge.
+    fn edge(&self) -> Outcome<Edge> {
+        let dir = self.dir.path().join("late");
+        std::fs::create_dir_all(&dir)?;
+        std::fs::write(dir.join("kban.toml"), self.configuration("edge")?)?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kband"));
+        command.arg("--config").arg(dir.join("kban.toml"));
+        command.arg("--state-dir").arg(dir.join("state")).arg("--runtime-dir").arg(dir.join("run"));
+        let log = std::fs::File::create(dir.join("kband.log"))?;
+        Ok(Edge(command.stdin(Stdio::null()).stderr(log).spawn()?, dir))
+    }
+
+    fn configuration(&self, role: &str) -> Outcome<String> {
         let fleet = self.dir.path().join("fleet");
         let signer = keys::load(&fleet.join(setup::SIGNER_SEED))?.public_key();
-        let text = format!(
+        Ok(format!(
             "[fleet]\nrole = {role:?}\nserver = \"127.0.0.1:4222\"\nname = \"edge\"\nsigner = {signer:?}\ndirectory = {fleet:?}\n\
-             max_reports_per_minute = 1000000\n[jail.fleet]\nenabled = {}\nmax_tracked = 10000000\n[firewall]\nset_size = 4000000\n",
+             max_reports_per_minute = 1000000\n[jail.fleet]\nenabled = {}\nmax_tracked = 10000000\n[firewall]\nset_size = 4000000\nownership = \"plain\"\n",
             role == "firewall"
-        );
-        let file = self.dir.path().join(format!("{role}.toml"));
-        std::fs::write(&file, text)?;
+        ))
+    }
+
+    /// The firewall, with an engine as its kband would have; these decisions are in force there.
+    fn firewall(&self, in_force: Vec<Decision>) -> Outcome<Machine> {
+        let file = self.dir.path().join("firewall.toml");
+        std::fs::write(&file, self.configuration("firewall")?)?;
         let plan = load(&Layout::single(file)).map_err(|report| report.to_string())?;
         let mut engine = Engine::new();
         engine.configure(&plan);
-        let state = self.dir.path().join(role);
+        let state = self.dir.path().join("firewall");
         std::fs::create_dir_all(&state)?;
         let mut running = Running::start(plan.fleet.as_ref().ok_or("no fleet")?, Some(&state))?;
         let (seen, stop) = (Seen::default(), Arc::new(AtomicBool::new(false)));
@@ -216,16 +304,10 @@ fn take(engine: &mut Engine, news: News, in_force: &[Decision]) {
                     engine.reported(jail, &report, now);
                 }
             }
-            let _ = done.send(());
+            let _ = done.send(reports.iter().map(|one| engine.bans().of(&one.prefix).is_empty()).collect());
         }
-        News::Decisions { decisions, done } => {
-            for decision in decisions {
-                if let Ok(decided) = decision.decided() {
-                    let _ = engine.follow_decision(decided);
-                }
-            }
-            let _ = done.send(Followed { spared: 0 });
-        }
+        // The firewall follows nobody, and has no friends.
+        News::Decisions { .. } | News::Votes { .. } | News::Recalled { .. } => {}
         News::Intent { after, reply, .. } => {
             let from = after.map_or(0, |(after, _)| in_force.partition_point(|one| one.prefix <= after));
             let decisions: Vec<Decision> = in_force.iter().skip(from).take(PAGE).cloned().collect();
@@ -233,8 +315,6 @@ fn take(engine: &mut Engine, news: News, in_force: &[Decision]) {
             let next = next.map(|last| (last.prefix, Arc::from("fleet")));
             let _ = reply.send(Page { decisions, next });
         }
-        // Nobody has friends here.
-        News::Votes { .. } | News::Recalled { .. } => {}
     }
 }
 

@@ -165,7 +165,8 @@ pub(super) fn take(daemon: &mut Daemon, news: News, now: Timestamp) {
     match news {
         News::Reports { reports, done } => {
             judge(pipeline, &reports, now);
-            let _ = done.send(());
+            let bans = pipeline.engine.bans();
+            let _ = done.send(reports.iter().map(|one| bans.of(&one.prefix).is_empty()).collect());
         }
         News::Intent { audience, after, reply } => {
             let _ = reply.send(page(audience, pipeline.engine.bans(), after.as_ref()));

@@ -155,10 +155,11 @@ pub(super) fn compile_ignore(written: &str) -> Result<Exception, Fault> {
 }
 
 /// Compiles the expression on one field of a structured line; it may match anywhere in it.
-pub(super) fn compile_field(written: &str) -> Result<Regex, Fault> {
+pub(super) fn compile_field(written: &str) -> Result<(Hir, Regex), Fault> {
     let expanded = expand(written)?;
     let hir = tree(&expanded, written)?;
-    build(&hir)
+    let regex = build(&hir)?;
+    Ok((hir, regex))
 }
 
 fn compile(written: &str) -> Result<(tags::Expanded, Hir, Regex), Fault> {

@@ -14,9 +14,13 @@ use serde::Deserialize;
 use super::error::{Fault, FaultKind};
 use super::fields::{Fields, Format};
 use super::pattern::{Pattern, compile_field};
+use super::prefilter::required_literals;
 use super::tags::HostTag;
 
-/// The literal of this many bytes at least is looked for.
+/// Literals of so many bytes are rare; of those that are shorter, another condition's are looked for, or the field's name.
+const RARE: usize = 4;
+
+/// No shorter literal is looked for.
 const SHORTEST: usize = 3;
 
 /// One name or several, of which the first that the line has counts.
@@ -86,13 +90,21 @@ pub(super) struct Rule {
     host: Vec<String>,
     time: Vec<String>,
     user: Vec<String>,
-    tests: Vec<(String, Test)>,
-    /// A matching line holds one of them; empty: unknown.
+    tests: Vec<Test>,
+}
+
+/// One condition.
+#[derive(Debug)]
+struct Test {
+    path: String,
+    asked: Asked,
+    /// A line whose field passes holds one of them.
     literals: Vec<Vec<u8>>,
 }
 
+/// What of a field.
 #[derive(Debug)]
-enum Test {
+enum Asked {
     OneOf(Vec<String>),
     Regex(Regex),
     Host(Pattern),
@@ -150,18 +162,15 @@ impl Rule {
             time: Names::list(keys.time),
             user: Names::list(keys.user),
             tests: Vec::new(),
-            literals: Vec::new(),
         };
         rule.add("", conditions)?;
         if rule.tests.is_empty() {
             return Err(wrong(FaultKind::MatchesNothing));
         }
-        let from_text = rule.tests.iter().any(|(_, test)| matches!(test, Test::Host(_)));
+        let from_text = rule.tests.iter().any(|test| matches!(test.asked, Asked::Host(_)));
         if rule.host.is_empty() && !from_text {
             return Err(wrong(FaultKind::NoHost));
         }
-        let candidates = rule.tests.iter().map(|(path, test)| literals(path, test));
-        rule.literals = candidates.max_by_key(|set| set.iter().map(Vec::len).min()).unwrap_or_default();
         Ok(rule)
     }
 
@@ -172,50 +181,64 @@ impl Rule {
     ) -> Result<(), (String, String, Fault)> {
         for (name, condition) in conditions {
             let path = if below.is_empty() { name.clone() } else { format!("{below}.{name}") };
-            let (shown, test) = match condition {
+            let one_of = |values: Vec<String>| {
+                let literals = values.iter().map(|value| longest_plain(value.as_bytes())).collect();
+                (Asked::OneOf(values), literals)
+            };
+            let (shown, (asked, literals)) = match condition {
                 Condition::Below(inner) => {
                     self.add(&path, inner)?;
                     continue;
                 }
-                Condition::Is(value) => (format!("= {}", value.text()), Test::OneOf(vec![value.text()])),
+                Condition::Is(value) => (format!("= {}", value.text()), one_of(vec![value.text()])),
                 Condition::OneOf(values) => {
                     let values: Vec<String> = values.iter().map(Scalar::text).collect();
-                    (format!("in [{}]", values.join(", ")), Test::OneOf(values))
+                    (format!("in [{}]", values.join(", ")), one_of(values))
                 }
                 Condition::Regex { regex } => {
-                    let test = match regex.contains("<HOST>") || regex.contains("<ADDR>") {
-                        true => Pattern::compile_with_host(regex).map(|(pattern, _)| Test::Host(pattern)),
-                        false => compile_field(regex).map(Test::Regex),
+                    let asked = match regex.contains("<HOST>") || regex.contains("<ADDR>") {
+                        true => Pattern::compile_with_host(regex)
+                            .map(|(pattern, _)| (Asked::Host(pattern), Vec::new())),
+                        false => compile_field(regex).map(|(hir, regex)| {
+                            let literals = required_literals(&hir).unwrap_or_default();
+                            let plain = literals.iter().map(|literal| longest_plain(literal));
+                            (Asked::Regex(regex), plain.collect())
+                        }),
                     };
-                    (format!("~ {regex}"), test.map_err(|fault| (path.clone(), regex.clone(), fault))?)
+                    (format!("~ {regex}"), asked.map_err(|fault| (path.clone(), regex.clone(), fault))?)
                 }
             };
             let and = if self.written.is_empty() { "where" } else { " and" };
             self.written.push_str(&format!("{and} {path} {shown}"));
-            self.tests.push((path, test));
+            self.tests.push(Test { path, asked, literals });
         }
         Ok(())
     }
 
     /// Literals of which a matching line holds one; none if nothing is known.
     pub(super) fn literals(&self) -> Option<Vec<Vec<u8>>> {
-        (!self.literals.is_empty()).then(|| self.literals.clone())
+        let values = self.tests.iter().map(|test| test.literals.clone());
+        let names = self.tests.iter().map(|test| vec![test.name()]);
+        let shortest = |set: &Vec<Vec<u8>>| set.iter().map(Vec::len).min().unwrap_or_default();
+        let all: Vec<Vec<Vec<u8>>> = values.chain(names).collect();
+        let least = |bytes: usize| all.iter().find(|set| shortest(set) >= bytes).cloned();
+        least(RARE).or_else(|| least(SHORTEST))
     }
 
     /// What the rule finds in a line.
     pub(super) fn find(&self, text: &[u8]) -> Option<Record> {
         let holds = |literal: &Vec<u8>| memchr::memmem::find(text, literal).is_some();
-        if !self.literals.is_empty() && !self.literals.iter().any(holds) {
+        if !self.tests.iter().all(|test| test.literals.is_empty() || test.literals.iter().any(holds)) {
             return None;
         }
         let fields = Fields::parse(self.format, text)?;
         let mut caught: Option<IpAddr> = None;
-        for (path, test) in &self.tests {
-            let value = fields.get(path)?;
-            match test {
-                Test::OneOf(values) => values.iter().any(|known| known == value).then_some(())?,
-                Test::Regex(regex) => regex.is_match(value).then_some(())?,
-                Test::Host(pattern) => caught = pattern.find(value.as_bytes(), false)?.host.address(),
+        for test in &self.tests {
+            let value = fields.get(&test.path)?;
+            match &test.asked {
+                Asked::OneOf(values) => values.iter().any(|known| known == value).then_some(())?,
+                Asked::Regex(regex) => regex.is_match(value).then_some(())?,
+                Asked::Host(pattern) => caught = pattern.find(value.as_bytes(), false)?.host.address(),
             }
         }
         let first = |names: &[String]| names.iter().find_map(|name| fields.get(name).map(str::to_owned));
@@ -232,15 +255,15 @@ impl Rule {
     /// How many conditions hold, and the first that does not; none if the text is no such record, or not one of them holds.
     pub(super) fn refusal(&self, text: &[u8]) -> Option<(usize, String)> {
         let fields = Fields::parse(self.format, text)?;
-        let holds = |(path, test): &&(String, Test)| {
-            fields.get(path).is_some_and(|value| match test {
-                Test::OneOf(values) => values.iter().any(|known| known == value),
-                Test::Regex(regex) => regex.is_match(value),
-                Test::Host(pattern) => pattern.find(value.as_bytes(), false).is_some(),
+        let holds = |test: &&Test| {
+            fields.get(&test.path).is_some_and(|value| match &test.asked {
+                Asked::OneOf(values) => values.iter().any(|known| known == value),
+                Asked::Regex(regex) => regex.is_match(value),
+                Asked::Host(pattern) => pattern.find(value.as_bytes(), false).is_some(),
             })
         };
         let passed = self.tests.iter().filter(holds).count();
-        let (path, _) = self.tests.iter().find(|test| !holds(test)).or(self.tests.last())?;
+        let path = &self.tests.iter().find(|test| !holds(test)).or(self.tests.last())?.path;
         let wanted = match (passed == self.tests.len(), fields.get(path)) {
             (true, _) => format!("an address in {}", self.host.join(" or ")),
             (false, Some(value)) => format!("another {path} than {value:?}"),
@@ -260,21 +283,17 @@ fn address(value: &str) -> Option<IpAddr> {
     HostTag::Any.address(bare.as_bytes())
 }
 
-/// A set of literals of which a line holds one where the test holds.
-fn literals(path: &str, test: &Test) -> Vec<Vec<u8>> {
-    let values = match test {
-        Test::OneOf(values) => values.iter().map(|value| longest_plain(value)).collect(),
-        Test::Regex(_) | Test::Host(_) => Vec::new(),
-    };
-    let usable = |set: &Vec<Vec<u8>>| !set.is_empty() && set.iter().all(|literal| literal.len() >= SHORTEST);
-    let name = vec![longest_plain(path.rsplit('.').next().unwrap_or(path))];
-    [values, name].into_iter().find(usable).unwrap_or_default()
+impl Test {
+    /// Of the field's own name, what a line holds that has it.
+    fn name(&self) -> Vec<u8> {
+        longest_plain(self.path.rsplit('.').next().unwrap_or_default().as_bytes())
+    }
 }
 
 /// The longest run of characters that JSON and logfmt write as they are.
-fn longest_plain(text: &str) -> Vec<u8> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '_' | '-' | '.' | ':');
-    text.split(|c| !plain(c)).max_by_key(|run| run.len()).unwrap_or_default().as_bytes().to_vec()
+fn longest_plain(text: &[u8]) -> Vec<u8> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'_' | b'-' | b'.' | b':');
+    text.split(|byte| !plain(byte)).max_by_key(|run| run.len()).unwrap_or_default().to_vec()
 }
 
 #[cfg(test)]
@@ -318,6 +337,23 @@ where.request.uri = { regex = '^/login' }
             found(CADDY, &format!("Nov 21 06:50:25 h caddy[1]: {}", line(401, "/login", ""))).unwrap().0,
             "192.0.2.1"
         );
+    }
+
+    #[test]
+    fn what_is_rare_is_looked_for() {
+        let looked_for = |conditions: &str| {
+            let filter = format!("description = 'x'\nformat = 'json'\nhost = 'ip'\n[where]\n{conditions}");
+            let definition = Definition::parse("x", &filter).unwrap();
+            let filter = Filter::compile("x", "x", definition.into(), NORMAL).unwrap();
+            let literals =
+                filter.literals().unwrap().iter().map(|text| String::from_utf8_lossy(text).into_owned());
+            literals.collect::<Vec<_>>()
+        };
+        assert_eq!(looked_for("status = 401"), ["status"]);
+        assert_eq!(looked_for("n = 401"), ["401"]);
+        assert_eq!(looked_for("status = 401\nmsg = 'login: no \"such\" user'"), ["login: no "]);
+        assert_eq!(looked_for("msg = { regex = '^(?:Bad|Wrong) \"?password (?:of|for) ' }"), ["password "]);
+        assert_eq!(looked_for("msg = { regex = '^/[a-z]+$' }\nevent = ['login.failed', 'no']"), ["event"]);
     }
 
     #[test]

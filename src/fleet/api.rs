@@ -1,6 +1,7 @@
 //! The few requests of JetStream's wire API that a firewall needs: streams, consumers, messages.
 
 use async_nats::Client;
+use async_nats::client::{RequestError, RequestErrorKind};
 use serde_json::{Value, json};
 
 use super::audience::Audience;
@@ -48,10 +49,18 @@ fn description(error: &Value) -> &str {
     error.get("description").and_then(Value::as_str).unwrap_or("refused")
 }
 
+/// Why a request has no answer. A server that cannot write does not answer at all from 2.15 on; its own log says it.
+pub(super) fn unanswered(error: &RequestError) -> String {
+    match error.kind() {
+        RequestErrorKind::TimedOut => "the server does not answer: is there room on its disk?".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// One request, and its answer.
 pub(super) async fn ask(client: &Client, what: &str, body: &Value) -> Result<Value, Refused> {
     let answer = client.request(format!("$JS.API.{what}"), body.to_string().into()).await;
-    let answer = answer.map_err(|error| Refused(format!("{what}: {error}")))?;
+    let answer = answer.map_err(|error| Refused(format!("{what}: {}", unanswered(&error))))?;
     let answer: Value = serde_json::from_slice(&answer.payload)
         .map_err(|_| Refused(format!("{what}: no answer of JetStream's")))?;
     match answer.get("error") {

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::spool::SpoolError;
+use super::spool::{self, SpoolError};
 use crate::jail::votes::{Named, Vote};
 
 /// The file's name in the state directory.
@@ -53,20 +53,18 @@ impl Ballots {
             None => (Connection::open_in_memory(), PathBuf::from("memory")),
         };
         let begin = |database: Connection| {
-            database.pragma_update(None, "journal_mode", "WAL")?;
-            database.pragma_update(None, "synchronous", "NORMAL")?;
-            database.busy_timeout(std::time::Duration::from_secs(5))?;
+            spool::prepare(&database)?;
             database.execute_batch(TABLES)?;
             Ok(database)
         };
         match opened.and_then(begin) {
             Ok(database) => Ok(Self { database, path }),
-            Err(error) => Err(SpoolError::of(&path, error)),
+            Err(error) => Err(SpoolError::of(Some(path), error)),
         }
     }
 
     fn tell<T>(&self, result: rusqlite::Result<T>) -> Result<T, SpoolError> {
-        result.map_err(|error| SpoolError::of(&self.path, error))
+        result.map_err(|error| SpoolError::of(Some(self.path.clone()), error))
     }
 
     /// How many offenders `peer` has said something about that still matters.

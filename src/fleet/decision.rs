@@ -1,7 +1,7 @@
 //! What the firewall has decided about a prefix: the format, and its signature.
 //!
-//! A message is the decision in JSON, a newline, and the signature in base64. What is signed begins with words for those whom it
-//! is meant for. Each decision has a serial number, higher than any that the firewall gave before: an older one of the
+//! A message is the decision in JSON, a newline, and its seal in base64: decisions that are published together are signed together
+//! (`seal.rs`). What is signed begins with words for those whom it is meant for. Each decision has a serial number, higher than any that the firewall gave before: an older one of the
 //! same prefix is a replay. When a ban is lifted, the firewall says so with a decision that lasts as long as the ban would have.
 
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use nkeys::KeyPair;
 use serde::{Deserialize, Serialize};
 
 use super::audience::Audience;
+use super::seal::{self, Reader};
 use crate::jail::decided::Decided;
 use crate::service::Service;
 
@@ -122,22 +123,35 @@ impl Decision {
         self.until.is_some_and(|until| until <= now)
     }
 
-    /// What to publish.
+    /// What to publish of each; so many as [`seal::TOGETHER`] cost one signature.
     #[must_use]
-    pub fn signed(&self, key: &KeyPair, audience: Audience) -> Vec<u8> {
-        // A struct of strings and numbers can always be written; a key that was read from its seed can sign.
-        let mut text = serde_json::to_vec(self).unwrap_or_default();
-        let signature = key.sign(&[audience.words(), &text].concat()).unwrap_or_default();
-        text.push(b'\n');
-        text.extend(BASE64.encode(&signature).into_bytes());
-        text
+    pub fn signed(decisions: &[Self], key: &KeyPair, audience: Audience) -> Vec<Vec<u8>> {
+        let mut messages = Vec::with_capacity(decisions.len());
+        for together in decisions.chunks(seal::TOGETHER) {
+            // A struct of strings and numbers can always be written.
+            let texts: Vec<Vec<u8>> =
+                together.iter().map(|one| serde_json::to_vec(one).unwrap_or_default()).collect();
+            let seals = seal::seal(audience.words(), &texts, key);
+            messages.extend(texts.into_iter().zip(seals).map(|(mut message, seal)| {
+                message.push(b'\n');
+                message.extend(BASE64.encode(&seal).into_bytes());
+                message
+            }));
+        }
+        messages
     }
 
-    /// Reads a message that `signer` is said to have signed for `audience`.
+    /// Reads messages that `signer` is said to have signed for `audience`.
+    #[must_use]
+    pub fn reader(signer: &KeyPair, audience: Audience) -> Reader<'_> {
+        Reader::new(audience.words(), signer)
+    }
+
+    /// Reads one of these messages.
     ///
     /// # Errors
     /// It is unreadable, of another version, or signed by somebody else.
-    pub fn verified(message: &[u8], signer: &KeyPair, audience: Audience) -> Result<Self, Distrust> {
+    pub fn verified(message: &[u8], reader: &mut Reader<'_>) -> Result<Self, Distrust> {
         /// What every version has.
         #[derive(Deserialize)]
         struct Versioned {
@@ -147,15 +161,19 @@ impl Decision {
             return Err(Distrust::Unreadable);
         }
         let end = memchr::memrchr(b'\n', message).ok_or(Distrust::Unreadable)?;
-        let (text, signature) = message.split_at(end);
-        let signature =
-            BASE64.decode(signature.get(1..).unwrap_or_default()).map_err(|_| Distrust::Unreadable)?;
-        signer.verify(&[audience.words(), text].concat(), &signature).map_err(|_| Distrust::Forged)?;
-        let Versioned { v } = serde_json::from_slice(text).map_err(|_| Distrust::Unreadable)?;
-        if v != VERSION {
+        let (text, seal) = message.split_at(end);
+        let seal = BASE64.decode(seal.get(1..).unwrap_or_default()).map_err(|_| Distrust::Unreadable)?;
+        if !reader.trusts(text, &seal) {
+            return Err(Distrust::Forged);
+        }
+        let unread = |_| match serde_json::from_slice(text) {
+            Ok(Versioned { v }) if v != VERSION => Distrust::Version,
+            _ => Distrust::Unreadable,
+        };
+        let decision: Self = serde_json::from_slice(text).map_err(unread)?;
+        if decision.v != VERSION {
             return Err(Distrust::Version);
         }
-        let decision: Self = serde_json::from_slice(text).map_err(|_| Distrust::Unreadable)?;
         Ok(Self { prefix: decision.prefix.trunc(), ..decision })
     }
 
@@ -209,35 +227,34 @@ mod tests {
         let (key, other) = (KeyPair::new_user(), KeyPair::new_user());
         let public = KeyPair::from_public_key(&key.public_key()).unwrap();
         let decision = Decision { serial: 7, ..Decision::of(&[ban("fleet", Some(60), None)]).unwrap() };
-        let message = decision.signed(&key, Audience::Edges);
-        assert_eq!(Decision::verified(&message, &public, Audience::Edges).unwrap(), decision);
+        let signed = |decision: &Decision, key| {
+            Decision::signed(std::slice::from_ref(decision), key, Audience::Edges).remove(0)
+        };
+        let verified =
+            |message: &[u8]| Decision::verified(message, &mut Decision::reader(&public, Audience::Edges));
+        let message = signed(&decision, &key);
+        assert_eq!(verified(&message).unwrap(), decision);
         assert_eq!(decision.reason, "fleet: 2 reports within 1h");
         for at in 0..message.len() {
             let mut changed = message.clone();
             changed[at] ^= 1;
-            assert!(Decision::verified(&changed, &public, Audience::Edges).is_err(), "byte {at}");
+            assert!(verified(&changed).is_err(), "byte {at}");
         }
-        assert_eq!(
-            Decision::verified(&decision.signed(&other, Audience::Edges), &public, Audience::Edges),
-            Err(Distrust::Forged)
-        );
-        let for_friends = decision.signed(&key, Audience::Peers);
-        assert_eq!(Decision::verified(&for_friends, &public, Audience::Edges), Err(Distrust::Forged));
-        assert!(Decision::verified(&for_friends, &public, Audience::Peers).is_ok());
+        assert_eq!(verified(&signed(&decision, &other)), Err(Distrust::Forged));
+        let for_friends = Decision::signed(std::slice::from_ref(&decision), &key, Audience::Peers).remove(0);
+        assert_eq!(verified(&for_friends), Err(Distrust::Forged));
+        assert!(Decision::verified(&for_friends, &mut Decision::reader(&public, Audience::Peers)).is_ok());
         let newer = Decision { v: 2, ..decision.clone() };
-        assert_eq!(
-            Decision::verified(&newer.signed(&key, Audience::Edges), &public, Audience::Edges),
-            Err(Distrust::Version)
-        );
+        assert_eq!(verified(&signed(&newer, &key)), Err(Distrust::Version));
         for junk in [&b""[..], b"{}", b"{}\n", b"{}\nAAAA", b"\xff\n\xff", &[b'a'; LONGEST + 1]] {
-            assert!(Decision::verified(junk, &public, Audience::Edges).is_err(), "{junk:?}");
+            assert!(verified(junk).is_err(), "{junk:?}");
         }
         // A signature of the same bytes for another purpose.
         let text = serde_json::to_vec(&decision).unwrap();
         let mut naked = text.clone();
         naked.push(b'\n');
         naked.extend(BASE64.encode(&key.sign(&text).unwrap()).into_bytes());
-        assert_eq!(Decision::verified(&naked, &public, Audience::Edges), Err(Distrust::Forged));
+        assert_eq!(verified(&naked), Err(Distrust::Forged));
     }
 
     #[test]

@@ -39,10 +39,13 @@ pub(super) struct Signer {
 
 impl Signer {
     /// Numbers go up, also over restarts, as the time does; and if the clock goes back, by one.
-    fn sign(&mut self, decision: Decision) -> Vec<u8> {
+    fn sign(&mut self, decisions: &mut [Decision]) -> Vec<Vec<u8>> {
         let now = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0);
-        self.last = now.max(self.last + 1);
-        Decision { serial: self.last, ..decision }.signed(&self.key, self.audience)
+        for decision in &mut *decisions {
+            self.last = now.max(self.last + 1);
+            decision.serial = self.last;
+        }
+        Decision::signed(decisions, &self.key, self.audience)
     }
 }
 
@@ -101,17 +104,19 @@ async fn send(
     signer: &mut Signer,
     link: &Link,
     shared: &Shared,
-    decisions: Vec<Decision>,
+    mut decisions: Vec<Decision>,
 ) -> (Vec<Decision>, Option<String>) {
+    let audience = signer.audience;
+    let messages = signer.sign(&mut decisions);
     let mut on_their_way: FuturesUnordered<_> = decisions
         .into_iter()
-        .map(|decision| {
-            let message = signer.sign(decision.clone());
-            let sent = link.client.request(signer.audience.subject(&decision.prefix), message.into());
+        .zip(messages)
+        .map(|(decision, message)| {
+            let sent = link.client.request(audience.subject(&decision.prefix), message.into());
             async move {
                 let outcome = match sent.await {
                     Ok(answer) => api::stored(&answer.payload).map_err(|error| error.to_string()),
-                    Err(error) => Err(error.to_string()),
+                    Err(error) => Err(api::unanswered(&error)),
                 };
                 (decision, outcome)
             }
@@ -184,6 +189,7 @@ async fn read(signer: &mut Signer, link: &Link) -> Result<Published, String> {
     }
     let mut pull = Pull::new(&link.client, stream, &name).await.map_err(|error| told(&error))?;
     let now = Timestamp::now();
+    let mut reader = Decision::reader(&signer.public, signer.audience);
     let mut foreign = 0_u64;
     loop {
         let batch = pull.batch().await.map_err(|error| told(&error))?;
@@ -192,7 +198,7 @@ async fn read(signer: &mut Signer, link: &Link) -> Result<Published, String> {
             let place = message.reply.as_deref().and_then(api::place);
             let Some((sequence, pending)) = place else { continue };
             left = pending;
-            match Decision::verified(&message.payload, &signer.public, signer.audience) {
+            match Decision::verified(&message.payload, &mut reader) {
                 Ok(decision) => {
                     signer.last = signer.last.max(decision.serial);
                     if decision.is_over(now) {

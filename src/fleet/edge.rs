@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use async_nats::Message;
+use async_nats::{Client, Message, Subject};
 use ipnet::IpNet;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use nkeys::KeyPair;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::News;
 use super::audience::Audience;
@@ -18,6 +18,12 @@ use super::spool::{Spool, SpoolError};
 
 /// What goes wrong.
 const FOLLOWING: &str = "decisions cannot be followed";
+/// The same of the time.
+const CLOCK: &str = "this machine's clock is wrong, or the firewall's";
+/// What to do about that.
+const SET_CLOCK: &str = "see to both (timedatectl)";
+/// Clocks that are no further apart agree: an answer takes its time.
+const SKEW: SignedDuration = SignedDuration::from_mins(1);
 /// With fewer messages, one processor is enough.
 const MANY: usize = 64;
 
@@ -53,20 +59,24 @@ async fn follow_while_up(
     news: &mpsc::Sender<News>,
     anew: &mut bool,
 ) -> Result<(), String> {
-    wish(Audience::Edges, name, link, *anew).await?;
+    wish(Audience::Edges, name, link, shared, *anew).await?;
     *anew = false;
     let mut pull =
         Pull::new(&link.client, Audience::Edges.stream(), name).await.map_err(|error| error.to_string())?;
     shared.mended(FOLLOWING);
+    let client = link.client.clone();
+    // What the daemon's loop has not answered yet: while it works, the next decisions are looked at.
+    let mut asked: Option<Asked> = None;
     loop {
         let batch = tokio::select! {
             batch = pull.batch() => batch,
             () = link.changed() => return Ok(()),
+            () = answered(&mut asked, &client, shared) => continue,
         };
         let batch = match batch {
             Ok(batch) => batch,
             Err(Broken::NoConsumer) => {
-                wish(Audience::Edges, name, link, false).await?;
+                wish(Audience::Edges, name, link, shared, false).await?;
                 pull.ask_again();
                 continue;
             }
@@ -75,30 +85,83 @@ async fn follow_while_up(
         let verified = verify(&batch, signer, Audience::Edges);
         let sifted = sift(verified, spool, shared, Timestamp::now()).map_err(|error| error.to_string())?;
         let known: Vec<_> = sifted.iter().map(|one| (one.prefix, one.serial, one.until)).collect();
-        if !sifted.is_empty() {
-            let many = sifted.len() as u64;
-            let Followed { spared } =
-                News::hand_over(news, |done| News::Decisions { decisions: sifted, done }).await;
-            let mut status = shared.lock();
-            status.followed += many - spared.min(many);
-            status.spared += spared;
-        }
+        let many = sifted.len() as u64;
+        let followed = News::offer(news, |done| News::Decisions { decisions: sifted, done }).await;
+        // What is known but was not followed comes again, and the same number is no replay.
         spool.know(&known, Timestamp::now()).map_err(|error| error.to_string())?;
-        // It stands for all before it.
-        if let Some(reply) = batch.into_iter().next_back().and_then(|last| last.reply) {
-            link.client.publish(reply, "+ACK".into()).await.map_err(|error| error.to_string())?;
+        if asked.is_some() {
+            answered(&mut asked, &client, shared).await;
         }
+        let reply = batch.into_iter().next_back().and_then(|last| last.reply);
+        asked = Some(Asked { followed, many, reply });
+    }
+}
+
+/// Decisions that the daemon's loop was given.
+struct Asked {
+    followed: oneshot::Receiver<Followed>,
+    many: u64,
+    /// Where the last of them is acknowledged, which stands for all before it.
+    reply: Option<Subject>,
+}
+
+/// Waits until the loop has followed what it was given, and tells everybody. To be dropped and called again at any time.
+async fn answered(asked: &mut Option<Asked>, client: &Client, shared: &Shared) {
+    let Some(Asked { followed, many, reply }) = asked else { return std::future::pending().await };
+    // If the daemon is about to end, there is no answer.
+    let Ok(Followed { spared }) = followed.await else { return std::future::pending().await };
+    let (many, reply) = (*many, reply.take());
+    *asked = None;
+    {
+        let mut status = shared.lock();
+        status.followed += many - spared.min(many);
+        status.spared += spared;
+    }
+    if let Some(reply) = reply {
+        // If the connection is gone, they come again.
+        let _ = client.publish(reply, "+ACK".into()).await;
     }
 }
 
 /// Has the firewall see to this reader's place in the stream.
-pub(super) async fn wish(audience: Audience, name: &str, link: &Link, anew: bool) -> Result<(), String> {
+pub(super) async fn wish(
+    audience: Audience,
+    name: &str,
+    link: &Link,
+    shared: &Shared,
+    anew: bool,
+) -> Result<(), String> {
     let wish = serde_json::to_vec(&Wish { v: 1, anew }).unwrap_or_default();
     let answer = link.client.request(audience.wishes(name), wish.into()).await;
     let answer = answer.map_err(|error| format!("the firewall's kband does not answer: {error}"))?;
     match serde_json::from_slice(&answer.payload) {
-        Ok(Granted { done: true }) => Ok(()),
+        Ok(Granted { done: true, now }) => {
+            // Friends' fleets have clocks of their own.
+            if audience == Audience::Edges {
+                compare_clocks(now, Timestamp::now(), shared);
+            }
+            Ok(())
+        }
         _ => Err("the firewall's answer makes no sense".to_owned()),
+    }
+}
+
+/// Bans end by this machine's clock, and what has ended by it is not followed.
+fn compare_clocks(there: Timestamp, here: Timestamp, shared: &Shared) {
+    let apart = here.duration_since(there);
+    let minutes = apart.abs().as_mins();
+    if apart.abs() < SKEW {
+        shared.mended(CLOCK);
+    } else if apart.is_positive() {
+        shared.trouble(
+            CLOCK,
+            &format!("{minutes} minutes ahead of the firewall's, bans end too early here: {SET_CLOCK}"),
+        );
+    } else {
+        shared.trouble(
+            CLOCK,
+            &format!("{minutes} minutes behind the firewall's, bans end too late here: {SET_CLOCK}"),
+        );
     }
 }
 
@@ -108,18 +171,21 @@ pub(super) fn verify(
     signer: &KeyPair,
     audience: Audience,
 ) -> Vec<Result<Decision, Distrust>> {
-    let one = |message: &Message| Decision::verified(&message.payload, signer, audience);
+    let part = |part: &[Message]| {
+        let mut reader = Decision::reader(signer, audience);
+        part.iter().map(|message| Decision::verified(&message.payload, &mut reader)).collect::<Vec<_>>()
+    };
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if batch.len() < MANY || workers < 2 {
-        return batch.iter().map(one).collect();
+        return part(batch);
     }
     std::thread::scope(|scope| {
         let parts: Vec<_> = batch
             .chunks(batch.len().div_ceil(workers))
-            .map(|part| (part, scope.spawn(move || part.iter().map(one).collect::<Vec<_>>())))
+            .map(|messages| (messages, scope.spawn(move || part(messages))))
             .collect();
-        let joined = parts.into_iter().map(|(part, worker)| {
-            worker.join().unwrap_or_else(|_| part.iter().map(|_| Err(Distrust::Unreadable)).collect())
+        let joined = parts.into_iter().map(|(messages, worker)| {
+            worker.join().unwrap_or_else(|_| messages.iter().map(|_| Err(Distrust::Unreadable)).collect())
         });
         joined.flatten().collect()
     })
@@ -133,15 +199,22 @@ fn sift(
     now: Timestamp,
 ) -> Result<Vec<Decision>, SpoolError> {
     let mut newest: BTreeMap<IpNet, Decision> = BTreeMap::new();
+    let known = spool.last_serials(verified.iter().flatten().map(|one| one.prefix))?;
     for one in verified {
         let trusted = one.and_then(|decision| {
             if decision.is_over(now) { Err(Distrust::Expired) } else { decision.decided().map(|_| decision) }
         });
         let trusted = match trusted {
             Ok(decision) => {
-                let known = newest.get(&decision.prefix).map(|known| known.serial);
-                let last = known.map_or_else(|| spool.last_serial(&decision.prefix), Ok)?;
-                if decision.serial < last { Err(Distrust::Replayed) } else { Ok(decision) }
+                let newer = newest.get(&decision.prefix).map(|newer| newer.serial);
+                if newer
+                    .or_else(|| known.get(&decision.prefix).copied())
+                    .is_some_and(|last| decision.serial < last)
+                {
+                    Err(Distrust::Replayed)
+                } else {
+                    Ok(decision)
+                }
             }
             Err(distrust) => Err(distrust),
         };
@@ -211,9 +284,11 @@ mod tests {
     fn many_signatures_are_looked_at_in_order() {
         let key = KeyPair::new_user();
         let public = KeyPair::from_public_key(&key.public_key()).unwrap();
-        let messages: Vec<Message> = (0..301_u64)
-            .map(|serial| {
-                let payload = decision("203.0.113.9/32", serial, None, false).signed(&key, Audience::Edges);
+        let decisions: Vec<Decision> =
+            (0..301_u64).map(|serial| decision("203.0.113.9/32", serial, None, false)).collect();
+        let messages: Vec<Message> = Decision::signed(&decisions, &key, Audience::Edges)
+            .into_iter()
+            .map(|payload| {
                 let length = payload.len();
                 Message {
                     subject: "x".into(),

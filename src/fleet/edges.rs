@@ -39,6 +39,8 @@ pub(super) struct Wish {
 pub(super) struct Granted {
     /// Whether it was done.
     pub(super) done: bool,
+    /// What the firewall's clock says.
+    pub(super) now: Timestamp,
 }
 
 /// Looks after readers for as long as the machine is a firewall.
@@ -122,7 +124,7 @@ async fn grant(
     }
     api::consumer(&link.client, stream, &reader, "all").await.map_err(|error| error.to_string())?;
     if let Some(reply) = wish.reply.clone() {
-        let granted = serde_json::to_vec(&Granted { done: true }).unwrap_or_default();
+        let granted = serde_json::to_vec(&Granted { done: true, now: Timestamp::now() }).unwrap_or_default();
         link.client.publish(reply, granted.into()).await.map_err(|error| error.to_string())?;
     }
     Ok(())

@@ -14,9 +14,12 @@ use super::link::{Link, Shared};
 use super::members::Members;
 use super::pull::Pull;
 use super::report::{self, Refusal, Taken};
+use super::votes::Votes;
 
 /// What goes wrong.
 const INTAKE: &str = "reports cannot be taken";
+/// The same of the disk.
+const KEEPING: &str = "reports that were counted are not kept over a restart";
 /// So many hosts are shown of whom nobody knows.
 const STRANGERS: usize = 64;
 
@@ -51,6 +54,14 @@ impl Door {
         *count += 1;
         let (report, prefix, time) = report::read(payload, host, self.private, now)?;
         Ok(Taken { host: Arc::clone(host), weight: *weight, prefix, time, report })
+    }
+
+    /// A report that was counted at `time`, before a restart; none if its host does not belong to the fleet any more.
+    fn again(&self, time: Timestamp, payload: &[u8], now: Timestamp) -> Option<Taken> {
+        let host = report::host(payload)?;
+        let weight = self.members.borrow().hosts().get(&host).copied()?;
+        let (report, prefix, _) = report::read(payload, &host, self.private, now).ok()?;
+        Some(Taken { host, weight, prefix, time, report })
     }
 
     /// Looks at what came, and counts it.
@@ -88,13 +99,43 @@ impl Door {
 }
 
 /// Takes reports for as long as the machine is a firewall.
-pub(super) async fn take(mut door: Door, link: Link, shared: Shared, news: mpsc::Sender<News>) {
-    let work = async |link: &mut Link| take_while_up(&mut door, link, &shared, &news).await;
+pub(super) async fn take(
+    mut door: Door,
+    mut votes: Votes,
+    link: Link,
+    shared: Shared,
+    news: mpsc::Sender<News>,
+) {
+    let now = Timestamp::now();
+    let before = votes.all(now).unwrap_or_else(|error| {
+        shared.trouble(KEEPING, &error.to_string());
+        Vec::new()
+    });
+    // What was counted before a restart counts as of then.
+    let again: Vec<Taken> = before.iter().filter_map(|(time, vote)| door.again(*time, vote, now)).collect();
+    judge(again, &mut votes, &shared, &news).await;
+    let work = async |link: &mut Link| take_while_up(&mut door, &mut votes, link, &shared, &news).await;
     link.keep_at(&shared, INTAKE, work).await;
+}
+
+/// Has the daemon's loop judge reports, and keeps what may count later.
+async fn judge(reports: Vec<Taken>, votes: &mut Votes, shared: &Shared, news: &mpsc::Sender<News>) {
+    if reports.is_empty() {
+        return;
+    }
+    let kept = reports.clone();
+    // If the daemon is about to end, what was not judged comes again.
+    let open = News::hand_over(news, |done| News::Reports { reports, done }).await;
+    let judged: Vec<(Taken, bool)> = kept.into_iter().zip(open).collect();
+    match votes.judged(&judged) {
+        Ok(()) => shared.mended(KEEPING),
+        Err(error) => shared.trouble(KEEPING, &error.to_string()),
+    }
 }
 
 async fn take_while_up(
     door: &mut Door,
+    votes: &mut Votes,
     link: &mut Link,
     shared: &Shared,
     news: &mpsc::Sender<News>,
@@ -110,10 +151,7 @@ async fn take_while_up(
             () = link.changed() => return Ok(()),
         };
         let reports = door.sift(&batch, shared, Timestamp::now());
-        if !reports.is_empty() {
-            // If the daemon is about to end, what was not judged comes again.
-            News::hand_over(news, |done| News::Reports { reports, done }).await;
-        }
+        judge(reports, votes, shared, news).await;
         for message in batch {
             if let Some(reply) = message.reply {
                 client.publish(reply, "+ACK".into()).await.map_err(|error| error.to_string())?;

@@ -28,14 +28,14 @@ pub(super) async fn work(name: &str, tap: Tap, mut spool: Spool, mut link: Link,
     // Numbers begin anew with a new spool: another run of this machine is another series.
     let series = jiff::Timestamp::now().as_microsecond();
     loop {
-        take_in(&tap, &mut spool, &shared);
+        let kept = take_in(&tap, &mut spool, &shared);
         let due = if link.is_up() { spool.read(0, TOGETHER) } else { Ok(Vec::new()) };
         let due = due.unwrap_or_else(|error| {
             shared.trouble(DISK, &error.to_string());
             Vec::new()
         });
         if due.is_empty() {
-            let waits = !link.is_up() && spool.waiting() > 0;
+            let waits = !kept || !link.is_up() && spool.waiting() > 0;
             tokio::select! {
                 () = tap.told(Audience::Edges) => {}
                 () = link.changed() => {}
@@ -56,6 +56,8 @@ pub(super) async fn work(name: &str, tap: Tap, mut spool: Spool, mut link: Link,
         shared.lock().reported += arrived.len() as u64;
         if let Err(error) = spool.taken(&arrived) {
             shared.trouble(DISK, &error.to_string());
+            // They are reported again, and count once; but not all the time.
+            tokio::time::sleep(RETRY).await;
         }
         shared.lock().spooled = spool.waiting();
         match trouble {
@@ -71,9 +73,10 @@ pub(super) async fn work(name: &str, tap: Tap, mut spool: Spool, mut link: Link,
     }
 }
 
-/// From memory to the disk.
-fn take_in(tap: &Tap, spool: &mut Spool, shared: &Shared) {
+/// From memory to the disk. Whether that went well: if not, they wait in memory.
+fn take_in(tap: &Tap, spool: &mut Spool, shared: &Shared) -> bool {
     let (reports, mut lost) = tap.reports();
+    let mut in_memory = 0;
     if !reports.is_empty() {
         let encoded: Vec<Vec<u8>> = reports.iter().map(Report::encoded).collect();
         match spool.keep(&encoded) {
@@ -83,7 +86,8 @@ fn take_in(tap: &Tap, spool: &mut Spool, shared: &Shared) {
             }
             Err(error) => {
                 shared.trouble(DISK, &error.to_string());
-                lost += reports.len() as u64;
+                in_memory = reports.len() as u64;
+                tap.put_back_reports(reports);
             }
         }
     }
@@ -92,7 +96,8 @@ fn take_in(tap: &Tap, spool: &mut Spool, shared: &Shared) {
         tracing::warn!("[fleet] too many reports wait for the server: the oldest are given up");
     }
     status.dropped += lost;
-    status.spooled = spool.waiting();
+    status.spooled = spool.waiting() + in_memory;
+    in_memory == 0
 }
 
 async fn send(
@@ -108,15 +113,16 @@ async fn send(
     let sent = link.client.request_with_headers(subject.to_owned(), headers, payload.into()).await;
     let outcome = match sent {
         Ok(answer) => api::stored(&answer.payload).map_err(|error| match error {
-            Unstored::Refused(why) => format!("the server cannot keep them: {why}"),
+            Unstored::Refused(why) => {
+                format!("the server cannot keep them: {why} (when there is room, start it anew)")
+            }
             Unstored::Senseless => error.to_string(),
         }),
         Err(error) => Err(match error.kind() {
             RequestErrorKind::NoResponders => {
                 "nobody takes them: has the firewall's kband ever run?".to_owned()
             }
-            RequestErrorKind::TimedOut => "the server does not answer".to_owned(),
-            _ => error.to_string(),
+            _ => api::unanswered(&error),
         }),
     };
     (id, outcome)

@@ -2,7 +2,7 @@
 //!
 //! The server's refusals are no answers to what was asked, but events of the connection: they are counted and told by name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::FleetError;
 use super::keys;
+use super::trust;
 use crate::control::fleet::{Connection, FleetStatus};
 
 /// How long an answer may take.
@@ -26,6 +27,11 @@ const PING: Duration = Duration::from_secs(15);
 const MESSAGES: usize = 16_384;
 /// What the server means by an authorization violation.
 const STRANGER: &str = "the server does not know this machine's key: was it revoked, or not accepted yet?";
+/// Messages came faster than they were taken, and the library has thrown some away: what goes wrong, and what of it.
+const SLOW: (&str, &str) = (
+    "messages were lost",
+    "they came faster than this machine could take them; what was lost is asked for again",
+);
 /// No error of the server is told at greater length, in characters.
 const LONGEST_ERROR: usize = 300;
 
@@ -96,10 +102,15 @@ impl Link {
             return Err(FleetError::Certificate { path: ca, error });
         }
         let (told, up) = watch::channel(0);
-        let (told, shared) = (Arc::new(told), shared.clone());
         let connection = Connection { server: server.to_owned(), ..Connection::default() };
         shared.lock().connections.insert(what.to_owned(), connection);
-        let what = what.to_owned();
+        let watch = Arc::new(Watch {
+            shared: shared.clone(),
+            what: what.to_owned(),
+            told,
+            server: server.to_owned(),
+            ca: ca.clone(),
+        });
         let options = ConnectOptions::with_nkey(secret)
             .name(format!("kban {inbox}"))
             .add_root_certificates(ca)
@@ -117,8 +128,8 @@ impl Link {
             .ping_interval(PING)
             .subscription_capacity(MESSAGES)
             .event_callback(move |event| {
-                note(&shared, &what, &told, &event);
-                std::future::ready(())
+                let watch = Arc::clone(&watch);
+                async move { watch.note(event).await }
             });
         let client = options
             .connect(format!("tls://{server}"))
@@ -171,47 +182,74 @@ impl Link {
     }
 }
 
-fn note(shared: &Shared, what: &str, up: &watch::Sender<u64>, event: &Event) {
-    static MADE: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-    let mut status = shared.lock();
-    let Some(connection) = status.connections.get_mut(what) else { return };
-    let failed = |connection: &mut Connection, why: String| {
-        let why: String = why.chars().take(LONGEST_ERROR).collect();
-        if connection.error.as_deref() != Some(&why) {
-            tracing::warn!("[fleet] {what}: {why}");
+/// Makes something of the events of a connection.
+struct Watch {
+    shared: Shared,
+    what: String,
+    told: watch::Sender<u64>,
+    server: String,
+    ca: PathBuf,
+}
+
+impl Watch {
+    async fn note(self: Arc<Self>, event: Event) {
+        let error = match &event {
+            // While it connects, the library has words of its own for what is wrong: an error of input and output, or of TLS.
+            Event::ClientError(error) if error.to_string().contains("authorization violation") => {
+                STRANGER.to_owned()
+            }
+            Event::ClientError(error) => {
+                let watch = Arc::clone(&self);
+                let found = tokio::task::spawn_blocking(move || trust::obstacle(&watch.server, &watch.ca));
+                found.await.ok().flatten().unwrap_or_else(|| error.to_string())
+            }
+            Event::ServerError(ServerError::AuthorizationViolation) => STRANGER.to_owned(),
+            Event::ServerError(error) => error.to_string(),
+            Event::LameDuckMode => "the server is about to stop".to_owned(),
+            Event::SlowConsumer(_) => return self.shared.trouble(SLOW.0, SLOW.1),
+            Event::Connected => {
+                self.shared.mended(SLOW.0);
+                return self.made();
+            }
+            Event::Disconnected | Event::Closed => return self.lost(),
+            Event::Draining => return,
+        };
+        self.failed(&error, matches!(event, Event::ServerError(_)));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Connection)) {
+        if let Some(connection) = self.shared.lock().connections.get_mut(&self.what) {
+            change(connection);
         }
-        connection.error = Some(why);
-    };
-    match event {
-        Event::Connected => {
-            tracing::info!("[fleet] {what}: connected");
+    }
+
+    fn made(&self) {
+        static MADE: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        tracing::info!("[fleet] {}: connected", self.what);
+        self.change(|connection| {
             (connection.up, connection.since, connection.error) = (true, Some(Timestamp::now()), None);
-            up.send_replace(MADE.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-        }
-        Event::Disconnected | Event::Closed => {
+        });
+        self.told.send_replace(MADE.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    }
+
+    fn lost(&self) {
+        self.change(|connection| {
             if std::mem::replace(&mut connection.up, false) {
-                tracing::warn!("[fleet] {what}: the connection is lost");
+                tracing::warn!("[fleet] {}: the connection is lost", self.what);
                 connection.since = Some(Timestamp::now());
             }
-            up.send_replace(0);
-        }
-        Event::ServerError(ServerError::AuthorizationViolation) => {
-            connection.refused += 1;
-            failed(connection, STRANGER.to_owned());
-        }
-        // While it connects, the library has words of its own for the same.
-        Event::ClientError(error) if error.to_string().contains("authorization violation") => {
-            failed(connection, STRANGER.to_owned());
-        }
-        Event::ServerError(error) => {
-            connection.refused += 1;
-            failed(connection, error.to_string());
-        }
-        Event::ClientError(error) => failed(connection, error.to_string()),
-        Event::SlowConsumer(_) => {
-            failed(connection, "messages come faster than they can be taken".to_owned());
-        }
-        Event::LameDuckMode => failed(connection, "the server is about to stop".to_owned()),
-        Event::Draining => {}
+        });
+        self.told.send_replace(0);
+    }
+
+    fn failed(&self, why: &str, refused: bool) {
+        let why: String = why.chars().take(LONGEST_ERROR).collect();
+        self.change(|connection| {
+            connection.refused += u64::from(refused);
+            if connection.error.as_deref() != Some(&why) {
+                tracing::warn!("[fleet] {}: {why}", self.what);
+            }
+            connection.error = Some(why);
+        });
     }
 }

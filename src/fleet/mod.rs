@@ -13,6 +13,7 @@
 mod api;
 pub mod audience;
 pub mod ballots;
+pub mod certificates;
 pub mod decision;
 mod decisions;
 mod edge;
@@ -27,9 +28,12 @@ mod peers;
 mod pull;
 pub mod report;
 mod running;
+mod seal;
 pub mod setup;
 pub mod spool;
 pub mod tap;
+mod trust;
+mod votes;
 
 pub use decisions::Page;
 pub use edge::Followed;

@@ -126,7 +126,7 @@ impl Peer<'_> {
 
     async fn read_while_up(&mut self, link: &mut Link, what: &str) -> Result<(), String> {
         let (audience, name) = (Audience::Peers, &*self.plan.name);
-        wish(audience, name, link, self.anew).await?;
+        wish(audience, name, link, self.shared, self.anew).await?;
         self.anew = false;
         let mut pull =
             Pull::new(&link.client, audience.stream(), name).await.map_err(|error| error.to_string())?;
@@ -142,7 +142,7 @@ impl Peer<'_> {
             let batch = match batch {
                 Ok(batch) => batch,
                 Err(Broken::NoConsumer) => {
-                    wish(audience, name, link, false).await?;
+                    wish(audience, name, link, self.shared, false).await?;
                     pull.ask_again();
                     continue;
                 }

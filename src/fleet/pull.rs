@@ -10,12 +10,13 @@ use async_nats::{Client, Message, StatusCode, Subscriber};
 use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
 
-/// So many messages are asked for at once.
-const ASKED: usize = 2_000;
+/// So many messages are asked for at once. With [`LOW`] it is less than the library keeps, which throws away what is more, and
+/// less than the server leaves unacknowledged.
+const ASKED: usize = 8_000;
 /// When fewer than this are on their way, more are asked for.
-const LOW: usize = 1_000;
+const LOW: usize = 4_000;
 /// No batch is longer.
-const LONGEST: usize = 500;
+const LONGEST: usize = 2_000;
 /// The server forgets a request after this.
 const EXPIRES: Duration = Duration::from_secs(20);
 /// A request of which nothing was heard for so long is lost.

@@ -165,6 +165,12 @@ impl Report {
     }
 }
 
+/// Whose a report is by its own words.
+#[must_use]
+pub fn host(payload: &[u8]) -> Option<Arc<str>> {
+    serde_json::from_slice::<Report>(payload).ok().map(|report| report.host)
+}
+
 /// Reads what came on the subject of `host` at `now`; private addresses count if `private`.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ use nkeys::KeyPair;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::audience::Audience;
+use super::certificates;
 use super::decision::Decision;
 use super::decisions::{self, Page, Signer};
 use super::edge::{self, Followed};
@@ -25,11 +26,14 @@ use super::report::Taken;
 use super::setup::{CA, DECISIONS_SEED, EDGE_SEED, HOST_SEED, REPORTS_SEED, SIGNER_SEED};
 use super::spool::{Spool, SpoolError};
 use super::tap::Tap;
+use super::votes::Votes;
 use crate::config::fleet::FLEET;
 use crate::config::plan::FleetPlan;
 use crate::control::fleet::FleetStatus;
 use crate::jail::votes::Vote;
 
+/// So long before the server's certificate ends it is told.
+const WARN: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
 /// How much news may wait for the daemon's loop.
 const NEWS: usize = 2;
 
@@ -76,8 +80,8 @@ pub enum News {
     Reports {
         /// In the order in which they came.
         reports: Vec<Taken>,
-        /// To be told when they are judged.
-        done: oneshot::Sender<()>,
+        /// To be told when they are judged: of each, whether its offender is not banned then.
+        done: oneshot::Sender<Vec<bool>>,
     },
     /// Firewall: it wants to know what is in force.
     Intent {
@@ -119,13 +123,21 @@ impl News {
         news: &mpsc::Sender<Self>,
         made: impl FnOnce(oneshot::Sender<T>) -> Self,
     ) -> T {
-        let (answer, answered) = oneshot::channel();
-        if news.send(made(answer)).await.is_ok()
-            && let Ok(answer) = answered.await
-        {
-            return answer;
+        match Self::offer(news, made).await.await {
+            Ok(answer) => answer,
+            Err(_) => std::future::pending().await,
         }
-        std::future::pending().await
+    }
+
+    /// Hands news over. Where the loop's answer will be, if there is one.
+    pub(super) async fn offer<T>(
+        news: &mpsc::Sender<Self>,
+        made: impl FnOnce(oneshot::Sender<T>) -> Self,
+    ) -> oneshot::Receiver<T> {
+        let (answer, answered) = oneshot::channel();
+        // Unsent, the sender of the answer is dropped with it.
+        let _ = news.send(made(answer)).await;
+        answered
     }
 }
 
@@ -151,6 +163,8 @@ struct Begin {
     members: watch::Receiver<Arc<Members>>,
     /// Of a firewall.
     signer: Option<KeyPair>,
+    /// Of a firewall.
+    votes: Option<Votes>,
     /// Of a host.
     reports: Option<Spool>,
     /// Of an edge.
@@ -189,6 +203,7 @@ impl Running {
             None => Spool::in_memory(plan.spool),
         };
         let reports = plan.host.then(spool).transpose()?;
+        let votes = plan.firewall.then(|| Votes::open(state)).transpose()?;
         let decisions = plan.edge.then(spool).transpose()?;
         let (told, members) = watch::channel(Arc::new(found));
         let (sender, news) = mpsc::channel(NEWS);
@@ -201,6 +216,7 @@ impl Running {
             news: sender,
             members,
             signer,
+            votes,
             reports,
             decisions,
             state: state.map(Path::to_path_buf),
@@ -268,7 +284,17 @@ impl Running {
     /// How it is doing.
     #[must_use]
     pub fn status(&self) -> FleetStatus {
-        self.shared.lock().clone()
+        let mut status = self.shared.lock().clone();
+        let now = jiff::Timestamp::now();
+        if self.plan.firewall
+            && let Some(end) =
+                certificates::end(&self.plan.directory).filter(|end| end.duration_since(now) < WARN)
+        {
+            let ends = if end < now { "has ended" } else { "ends" };
+            let why = format!("it {ends} on {}: `banctl fleet renew` makes another", end.strftime("%F"));
+            status.trouble.insert("the server's certificate".to_owned(), why);
+        }
+        status
     }
 }
 
@@ -292,7 +318,7 @@ pub(super) fn public(key: &str) -> Result<KeyPair, FleetError> {
 }
 
 async fn work(begin: Begin) -> Result<(), FleetError> {
-    let Begin { plan, tap, shared, news, members, signer, reports, decisions, state } = begin;
+    let Begin { plan, tap, shared, news, members, signer, votes, reports, decisions, state } = begin;
     let open = async |seed, inbox: &str, what| {
         let way = Way { server: &plan.server, seed, ca: CA, inbox };
         Link::open(&plan.directory, &way, what, &shared).await
@@ -304,7 +330,7 @@ async fn work(begin: Begin) -> Result<(), FleetError> {
         Ok(())
     };
     let firewall = async {
-        let Some(key) = signer else { return Ok(()) };
+        let (Some(key), Some(votes)) = (signer, votes) else { return Ok(()) };
         let reports = open(REPORTS_SEED, FLEET, "reports").await?;
         let decisions = open(DECISIONS_SEED, FLEET, "decisions").await?;
         let door = Door {
@@ -328,7 +354,7 @@ async fn work(begin: Begin) -> Result<(), FleetError> {
             Ok(())
         };
         let take = async {
-            firewall::take(door, reports, shared.clone(), news.clone()).await;
+            firewall::take(door, votes, reports, shared.clone(), news.clone()).await;
             Ok(())
         };
         tokio::try_join!(take, serve(Audience::Edges), serve(Audience::Peers)).map(drop)

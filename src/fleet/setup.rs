@@ -10,22 +10,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
-
 use super::audience::Audience;
+use super::certificates;
+pub use super::certificates::CA;
+use super::certificates::{SERVER, SERVER_KEY};
 use super::keys::{self, KeyError};
 use super::members::Members;
 
-/// The certificate that everybody in the fleet trusts.
-pub const CA: &str = "ca.pem";
-/// Its key, which only the firewall has.
-const CA_KEY: &str = "ca-key.pem";
-/// The server's certificate and key.
-const SERVER: &str = "server.pem";
-const SERVER_KEY: &str = "server-key.pem";
 /// The key that the firewall takes reports with.
 pub const REPORTS_SEED: &str = "reports.seed";
 /// The one that it publishes decisions with.
@@ -45,8 +36,6 @@ pub fn peer_files(peer: &str) -> (String, String) {
 pub const CONFIGURATION: &str = "nats-server.conf";
 /// Where the server runs, as `init` was told: needed to write the configuration again.
 const PLACE: &str = "server.toml";
-/// How many years certificates are good for.
-const YEARS: i16 = 10;
 
 /// Where the server runs.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -102,7 +91,7 @@ pub fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     fs::rename(&new, path)
 }
 
-fn write(directory: &Path, name: &str, text: &str, mode: u32) -> Result<(), SetupError> {
+pub(super) fn write(directory: &Path, name: &str, text: &str, mode: u32) -> Result<(), SetupError> {
     let path = directory.join(name);
     replace(&path, text, mode).map_err(|error| SetupError::File { path, error })
 }
@@ -119,7 +108,7 @@ pub fn init(directory: &Path, place: &Place) -> Result<(), SetupError> {
     for seed in [SIGNER_SEED, REPORTS_SEED, DECISIONS_SEED] {
         keys::make(&directory.join(seed))?;
     }
-    certify(directory, &place.host)?;
+    certificates::make(directory, &place.host)?;
     let text = toml::to_string(place)
         .map_err(|error| SetupError::Place { path: directory.join(PLACE), why: error.to_string() })?;
     write(directory, PLACE, &text, 0o640)?;
@@ -134,34 +123,6 @@ pub fn place(directory: &Path) -> Result<Place, SetupError> {
     let path = directory.join(PLACE);
     let text = fs::read_to_string(&path).map_err(|error| SetupError::File { path: path.clone(), error })?;
     toml::from_str(&text).map_err(|error| SetupError::Place { path, why: error.to_string() })
-}
-
-fn certify(directory: &Path, host: &str) -> Result<(), SetupError> {
-    let year = jiff::Zoned::now().year();
-    let valid = |params: &mut CertificateParams, name: &str| {
-        params.not_before = rcgen::date_time_ymd((year - 1).into(), 1, 1);
-        params.not_after = rcgen::date_time_ymd((year + YEARS).into(), 1, 1);
-        params.distinguished_name.push(DnType::CommonName, name);
-    };
-    let mut authority = CertificateParams::new(Vec::new())?;
-    valid(&mut authority, "kban fleet");
-    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let authority_key = KeyPair::generate()?;
-    let trusted = authority.self_signed(&authority_key)?;
-    let issuer = Issuer::new(authority, &authority_key);
-    let bare = host.trim_matches(['[', ']']).to_owned();
-    let mut server =
-        CertificateParams::new(vec![bare, "localhost".into(), "127.0.0.1".into(), "::1".into()])?;
-    valid(&mut server, "kban fleet server");
-    server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let server_key = KeyPair::generate()?;
-    let certificate = server.signed_by(&server_key, &issuer)?;
-    write(directory, CA, &trusted.pem(), 0o644)?;
-    write(directory, CA_KEY, &authority_key.serialize_pem(), 0o600)?;
-    write(directory, SERVER, &certificate.pem(), 0o644)?;
-    write(directory, SERVER_KEY, &server_key.serialize_pem(), 0o640)
 }
 
 /// Writes the server's configuration for these members; the server has to read it again.
@@ -285,9 +246,13 @@ mod tests {
         let place = Place { host: "fw.example.org".into(), port: 4222, store: dir.path().join("nats") };
         init(&fleet, &place).unwrap();
         assert_eq!(self::place(&fleet).unwrap(), place);
-        for (name, mode) in
-            [(CA, 0o644), (CA_KEY, 0o600), (SERVER_KEY, 0o640), (SIGNER_SEED, 0o640), (CONFIGURATION, 0o640)]
-        {
+        for (name, mode) in [
+            (CA, 0o644),
+            ("ca-key.pem", 0o600),
+            (SERVER_KEY, 0o640),
+            (SIGNER_SEED, 0o640),
+            (CONFIGURATION, 0o640),
+        ] {
             assert_eq!(fs::metadata(fleet.join(name)).unwrap().permissions().mode() & 0o777, mode, "{name}");
         }
         let text = fs::read_to_string(fleet.join(CONFIGURATION)).unwrap();

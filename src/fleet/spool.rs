@@ -3,19 +3,22 @@
 //!
 //! One SQLite file, `fleet.sqlite3` in the state directory. A power cut may cost the last moments; a crash costs nothing.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// The file's name in the state directory.
-const FILE: &str = "fleet.sqlite3";
+pub(super) const FILE: &str = "fleet.sqlite3";
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS spool (id INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS known (prefix TEXT PRIMARY KEY, serial INTEGER NOT NULL, until INTEGER) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS known_until ON known (until);
+CREATE TABLE IF NOT EXISTS known (prefix BLOB PRIMARY KEY, serial INTEGER NOT NULL, until INTEGER) WITHOUT ROWID;
 ";
+/// How often decisions that say nothing any more are looked for: an index for it would cost more than they do.
+const FORGET: SignedDuration = SignedDuration::from_hours(1);
 /// What a row takes beside its payload, about.
 const ROW: u64 = 16;
 
@@ -27,13 +30,6 @@ pub struct SpoolError {
     error: rusqlite::Error,
 }
 
-impl SpoolError {
-    /// Of the file at `path`.
-    pub(super) fn of(path: &Path, error: rusqlite::Error) -> Self {
-        Self { path: path.to_owned(), error }
-    }
-}
-
 /// Reports that wait, and decisions that are known.
 #[derive(Debug)]
 pub struct Spool {
@@ -43,6 +39,32 @@ pub struct Spool {
     most: u64,
     bytes: u64,
     waiting: u64,
+    /// When decisions were last forgotten.
+    forgotten: Timestamp,
+}
+
+impl SpoolError {
+    /// Of the file `path`; with none, of memory.
+    pub(super) fn of(path: Option<PathBuf>, error: rusqlite::Error) -> Self {
+        Self { path: path.unwrap_or_else(|| PathBuf::from("memory")), error }
+    }
+}
+
+/// How everybody uses the file.
+pub(super) fn prepare(database: &Connection) -> rusqlite::Result<()> {
+    database.pragma_update(None, "journal_mode", "WAL")?;
+    database.pragma_update(None, "synchronous", "NORMAL")?;
+    database.busy_timeout(std::time::Duration::from_secs(5))
+}
+
+/// As the tables have it: the address, and the length of the prefix.
+pub(super) fn key(prefix: &IpNet) -> Vec<u8> {
+    let mut key = match prefix.addr() {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    key.push(prefix.prefix_len());
+    key
 }
 
 impl Spool {
@@ -65,9 +87,7 @@ impl Spool {
 
     fn prepared(opened: rusqlite::Result<Connection>, path: PathBuf, most: u64) -> Result<Self, SpoolError> {
         let begin = |database: Connection| {
-            database.pragma_update(None, "journal_mode", "WAL")?;
-            database.pragma_update(None, "synchronous", "NORMAL")?;
-            database.busy_timeout(std::time::Duration::from_secs(5))?;
+            prepare(&database)?;
             database.execute_batch(TABLES)?;
             let counted = database.query_row(
                 "SELECT COUNT(*), COALESCE(SUM(LENGTH(payload)), 0) FROM spool",
@@ -80,7 +100,7 @@ impl Spool {
             Ok((database, (waiting, payload))) => {
                 let waiting = waiting.unsigned_abs();
                 let bytes = payload.unsigned_abs() + waiting * ROW;
-                Ok(Self { database, path, most, bytes, waiting })
+                Ok(Self { database, path, most, bytes, waiting, forgotten: Timestamp::MIN })
             }
             Err(error) => Err(SpoolError { path, error }),
         }
@@ -176,19 +196,30 @@ impl Spool {
         Ok(())
     }
 
-    /// The serial of the last decision about `prefix` that is known, 0 if none is.
+    /// The serials of the last decisions about `prefixes` that are known.
     ///
     /// # Errors
     /// The disk is gone.
-    pub fn last_serial(&self, prefix: &IpNet) -> Result<u64, SpoolError> {
+    pub fn last_serials(
+        &self,
+        prefixes: impl IntoIterator<Item = IpNet>,
+    ) -> Result<HashMap<IpNet, u64>, SpoolError> {
         let find = || {
-            let mut find = self.database.prepare_cached("SELECT serial FROM known WHERE prefix = ?")?;
-            find.query_row(params![prefix.to_string()], |row| row.get::<_, i64>(0)).optional()
+            // Alone, each of them would lock the file.
+            let transaction = self.database.unchecked_transaction()?;
+            let mut find = transaction.prepare_cached("SELECT serial FROM known WHERE prefix = ?")?;
+            let mut found = HashMap::new();
+            for prefix in prefixes {
+                let serial = find.query_row(params![key(&prefix)], |row| row.get::<_, i64>(0)).optional()?;
+                found.extend(serial.map(|serial| (prefix, serial.unsigned_abs())));
+            }
+            Ok(found)
         };
-        Ok(self.tell(find())?.unwrap_or(0).unsigned_abs())
+        self.tell(find())
     }
 
-    /// Remembers decisions: prefix, serial, and until when they say anything. Those that say nothing any more at `now` are forgotten.
+    /// Remembers decisions: prefix, serial, and until when they say anything. Those that say nothing any more at `now` are
+    /// forgotten, once an hour.
     ///
     /// # Errors
     /// The disk is full, or gone.
@@ -197,20 +228,27 @@ impl Spool {
         decisions: &[(IpNet, u64, Option<Timestamp>)],
         now: Timestamp,
     ) -> Result<(), SpoolError> {
+        let forget = now.duration_since(self.forgotten).abs() >= FORGET;
         let work = |database: &mut Connection| {
             let transaction = database.transaction()?;
             {
                 let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO known VALUES (?, ?, ?)")?;
                 for (prefix, serial, until) in decisions {
                     let serial = i64::try_from(*serial).unwrap_or(i64::MAX);
-                    put.execute(params![prefix.to_string(), serial, until.map(Timestamp::as_microsecond)])?;
+                    put.execute(params![key(prefix), serial, until.map(Timestamp::as_microsecond)])?;
                 }
             }
-            transaction.execute("DELETE FROM known WHERE until <= ?", params![now.as_microsecond()])?;
+            if forget {
+                transaction.execute("DELETE FROM known WHERE until <= ?", params![now.as_microsecond()])?;
+            }
             transaction.commit()
         };
         let worked = work(&mut self.database);
-        self.tell(worked)
+        self.tell(worked)?;
+        if forget {
+            self.forgotten = now;
+        }
+        Ok(())
     }
 
     /// Whether no decision is known.
@@ -259,9 +297,12 @@ mod tests {
         assert!(spool.knows_nothing().unwrap());
         spool.know(&[(one, 7, Some(at(60))), (two, 8, None)], at(0)).unwrap();
         spool.know(&[(one, 9, Some(at(60)))], at(0)).unwrap();
-        assert_eq!((spool.last_serial(&one).unwrap(), spool.last_serial(&two).unwrap()), (9, 8));
+        let known = |spool: &Spool| spool.last_serials([one, two]).unwrap();
+        assert_eq!(known(&spool), [(one, 9), (two, 8)].into());
         spool.know(&[], at(60)).unwrap();
-        assert_eq!((spool.last_serial(&one).unwrap(), spool.last_serial(&two).unwrap()), (0, 8));
+        assert_eq!(known(&spool).len(), 2, "not yet");
+        spool.know(&[], at(3_600)).unwrap();
+        assert_eq!(known(&spool), [(two, 8)].into());
         assert!(!spool.knows_nothing().unwrap());
     }
 }

@@ -117,6 +117,18 @@ impl Tap {
         (std::mem::take(&mut waiting.reports).into(), std::mem::take(&mut waiting.lost))
     }
 
+    /// These reports could not be kept: they wait again, in front of those that came since.
+    pub(super) fn put_back_reports(&self, reports: Vec<Report>) {
+        let mut waiting = self.lock();
+        for report in reports.into_iter().rev() {
+            if waiting.reports.len() < REPORTS {
+                waiting.reports.push_front(report);
+            } else {
+                waiting.lost += 1;
+            }
+        }
+    }
+
     /// At most `most` of the decisions that wait for `audience`, and how many still do for any.
     pub(super) fn decisions(&self, audience: Audience, most: usize) -> (Vec<Decision>, usize) {
         let mut waiting = self.lock();

@@ -17,6 +17,7 @@ use super::super::{Shared, enable, output};
 use super::{Accept, Becomes, Init, Invite, Join, friends};
 use crate::config::fleet::DIRECTORY;
 use crate::config::{Layout, SourceFile};
+use crate::fleet::certificates;
 use crate::fleet::invitation::{Answer, Invitation};
 use crate::fleet::keys;
 use crate::fleet::members::{Member, Members};
@@ -219,6 +220,29 @@ pub(super) fn change(shared: &Shared, directory: &Path, members: &Members) -> Re
     let told = reload_server(directory);
     reloaded?;
     Ok(told)
+}
+
+/// A new certificate for the server. Connections that are there go on with the one before.
+pub(super) fn renew(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let directory = super::directory(&shared.layout());
+    super::members(&directory)?;
+    certificates::renew(&directory, &setup::place(&directory)?.host)?;
+    give_to_server(&directory, None);
+    let told = reload_server(&directory);
+    let until = certificates::end(&directory);
+    if shared.json {
+        #[derive(Serialize)]
+        struct Renewed {
+            until: Option<Timestamp>,
+            server_reloaded: bool,
+        }
+        output::print_json(out, &Renewed { until, server_reloaded: told })?;
+        return Ok(Exit::Done);
+    }
+    let until = until.map_or_else(String::new, |until| format!(", good until {}", until.strftime("%F")));
+    writeln!(out, "the server has a new certificate{until}")?;
+    ask_for_reload(told, out)?;
+    Ok(Exit::Done)
 }
 
 /// Says what is left to do.

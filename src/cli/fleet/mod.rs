@@ -38,6 +38,8 @@ enum What {
     List,
     /// On the firewall: a machine does not belong to the fleet any more, or a friend's fleet is none any more.
     Revoke(Revoke),
+    /// On the firewall: make a new certificate for the server. Nobody has to join again.
+    Renew,
     /// How this machine is doing in its fleet.
     Status,
 }
@@ -115,6 +117,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
         What::Accept(options) => making::accept(shared, options, out),
         What::List => looking::list(shared, out),
         What::Revoke(options) => looking::revoke(shared, options, out),
+        What::Renew => making::renew(shared, out),
         What::Status => looking::status(shared, out),
     }
 }

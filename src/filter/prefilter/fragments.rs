@@ -1,29 +1,26 @@
 //! Few short texts in place of many literals.
 //!
-//! Teddy compares the first four bytes of all its literals at once, half a byte at a time. With two literals a bucket
-//! (16 in all) it hardly ever stops in vain, with three seldom; with eight it stops everywhere. So where filters together have
-//! hundreds of literals, texts are searched for that several of them share and that healthy logs hold rarely
-//! (`uthenti`), and where one stands the literals are compared.
+//! Where filters together have hundreds of literals, texts are searched for that several of them share and that healthy logs
+//! hold rarely (`uthenti`), and where one stands the literals are compared.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::ops::RangeInclusive;
 
+use super::HEALTHY;
 use super::literals::keep_shortest;
 
-/// What servers log when all is well: what stands here is no good to search for.
-const HEALTHY: &[u8] = include_bytes!("healthy.log");
-
 /// How long fragments are, in bytes.
-const LENGTHS: [usize; 3] = [SHORTEST, 6, 8];
+const LENGTHS: RangeInclusive<usize> = SHORTEST..=8;
 
-/// Below this a literal is its own fragment.
+/// Below this a literal is its own fragment. So many bytes are compared at once.
 const SHORTEST: usize = 4;
 
 /// How much more than its cheapest fragment another may cost a literal.
-const SLACK: i64 = 80;
+const SLACK: i64 = 400;
 
 /// What a fragment gains with each literal that it serves, beside its cost.
-const WORTH: i64 = 500;
+const WORTH: i64 = 100;
 
 /// How often each short text stands in [`HEALTHY`]: half a megabyte, which nobody needs once a searcher is built.
 struct Seen(HashMap<&'static [u8], i64>);
@@ -77,25 +74,22 @@ fn pieces(literal: &[u8]) -> Vec<&[u8]> {
     if literal.len() < SHORTEST {
         return vec![literal];
     }
-    LENGTHS.into_iter().flat_map(|length| literal.windows(length)).collect()
+    LENGTHS.flat_map(|length| literal.windows(length)).collect()
 }
 
 impl Seen {
     fn count() -> Self {
         let mut seen = HashMap::new();
-        for text in [2, 3, 4, 6, 8].into_iter().flat_map(|length| HEALTHY.windows(length)) {
+        for text in LENGTHS.flat_map(|length| HEALTHY.windows(length)) {
             *seen.entry(text).or_default() += 1;
         }
         Self(seen)
     }
 
-    /// What a search for it costs: for each healthy line that holds it, and wherever its first bytes make the searcher stop.
+    /// What a search for it costs in healthy text: wherever it stands a line is cut out, and wherever its first bytes do the search stops.
     fn cost(&self, piece: &[u8]) -> i64 {
-        let seen = |bytes: usize| {
-            piece.get(..bytes).and_then(|start| self.0.get(start)).copied().unwrap_or_default()
-        };
-        let short = if piece.len() < SHORTEST { 60 } else { 0 };
-        400 * seen(piece.len()) + 40 * seen(4) + 10 * seen(3) + 3 * seen(2) + short
+        let seen = |text: Option<&[u8]>| text.and_then(|text| self.0.get(text)).copied().unwrap_or_default();
+        400 * seen(Some(piece)) + 200 * seen(piece.get(..SHORTEST))
     }
 }
 

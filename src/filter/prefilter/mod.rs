@@ -3,6 +3,7 @@
 //! The whole block is searched at once with Teddy (SIMD), and only the line around a hit is cut out. Splitting
 //! lines first, or an Aho-Corasick automaton, costs 7 to 14 times as much.
 
+mod buckets;
 mod fragments;
 mod literals;
 
@@ -12,9 +13,11 @@ use memchr::{memchr, memmem, memrchr};
 
 pub(super) use literals::{join, required_literals};
 
-/// How many texts one Teddy searches for: three in each of its eight buckets, and all of sshd's. With four it stops so often in
-/// vain that all filters together cost more than with another pass over the block.
-const TEDDY_LIMIT: usize = 24;
+/// With more literals than this, as more than one filter of the catalogue has, fewer texts are searched for in their place.
+const FEW: usize = 32;
+
+/// What servers log when all is well: what stands here is no good to search for.
+const HEALTHY: &[u8] = include_bytes!("healthy.log");
 
 /// The literals of all filters of a source.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ struct Literal {
     bytes: Vec<u8>,
     /// Where the text first stands in it.
     offset: usize,
+    /// Where its byte before the text is, or else that behind it, and which it is; none if it is the text itself.
+    beside: Option<(usize, u8)>,
     /// The filters that a line with it may concern.
     filters: Vec<usize>,
 }
@@ -62,8 +67,11 @@ const NONE: Hit = Hit { start: usize::MAX, text: 0 };
 
 impl Literal {
     fn stands_at(&self, block: &[u8], hit: usize) -> bool {
-        let start = hit.checked_sub(self.offset);
-        start.and_then(|start| block.get(start..)).is_some_and(|text| text.starts_with(&self.bytes))
+        let Some(there) = hit.checked_sub(self.offset).and_then(|start| block.get(start..)) else {
+            return false;
+        };
+        // A text is in dozens of literals, and one byte tells most of them apart.
+        self.beside.is_none_or(|(at, byte)| there.get(at) == Some(&byte)) && there.starts_with(&self.bytes)
     }
 }
 
@@ -82,7 +90,9 @@ impl Group {
         let around = |text: &Vec<u8>| {
             let holding = literals.iter().filter_map(|(bytes, filters)| {
                 let offset = memmem::find(bytes, text)?;
-                Some(Literal { bytes: bytes.clone(), offset, filters: filters.clone() })
+                let beside = offset.checked_sub(1).unwrap_or(text.len());
+                let beside = bytes.get(beside).map(|byte| (beside, *byte));
+                Some(Literal { bytes: bytes.clone(), offset, beside, filters: filters.clone() })
             });
             holding.collect()
         };
@@ -127,11 +137,10 @@ impl Prefilter {
             }
         }
         let all: Vec<Vec<u8>> = literals.iter().map(|(text, _)| text.clone()).collect();
-        // Texts that begin alike share a searcher: that keeps its stops few. None holds another, so none hides another.
-        let mut texts = if all.len() > TEDDY_LIMIT { fragments::cover(&all) } else { join(all) };
-        texts.sort();
-        let group = |texts| Group::new(texts, &literals);
-        let groups: Option<Vec<Group>> = texts.chunks(TEDDY_LIMIT).map(group).collect();
+        // No text holds another, so none hides another.
+        let texts = if all.len() > FEW { fragments::cover(&all) } else { join(all) };
+        let group = |texts: Vec<Vec<u8>>| Group::new(&texts, &literals);
+        let groups: Option<Vec<Group>> = buckets::searches(texts).into_iter().map(group).collect();
         let every_line = every_line || groups.is_none();
         Self { groups: groups.unwrap_or_default(), deciding, every_line }
     }

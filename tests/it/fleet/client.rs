@@ -1,7 +1,7 @@
 //! A client of the test's own, which runs inside a machine with any key it is given: this very binary, started again.
 //!
 //! Each line of `KBAN_CLIENT` is one thing to do: `pub SUBJECT REPLY PAYLOAD` (`-` for no reply, `\n` for a newline), `req SUBJECT PAYLOAD`,
-//! `sub SUBJECT`. It prints what came of it, one line each, and what the server said meanwhile.
+//! `sub SUBJECT`, `flood SUBJECT TIMES`. It prints what came of it, one line each, and what the server said meanwhile.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -65,6 +65,11 @@ fn what_a_client_does() {
                         reply => client.publish_with_reply(subject, reply.to_owned(), payload.into()).await,
                     };
                     sent.unwrap();
+                }
+                "flood" => {
+                    for _ in 0..words.next().unwrap().parse().unwrap() {
+                        client.publish(subject.clone(), "{}".into()).await.unwrap();
+                    }
                 }
                 "sub" => std::mem::forget(client.subscribe(subject).await.unwrap()),
                 _ => {

@@ -1,6 +1,8 @@
 //! Many hosts, one firewall, on a real nats-server: each machine is a network namespace with a kband of its own.
 
 mod client;
+mod clocks;
+mod full;
 mod hostile;
 mod network;
 mod peers;
@@ -9,6 +11,7 @@ mod trouble;
 mod way;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -25,12 +28,18 @@ const PORT: u16 = 4222;
 pub(super) struct Site {
     pub(super) machine: Machine,
     server: RefCell<Option<Background>>,
+    /// How wrong the clock of a machine is, for programs that are started from now on.
+    clocks: RefCell<BTreeMap<String, String>>,
+}
+
+/// What scripts/install-tools and scripts/newer-nats have unpacked.
+fn peer(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers").join(path)
 }
 
 /// The server: the system's, or the one that scripts/install-tools has unpacked.
 fn nats_server() -> PathBuf {
-    let unpacked =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/nats-server/usr/sbin/nats-server");
+    let unpacked = peer("nats-server/usr/sbin/nats-server");
     let named = std::env::var_os("NATS_SERVER").map(PathBuf::from);
     let known = [named, Some(unpacked), Some("/usr/sbin/nats-server".into())];
     let found = known.into_iter().flatten().find(|path| path.exists());
@@ -49,7 +58,7 @@ impl Site {
     }
 
     fn on(machine: Machine, members: &[&str]) -> Self {
-        let site = Self { machine, server: RefCell::new(None) };
+        let site = Self { machine, server: RefCell::default(), clocks: RefCell::default() };
         site.machine.sh(&format!(
             "ip link add wire type bridge; ip link set wire up; ip addr add {FIREWALL}/24 dev wire"
         ));
@@ -73,12 +82,25 @@ impl Site {
 
     /// A command on one of the machines.
     pub(super) fn command(&self, who: &str, program: &Path) -> std::process::Command {
-        if who == "fw" {
-            return self.machine.command(program);
+        let mut command = self.machine.command(if who == "fw" { program } else { Path::new("ip") });
+        if who != "fw" {
+            command.args(["netns", "exec", who]).arg(program);
         }
-        let mut command = self.machine.command("ip");
-        command.args(["netns", "exec", who]).arg(program);
+        if let Some(clock) = self.clocks.borrow().get(who) {
+            let library = format!("usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1", std::env::consts::ARCH);
+            let library = peer("faketime").join(library);
+            assert!(library.exists(), "there is no libfaketime: scripts/install-tools test fetches it");
+            command
+                .env("LD_PRELOAD", library)
+                .env("FAKETIME", clock)
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
         command
+    }
+
+    /// The clock of a machine is wrong by that much, such as `+15m`, for programs that are started from now on.
+    pub(super) fn set_clock(&self, who: &str, by: &str) {
+        self.clocks.borrow_mut().insert(who.to_owned(), by.to_owned());
     }
 
     /// The machine's kban.toml: sshd over a log of its own, and more.
@@ -155,12 +177,16 @@ impl Site {
     }
 
     pub(super) fn start_server(&self) {
-        *self.server.borrow_mut() = Some(self.server_of("fw"));
+        self.start_server_of(&nats_server());
+    }
+
+    pub(super) fn start_server_of(&self, program: &Path) {
+        *self.server.borrow_mut() = Some(self.server_of("fw", program));
     }
 
     /// Starts the server of the fleet that a machine has.
-    pub(super) fn server_of(&self, who: &str) -> Background {
-        let mut command = self.command(who, &nats_server());
+    pub(super) fn server_of(&self, who: &str, program: &Path) -> Background {
+        let mut command = self.command(who, program);
         command.arg("-c").arg(self.path(who, "fleet/nats-server.conf"));
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.machine.path("nats.log")).unwrap();

@@ -19,7 +19,7 @@ const ONE: &str = "203.0.113.10";
 /// Makes a fleet on a machine other than the firewall, the `place`th of the site, and starts its server.
 fn friend(site: &Site, who: &str, place: u8) -> Background {
     site.init(who, &format!("10.9.0.{}", 10 + place), &site.path(who, "nats"));
-    site.server_of(who)
+    site.server_of(who, &super::nats_server())
 }
 
 /// Has `reader` read the offenders of `friend`, with the lines that two administrators would send each other.
@@ -207,7 +207,11 @@ fn signed(seed: &Path, prefix: &str, serial: u64, seconds: i64, until: Option<i6
         ports: None,
         reason: "sshd".to_owned(),
     };
-    let message = decision.signed(&keys::load(seed).unwrap(), Audience::Peers);
+    sealed(decision, seed, Audience::Peers)
+}
+
+fn sealed(decision: Decision, seed: &Path, audience: Audience) -> String {
+    let message = Decision::signed(&[decision], &keys::load(seed).unwrap(), audience).remove(0);
     String::from_utf8(message).unwrap().replace('\n', "\\n")
 }
 
@@ -231,11 +235,10 @@ fn a_hostile_friend_is_refused_counted_and_told_by_name() {
     keys::make(&stranger).unwrap();
     let of = |key: &Path, prefix: &str, serial| signed(key, prefix, serial, -60, Some(3600), false);
     let edges = {
-        let seed = keys::load(&signer).unwrap();
         let text = of(&signer, "203.0.113.50/32", 50);
         let text = text.split("\\n").next().unwrap();
         let decision: Decision = serde_json::from_str(text).unwrap();
-        String::from_utf8(decision.signed(&seed, Audience::Edges)).unwrap().replace('\n', "\\n")
+        sealed(decision, &signer, Audience::Edges)
     };
     let late = u64::MAX / 4;
     let mut messages = vec![

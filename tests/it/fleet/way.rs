@@ -1,18 +1,31 @@
 //! The way of a ban through a fleet: from a host's log to the firewall, and from there to an edge; and back.
 
-use super::Site;
+use std::path::Path;
+
+use super::{Site, nats_server, peer};
 use crate::harness::eventually;
 
 const ATTACKER: &str = "203.0.113.9";
 
 #[test]
 fn what_one_host_sees_the_firewall_bans_and_every_edge_follows() {
+    goes_through(&nats_server());
+}
+
+#[test]
+fn a_newer_server_carries_it_as_well() {
+    let newer = peer("nats-server-trixie/usr/sbin/nats-server");
+    assert!(newer.exists(), "there is no newer nats-server: scripts/newer-nats fetches one");
+    goes_through(&newer);
+}
+
+fn goes_through(server: &Path) {
     let site = Site::new(&["web1", "edge1"]);
     site.configure("fw", "[defaults]\nignoreip = [\"192.0.2.0/24\"]\n");
     site.configure("web1", "");
     site.configure("edge1", "[defaults]\nignoreip = [\"198.51.100.0/24\"]\n");
     site.found(&[("web1", "host"), ("edge1", "edge")]);
-    site.start_server();
+    site.start_server_of(server);
     let _daemons = ["fw", "web1", "edge1"].map(|who| site.kband(who));
     ["fw", "web1", "edge1"].iter().for_each(|who| site.connected(who));
 
@@ -66,7 +79,8 @@ fn a_firewall_may_want_more_than_one_host() {
     let drop_in = site.path("fw", "etc/kban.d/60-more.toml");
     std::fs::write(drop_in, "[jail.fleet]\nmaxretry = 2\nescalate = true\nbantime = \"1h\"\n").unwrap();
     site.start_server();
-    let _daemons = ["fw", "web1", "web2"].map(|who| site.kband(who));
+    let firewall = site.kband("fw");
+    let _hosts = ["web1", "web2"].map(|who| site.kband(who));
     site.attack("web1", ATTACKER);
     site.said("web1", &["status"]);
     eventually("it is taken", || site.fleet("fw")["hosts"]["web1"]["reports"] == 1);
@@ -74,6 +88,9 @@ fn a_firewall_may_want_more_than_one_host() {
     site.attack("web1", ATTACKER);
     eventually("it is taken", || site.fleet("fw")["hosts"]["web1"]["reports"] == 2);
     assert!(site.banned("fw", "fleet").is_empty(), "one host is one host");
+    // What one host has said is known after a restart.
+    drop(firewall);
+    let firewall = site.kband("fw");
     site.attack("web2", ATTACKER);
     eventually("two are enough", || site.banned("fw", "fleet") == [ATTACKER]);
     // The store is a moment behind.
@@ -84,4 +101,13 @@ fn a_firewall_may_want_more_than_one_host() {
     }
     let ban = site.json("fw", &["list"])["bans"][0].clone();
     assert_eq!(ban["reason"], "2 reports within 1h");
+
+    // What has led to a ban does not lead to another.
+    site.said("fw", &["unban", ATTACKER]);
+    drop(firewall);
+    let _firewall = site.kband("fw");
+    site.said("web2", &["unban", ATTACKER]);
+    site.attack("web2", ATTACKER);
+    eventually("it is taken", || site.fleet("fw")["hosts"]["web2"]["reports"] == 1);
+    assert!(site.banned("fw", "fleet").is_empty(), "one host is one host");
 }

@@ -1,0 +1,146 @@
+//! On a firewall: reports that have been counted and have not led to a ban yet, over a restart. The server has forgotten them.
+//!
+//! In the file of the [`Spool`]. Of each host one for each offender; those of an offender who is banned are forgotten.
+
+use std::path::Path;
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, params};
+
+use super::report::{Report, Taken};
+use super::spool::{self, SpoolError};
+
+const TABLE: &str = "
+CREATE TABLE IF NOT EXISTS votes
+    (prefix BLOB, host TEXT, time INTEGER NOT NULL, report BLOB NOT NULL, PRIMARY KEY (prefix, host)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS votes_time ON votes (time);
+";
+/// So many are kept: as many as a jail knows.
+const MOST: u32 = 200_000;
+/// No longer than the server keeps what waits.
+const LONGEST: SignedDuration = SignedDuration::from_hours(24);
+
+/// What was counted.
+#[derive(Debug)]
+pub(super) struct Votes(Connection);
+
+impl Votes {
+    /// Those in `directory`; with none, they end with this process.
+    pub(super) fn open(directory: Option<&Path>) -> Result<Self, SpoolError> {
+        let path = directory.map(|directory| directory.join(spool::FILE));
+        let opened = path.as_ref().map_or_else(Connection::open_in_memory, Connection::open);
+        let begin = |database: Connection| {
+            spool::prepare(&database)?;
+            database.execute_batch(TABLE)?;
+            Ok(Self(database))
+        };
+        opened.and_then(begin).map_err(|error| SpoolError::of(path, error))
+    }
+
+    fn tell<T>(&self, result: rusqlite::Result<T>) -> Result<T, SpoolError> {
+        result.map_err(|error| SpoolError::of(self.0.path().map(Into::into), error))
+    }
+
+    /// Those that may still count at `now`, oldest first: when each was counted, and the report.
+    pub(super) fn all(&self, now: Timestamp) -> Result<Vec<(Timestamp, Vec<u8>)>, SpoolError> {
+        let read = || {
+            let since = now - LONGEST;
+            self.0.execute("DELETE FROM votes WHERE time < ?", params![since.as_microsecond()])?;
+            let mut find = self.0.prepare("SELECT time, report FROM votes ORDER BY time")?;
+            let row = |row: &rusqlite::Row<'_>| {
+                let time = Timestamp::from_microsecond(row.get(0)?).unwrap_or(now);
+                Ok((time.min(now), row.get(1)?))
+            };
+            find.query_map([], row)?.collect()
+        };
+        self.tell(read())
+    }
+
+    /// Reports were judged; `open` says of each whether its offender is not banned after that.
+    pub(super) fn judged(&mut self, reports: &[(Taken, bool)]) -> Result<(), SpoolError> {
+        let work = |database: &mut Connection| {
+            let transaction = database.transaction()?;
+            for (Taken { host, prefix, time, report, .. }, open) in reports {
+                if *open {
+                    let mut put =
+                        transaction.prepare_cached("INSERT OR REPLACE INTO votes VALUES (?, ?, ?, ?)")?;
+                    // Without the lines: the last of them would be the only one that is told.
+                    let report = Report {
+                        lines: report.lines.last().cloned().into_iter().collect(),
+                        ..report.clone()
+                    };
+                    put.execute(params![
+                        spool::key(prefix),
+                        &**host,
+                        time.as_microsecond(),
+                        report.encoded()
+                    ])?;
+                } else {
+                    let mut delete = transaction.prepare_cached("DELETE FROM votes WHERE prefix = ?")?;
+                    delete.execute(params![spool::key(prefix)])?;
+                }
+            }
+            let count: u32 = transaction.query_row("SELECT COUNT(*) FROM votes", [], |row| row.get(0))?;
+            if count > MOST {
+                let oldest = "DELETE FROM votes WHERE (prefix, host) IN (SELECT prefix, host FROM votes ORDER BY time LIMIT ?)";
+                transaction.execute(oldest, params![count - MOST])?;
+            }
+            transaction.commit()
+        };
+        let worked = work(&mut self.0);
+        self.tell(worked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn taken(host: &str, address: &str, second: i64) -> Taken {
+        let report = Report {
+            v: 1,
+            host: host.into(),
+            address: address.into(),
+            jail: "sshd".into(),
+            time: at(second),
+            until: None,
+            count: 1,
+            ports: None,
+            lines: Vec::new(),
+        };
+        Taken {
+            host: host.into(),
+            weight: 1,
+            prefix: format!("{address}/32").parse().unwrap(),
+            time: at(second),
+            report,
+        }
+    }
+
+    #[test]
+    fn a_vote_is_known_until_its_offender_is_banned_or_a_day_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut votes = Votes::open(Some(dir.path())).unwrap();
+        let (one, two) = ("203.0.113.1", "203.0.113.2");
+        votes
+            .judged(&[
+                (taken("web1", one, 2), true),
+                (taken("web1", two, 1), true),
+                (taken("web2", two, 3), true),
+            ])
+            .unwrap();
+        votes.judged(&[(taken("web1", two, 4), true)]).unwrap();
+        drop(votes);
+        let mut votes = Votes::open(Some(dir.path())).unwrap();
+        let times =
+            |votes: &Votes, now| votes.all(now).unwrap().iter().map(|(time, _)| *time).collect::<Vec<_>>();
+        assert_eq!(times(&votes, at(5)), [at(2), at(3), at(4)], "one of each host");
+        votes.judged(&[(taken("web3", two, 5), false)]).unwrap();
+        assert_eq!(times(&votes, at(5)), [at(2)]);
+        assert_eq!(times(&votes, at(86_403)), Vec::new());
+    }
+}
