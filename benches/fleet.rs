@@ -289,7 +289,7 @@ impl Machine {
 }
 
 fn member(host: Option<String>, edge: Option<String>) -> Member {
-    Member { host, edge, weight: 1, since: Timestamp::now(), revoked: None }
+    Member { host, edge, peer: None, weight: 1, since: Timestamp::now(), revoked: None }
 }
 
 /// What a daemon's loop does with news, without a kernel.
@@ -306,9 +306,9 @@ fn take(engine: &mut Engine, news: News, in_force: &[Decision]) {
             }
             let _ = done.send(reports.iter().map(|one| engine.bans().of(&one.prefix).is_empty()).collect());
         }
-        // The firewall follows nobody.
-        News::Decisions { .. } => {}
-        News::Intent { after, reply } => {
+        // The firewall follows nobody, and has no friends.
+        News::Decisions { .. } | News::Votes { .. } | News::Recalled { .. } => {}
+        News::Intent { after, reply, .. } => {
             let from = after.map_or(0, |(after, _)| in_force.partition_point(|one| one.prefix <= after));
             let decisions: Vec<Decision> = in_force.iter().skip(from).take(PAGE).cloned().collect();
             let next = decisions.last().filter(|_| decisions.len() == PAGE);

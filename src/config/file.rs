@@ -34,6 +34,10 @@ pub type MaxBans = Count<1, 1_000_000>;
 pub type SetSize = Count<1, 16_777_216>;
 /// Reports of a host in a minute at most.
 pub type MaxReports = Count<1, 1_000_000>;
+/// Offenders that a friend's fleet may name at most.
+pub type MaxOffenders = Count<1, 1_000_000>;
+/// How many fleets.
+pub type Fleets = Count<1, 1_000>;
 /// Entries of a feed at most.
 pub type MaxEntries = Count<1, 2_000_000>;
 
@@ -300,4 +304,27 @@ pub struct Fleet {
     pub private: Option<At<bool>>,
     /// A firewall takes no more reports of one host in a minute.
     pub max_reports_per_minute: Option<At<MaxReports>>,
+    /// How many friends' fleets have to name an offender until it is banned here.
+    pub needs: Option<At<Fleets>>,
+    /// It is banned no longer than this after the last of them has banned it.
+    pub bantime: Option<At<BanTime>>,
+    /// No more offenders of one friend's fleet count at a time.
+    pub max_offenders: Option<At<MaxOffenders>>,
+    /// `[fleet.peer.NAME]`: a friend's fleet whose offenders are read.
+    pub peer: BTreeMap<MemberName, At<Table<Peer>>>,
+}
+
+/// `[fleet.peer.NAME]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Peer {
+    /// Where that fleet's nats-server is.
+    pub server: Option<At<FleetServer>>,
+    /// The key that its firewall signs with.
+    pub signer: Option<At<PublicKey>>,
+    /// What this machine is called there.
+    pub name: Option<At<MemberName>>,
+    /// How many fleets its word is worth.
+    pub weight: Option<At<Fleets>>,
 }

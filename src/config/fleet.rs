@@ -28,16 +28,19 @@ pub enum Role {
     Host,
     /// It bans whom the firewall has decided to ban.
     Edge,
+    /// It bans whom friends' fleets name, as a firewall may as well.
+    Peer,
 }
 
 impl Text for Role {
-    const EXPECTED: &'static str = "\"firewall\", \"host\" or \"edge\"";
+    const EXPECTED: &'static str = "\"firewall\", \"host\", \"edge\" or \"peer\"";
 
     fn read(typed: &str) -> Result<Self, (String, String)> {
         match typed {
             "firewall" => Ok(Self::Firewall),
             "host" => Ok(Self::Host),
             "edge" => Ok(Self::Edge),
+            "peer" => Ok(Self::Peer),
             _ => Err((
                 format!("`{}` is nothing that a machine of a fleet is", short(typed)),
                 format!("write {}, or [\"host\", \"edge\"] for both", Self::EXPECTED),
@@ -146,14 +149,15 @@ pub(super) fn plan(
         let help = "`banctl fleet init` makes it the firewall of a fleet; or turn the jail off";
         problems.push(layers.place(problem.help(help), &jail.span));
     }
-    let said = said?;
+    let span = said.map(|roles| &roles.span).or_else(|| Some(&fleet.peer.first_key_value()?.1.span))?;
     let broken = |problem: &Problem| problem.severity == Severity::Error;
     // With errors, what is missing may be among what was left out.
     if problems.iter().any(broken) {
         return None;
     }
+    let peers = super::peers::plan(fleet, jails, layers, problems);
     let mut wrong = |what: &str, help: &str| {
-        problems.push(layers.place(Problem::error(what.to_owned()).help(help.to_owned()), &said.span));
+        problems.push(layers.place(Problem::error(what.to_owned()).help(help.to_owned()), span));
     };
     if !cfg!(feature = "fleet") {
         wrong(
@@ -167,13 +171,13 @@ pub(super) fn plan(
             "write role = \"firewall\": its own jails ban as they do",
         );
     }
-    if fleet.server.is_none() {
+    if fleet.server.is_none() && (firewall || host || edge) {
         wrong(
             "[fleet] does not say where the server is",
             "write server = \"HOST:PORT\"; `banctl fleet init` and `join` do so",
         );
     }
-    if !firewall && fleet.name.is_none() {
+    if (host || edge) && fleet.name.is_none() {
         wrong(
             "[fleet] does not say what this machine is called",
             "write name = \"...\", as it was invited; `banctl fleet join` does so",
@@ -187,7 +191,7 @@ pub(super) fn plan(
     }
     if firewall && counting.is_none() {
         let problem = Problem::warning("no jail counts reports: they lead to nothing");
-        problems.push(layers.place(problem.help("write enabled = true in [jail.fleet]"), &said.span));
+        problems.push(layers.place(problem.help("write enabled = true in [jail.fleet]"), span));
     }
     if problems.iter().any(broken) {
         return None;
@@ -197,7 +201,7 @@ pub(super) fn plan(
         firewall,
         host,
         edge,
-        server: fleet.server.as_ref()?.value.0.clone(),
+        server: fleet.server.as_ref().map(|server| server.value.0.clone()).unwrap_or_default(),
         name: fleet.name.as_ref().map_or_else(|| FLEET.into(), |name| Arc::clone(&name.value.0)),
         directory: path(fleet.directory.as_ref()).unwrap_or_else(|| DIRECTORY.into()),
         signer: fleet.signer.as_ref().map(|key| key.value.0.clone()),
@@ -205,5 +209,6 @@ pub(super) fn plan(
         evidence: fleet.evidence.as_ref()?.value,
         private: fleet.private.as_ref()?.value,
         max_reports_per_minute: fleet.max_reports_per_minute.as_ref()?.value.0,
+        peers: peers?,
     })
 }

@@ -26,6 +26,7 @@ mod lint;
 pub mod logs;
 pub mod merge;
 pub mod network;
+pub mod peers;
 pub mod plan;
 pub mod ports;
 mod recover;

@@ -1,6 +1,6 @@
 //! The validated plan: everything the daemon needs, with nothing left to check.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -237,7 +237,7 @@ pub struct FleetPlan {
     pub host: bool,
     /// It bans whom the firewall has decided to ban.
     pub edge: bool,
-    /// Where the nats-server is: HOST:PORT.
+    /// Where the nats-server is: HOST:PORT; empty for whoever only reads friends' offenders.
     pub server: String,
     /// What this machine is called.
     pub name: Arc<str>,
@@ -253,6 +253,34 @@ pub struct FleetPlan {
     pub private: bool,
     /// How many reports of one host are taken in a minute.
     pub max_reports_per_minute: u32,
+    /// What friends' fleets may have banned here.
+    pub peers: PeersPlan,
+}
+
+/// What friends' fleets may have banned here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeersPlan {
+    /// How many of them have to name an offender, each by its weight.
+    pub needs: u32,
+    /// The ban lasts no longer than this after the last of them has banned it; `None`: no shorter than theirs.
+    pub bantime: Option<Duration>,
+    /// How many offenders each of them may name.
+    pub max_offenders: u32,
+    /// By their names.
+    pub peers: BTreeMap<Arc<str>, PeerPlan>,
+}
+
+/// `[fleet.peer.NAME]`: a friend's fleet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerPlan {
+    /// Where its nats-server is: HOST:PORT.
+    pub server: String,
+    /// The key that its firewall signs with.
+    pub signer: String,
+    /// What this machine is called there.
+    pub name: String,
+    /// How many fleets its word is worth.
+    pub weight: u32,
 }
 
 #[cfg(test)]

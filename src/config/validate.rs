@@ -90,7 +90,12 @@ pub(super) fn validate(
     let in_front = enabled.iter().flat_map(|(_, jail)| Networks::of(jail.value.proxies.as_ref()));
     let proxies = Networks::of(file.defaults.proxies.as_ref()).into_iter().chain(in_front).collect();
     // With errors, the jail that was meant to run may be among what was left out.
-    if enabled.is_empty() && file.feed.is_empty() && file.fleet.role.is_none() && flawless {
+    if enabled.is_empty()
+        && file.feed.is_empty()
+        && file.fleet.role.is_none()
+        && file.fleet.peer.is_empty()
+        && flawless
+    {
         check.problems.push(
             Problem::warning("no jail is enabled: nothing will be banned")
                 .help("write enabled = true in a jail, such as [jail.sshd]"),

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 /// How this machine is doing in its fleet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetStatus {
-    /// `firewall`, `host`, `edge`, or `host and edge`.
+    /// `firewall`, `host`, `edge`, `host and edge`, or `peer`.
     pub role: String,
     /// What the machine is called; of a firewall, `fleet`.
     pub name: String,
-    /// HOST:PORT of the server.
+    /// HOST:PORT of the server; empty for whoever only reads friends' offenders.
     pub server: String,
     /// Each connection to it.
     pub connections: BTreeMap<String, Connection>,
@@ -38,11 +38,20 @@ pub struct FleetStatus {
     pub hosts: BTreeMap<String, HostStatus>,
     /// Firewall: each edge.
     pub edges: BTreeMap<String, EdgeStatus>,
+    /// Firewall: each friend's fleet that reads this one's offenders.
+    #[serde(default)]
+    pub readers: BTreeMap<String, EdgeStatus>,
+    /// Each friend's fleet whose offenders are read.
+    #[serde(default)]
+    pub peers: BTreeMap<String, PeerStatus>,
 }
 
 /// A connection to the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connection {
+    /// HOST:PORT.
+    #[serde(default)]
+    pub server: String,
     /// Whether it is there.
     pub up: bool,
     /// Since when it is, or is not.
@@ -73,6 +82,19 @@ pub struct EdgeStatus {
     pub last_seen: Option<Timestamp>,
 }
 
+/// A friend's fleet, as this machine knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// When something came from it.
+    pub last_seen: Option<Timestamp>,
+    /// How many offenders it has said something about that matters now.
+    pub offenders: u64,
+    /// What would have banned somebody whom exceptions or limits here spare.
+    pub spared: u64,
+    /// What was not counted, by the reason.
+    pub refused: BTreeMap<String, u64>,
+}
+
 impl FleetStatus {
     /// What the administrator should know first.
     #[must_use]
@@ -81,7 +103,7 @@ impl FleetStatus {
         for (what, connection) in &self.connections {
             if !connection.up {
                 let why = connection.error.as_deref().unwrap_or("it does not answer");
-                told.push(format!("fleet: no connection to {} ({what}): {why}", self.server));
+                told.push(format!("fleet: no connection to {} ({what}): {why}", connection.server));
             }
             if connection.refused > 0 {
                 let last = connection.error.as_deref().unwrap_or("");
@@ -106,6 +128,11 @@ impl FleetStatus {
                 told.push(format!("fleet: {refused} reports of {name} were refused: {}", why.join(", ")));
             }
         }
+        for (name, peer) in &self.peers {
+            for (why, times) in &peer.refused {
+                told.push(format!("fleet: {times} messages of {name} were not counted: {why}"));
+            }
+        }
         for (why, times) in &self.distrusted {
             told.push(format!("fleet: {times} messages were not followed: {why}"));
         }
@@ -119,14 +146,19 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_by_name() {
-        let down =
-            Connection { error: Some("certificate expired".into()), refused: 2, ..Connection::default() };
+        let down = Connection {
+            server: "fw:4222".into(),
+            error: Some("certificate expired".into()),
+            refused: 2,
+            ..Connection::default()
+        };
+        let peer = PeerStatus { refused: [("it has expired".to_owned(), 6)].into(), ..PeerStatus::default() };
         let host = HostStatus {
             refused: [("in another host's name".to_owned(), 3)].into(),
             ..HostStatus::default()
         };
         let status = FleetStatus {
-            server: "fw:4222".into(),
+            peers: [("alpha".to_owned(), peer)].into(),
             connections: [("reports".to_owned(), down)].into(),
             dropped: 4,
             hosts: [("web1".to_owned(), host)].into(),
@@ -140,6 +172,7 @@ fleet: no connection to fw:4222 (reports): certificate expired
 fleet: the server has refused 2 things (reports); the last: certificate expired
 fleet: 4 reports were given up, because too many waited for the server: raise [fleet] spool
 fleet: 3 reports of web1 were refused: 3 in another host's name
+fleet: 6 messages of alpha were not counted: it has expired
 fleet: 5 messages were not followed: it has expired"
         );
         assert_eq!(FleetStatus::default().warnings(), [""; 0]);

@@ -1,5 +1,5 @@
-//! What the loop has to do with a fleet: verdicts are left at its tap, reports are judged by the jails that count them, and what
-//! the firewall has decided is followed.
+//! What the loop has to do with a fleet: verdicts are left at its tap, reports are judged by the jails that count them, what
+//! the firewall has decided is followed, and friends' fleets have their votes counted.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,16 +9,22 @@ use jiff::Timestamp;
 
 use super::judged::Judged;
 use super::pipeline::Pipeline;
+use super::run::Daemon;
 use crate::config::fleet::FLEET;
+use crate::config::peers::PEERS;
 use crate::config::plan::FleetPlan;
 use crate::control::events::What;
 use crate::control::fleet::FleetStatus;
+use crate::fleet::audience::Audience;
 use crate::fleet::decision::Decision;
 use crate::fleet::report::{LINES, LONGEST_LINE, Report, Taken};
 use crate::fleet::tap::Tap;
 use crate::fleet::{Followed, News, Page, Running};
 use crate::jail::bans::Bans;
-use crate::jail::reports::Reported;
+use crate::jail::by_hand::Refusal;
+use crate::jail::lift::Lift;
+use crate::jail::reports::{Reported, is_private};
+use crate::jail::votes::Vote;
 use crate::jail::{ADOPTED, Ban, Ending, FEED, MANUAL, Verdict, shown};
 use crate::store::Line;
 
@@ -97,12 +103,16 @@ impl Outlet {
     /// A verdict, after it was made true, with the log lines that led to it.
     pub(super) fn tell(&self, verdict: &Verdict, lines: &[Line], bans: &Bans, now: Timestamp) {
         let ban = verdict.ban();
-        if self.plan.firewall && is_ours(ban) {
-            let left: Vec<Ban> = bans.of(&ban.prefix).into_iter().filter(is_ours).collect();
+        for audience in [Audience::Edges, Audience::Peers] {
+            if !self.plan.firewall || !is_for(audience, ban) || !self.tap.is_read_by(audience) {
+                continue;
+            }
             let lifted = !matches!(verdict, Verdict::Ban(_) | Verdict::Unban(_, Ending::Expired));
-            match Decision::of(&left) {
-                Some(decision) => self.tap.decide(decision),
-                None if lifted => self.tap.decide(Decision::lifting(ban.prefix, ban.until, now)),
+            match decision(audience, bans, &ban.prefix) {
+                Some(decision) => self.tap.decide(audience, decision),
+                None if lifted => {
+                    self.tap.decide(audience, Decision::lifting(ban.prefix, ban.until, now));
+                }
                 None => {}
             }
         }
@@ -129,16 +139,44 @@ fn is_ours(ban: &Ban) -> bool {
     !ban.jail.starts_with(FEED) && &*ban.jail != ADOPTED
 }
 
+/// Whether a ban is published for them: for edges all of them, for friends' fleets offenders that this one's own jails have
+/// found. What a friend has said goes to nobody but edges, so that it never comes back as if it were known here.
+fn is_for(audience: Audience, ban: &Ban) -> bool {
+    let found = || {
+        ![MANUAL, PEERS].contains(&&*ban.jail)
+            && Report::is_of_one(&ban.prefix)
+            && !is_private(ban.prefix.addr())
+    };
+    is_ours(ban) && (audience == Audience::Edges || found())
+}
+
+/// What is published of a prefix, if anything.
+fn decision(audience: Audience, bans: &Bans, prefix: &IpNet) -> Option<Decision> {
+    let rows: Vec<Ban> = bans.of(prefix).into_iter().filter(|ban| is_for(audience, ban)).collect();
+    match audience {
+        Audience::Edges => Decision::of(&rows),
+        Audience::Peers => Decision::naming(&rows),
+    }
+}
+
 /// Acts upon what the fleet's thread has said. Whoever does not wait any more has ended.
-pub(super) fn take(pipeline: &mut Pipeline, news: News, now: Timestamp) {
+pub(super) fn take(daemon: &mut Daemon, news: News, now: Timestamp) {
+    let pipeline = &mut daemon.pipeline;
     match news {
         News::Reports { reports, done } => {
             judge(pipeline, &reports, now);
             let bans = pipeline.engine.bans();
             let _ = done.send(reports.iter().map(|one| bans.of(&one.prefix).is_empty()).collect());
         }
-        News::Intent { after, reply } => {
-            let _ = reply.send(page(pipeline.engine.bans(), after.as_ref()));
+        News::Intent { audience, after, reply } => {
+            let _ = reply.send(page(audience, pipeline.engine.bans(), after.as_ref()));
+        }
+        News::Votes { peer, votes, recalled, done } => {
+            let _ = done.send(count(pipeline, &peer, votes, recalled, now));
+        }
+        News::Recalled { done } => {
+            daemon.lifts.begin(Lift::unnamed(), None, pipeline, now);
+            let _ = done.send(());
         }
         News::Decisions { decisions, done } => {
             let (mut verdicts, mut spared) = (Vec::new(), 0);
@@ -161,6 +199,37 @@ pub(super) fn take(pipeline: &mut Pipeline, news: News, now: Timestamp) {
             let _ = done.send(Followed { spared });
         }
     }
+}
+
+/// Votes go to the jail of friends' fleets; what each of them said is the evidence of a ban.
+fn count(
+    pipeline: &mut Pipeline,
+    peer: &Arc<str>,
+    votes: Vec<Vote>,
+    recalled: bool,
+    now: Timestamp,
+) -> Followed {
+    let (mut verdicts, mut spared, mut no_room) = (Vec::new(), 0, None);
+    for vote in votes {
+        match pipeline.engine.vote(peer, vote, recalled, now) {
+            Ok(verdict) => verdicts.extend(verdict),
+            Err(refusal) => {
+                spared += 1;
+                no_room = no_room.or(Some(refusal).filter(|why| matches!(why, Refusal::NoRoom(_))));
+            }
+        }
+    }
+    if let Some(refusal) = no_room {
+        tracing::warn!("[fleet] not everybody whom friends' fleets name is banned: {refusal}");
+    }
+    let told = if pipeline.evidence.is_wanted() { &verdicts[..] } else { &[] };
+    for ban in told.iter().map(Verdict::ban) {
+        for (time, line) in pipeline.engine.voters(ban) {
+            pipeline.evidence.note(ban.prefix, &ban.jail, time, line.as_bytes());
+        }
+    }
+    pipeline.take(&verdicts, now);
+    Followed { spared }
 }
 
 /// Reports go the way of failures, in each jail that counts them.
@@ -189,11 +258,10 @@ fn judge(pipeline: &mut Pipeline, reports: &[Taken], now: Timestamp) {
 }
 
 /// What is in force behind a row.
-fn page(bans: &Bans, after: Option<&(IpNet, Arc<str>)>) -> Page {
-    let slice = bans.slice(after, PAGE, is_ours);
+fn page(audience: Audience, bans: &Bans, after: Option<&(IpNet, Arc<str>)>) -> Page {
+    let slice = bans.slice(after, PAGE, |ban| is_for(audience, ban));
     let mut prefixes: Vec<IpNet> = slice.bans.iter().map(|ban| ban.prefix).collect();
     prefixes.dedup();
-    let all = |prefix: &IpNet| bans.of(prefix).into_iter().filter(is_ours).collect::<Vec<Ban>>();
-    let decisions = prefixes.iter().filter_map(|prefix| Decision::of(&all(prefix))).collect();
+    let decisions = prefixes.iter().filter_map(|prefix| decision(audience, bans, prefix)).collect();
     Page { decisions, next: slice.next }
 }

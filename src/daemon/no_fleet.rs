@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::pipeline::Pipeline;
+use super::run::Daemon;
 use crate::config::plan::FleetPlan;
 use crate::control::fleet::FleetStatus;
 use crate::jail::Verdict;
@@ -51,6 +51,6 @@ impl Outlet {
     }
 }
 
-pub(super) fn take(_: &mut Pipeline, news: Infallible, _: Timestamp) {
+pub(super) fn take(_: &mut Daemon, news: Infallible, _: Timestamp) {
     match news {}
 }

@@ -140,7 +140,7 @@ impl Daemon {
                     self.lifts.slice(&mut self.pipeline, Timestamp::now());
                 }
                 () = tokio::time::sleep(deadline.unwrap_or(TIDY)), if deadline.is_some() => self.expire(),
-                news = self.fleet.heard() => fleet::take(&mut self.pipeline, news, Timestamp::now()),
+                news = self.fleet.heard() => fleet::take(self, news, Timestamp::now()),
                 found = self.lookups.found() => allowing::take_found(self, found, Timestamp::now()),
                 answer = self.pipeline.beside.answered() => self.pipeline.take_answer(answer, Timestamp::now()),
                 () = tokio::task::yield_now(), if self.pipeline.has_work() => self.pipeline.work(Timestamp::now()),

@@ -4,10 +4,10 @@ use async_nats::Client;
 use async_nats::client::{RequestError, RequestErrorKind};
 use serde_json::{Value, json};
 
+use super::audience::Audience;
+
 /// Where reports wait.
 pub(super) const REPORTS: &str = "REPORTS";
-/// Where decisions are.
-pub(super) const DECISIONS: &str = "DECISIONS";
 /// The firewall's own place in the stream of reports.
 pub(super) const FIREWALL: &str = "firewall";
 /// JetStream's code for a stream of that name with another configuration.
@@ -94,11 +94,11 @@ pub(super) async fn prepare_reports(client: &Client) -> Result<(), Refused> {
     consumer(client, REPORTS, FIREWALL, "explicit").await
 }
 
-/// Makes the stream of decisions, if it is not there.
-pub(super) async fn prepare_decisions(client: &Client) -> Result<(), Refused> {
+/// Makes the stream of what is signed for `audience`, if it is not there.
+pub(super) async fn prepare_signed(client: &Client, audience: Audience) -> Result<(), Refused> {
     let stream = json!({
-        "name": DECISIONS,
-        "subjects": ["ban.decision.>"],
+        "name": audience.stream(),
+        "subjects": [audience.subjects()],
         "retention": "limits",
         "storage": "file",
         "discard": "old",

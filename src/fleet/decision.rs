@@ -1,10 +1,9 @@
 //! What the firewall has decided about a prefix: the format, and its signature.
 //!
 //! A message is the decision in JSON, a newline, and its seal in base64: decisions that are published together are signed together
-//! (`seal.rs`). What is signed begins with words that no other message begins with. Each decision has a serial number, higher than any that the firewall gave before: an older one of the
+//! (`seal.rs`). What is signed begins with words for those whom it is meant for. Each decision has a serial number, higher than any that the firewall gave before: an older one of the
 //! same prefix is a replay. When a ban is lifted, the firewall says so with a decision that lasts as long as the ban would have.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use data_encoding::BASE64;
@@ -13,14 +12,13 @@ use jiff::Timestamp;
 use nkeys::KeyPair;
 use serde::{Deserialize, Serialize};
 
+use super::audience::Audience;
 use super::seal::{self, Reader};
 use crate::jail::decided::Decided;
 use crate::service::Service;
 
 /// The version of the document.
 const VERSION: u32 = 1;
-/// What every signed text begins with.
-const WORDS: &[u8] = b"kban decision 1\n";
 /// No decision is longer, in bytes.
 pub const LONGEST: usize = 8 * 1024;
 /// No reason is longer, in bytes.
@@ -96,6 +94,15 @@ impl Decision {
         })
     }
 
+    /// As friends' fleets are told of the `bans` of one prefix: whom, since when, until when, and by which jail.
+    #[must_use]
+    pub fn naming(bans: &[crate::jail::Ban]) -> Option<Self> {
+        let real = bans.iter().filter(|ban| !ban.is_observed());
+        let ban = real.max_by_key(|ban| ban.until.unwrap_or(Timestamp::MAX))?;
+        let told = Self::of(std::slice::from_ref(ban))?;
+        Some(Self { ports: None, reason: ban.jail.to_string(), ..told })
+    }
+
     /// That a ban of `prefix` is lifted that was to last `until`.
     #[must_use]
     pub fn lifting(prefix: IpNet, until: Option<Timestamp>, now: Timestamp) -> Self {
@@ -116,27 +123,15 @@ impl Decision {
         self.until.is_some_and(|until| until <= now)
     }
 
-    /// Where it is published: one subject for each prefix.
-    #[must_use]
-    pub fn subject(prefix: &IpNet) -> String {
-        let length = prefix.prefix_len();
-        match prefix.addr() {
-            IpAddr::V4(address) => {
-                format!("ban.decision.v4.{}-{length}", address.to_string().replace('.', "-"))
-            }
-            IpAddr::V6(address) => format!("ban.decision.v6.{:032x}-{length}", u128::from(address)),
-        }
-    }
-
     /// What to publish of each; so many as [`seal::TOGETHER`] cost one signature.
     #[must_use]
-    pub fn signed(decisions: &[Self], key: &KeyPair) -> Vec<Vec<u8>> {
+    pub fn signed(decisions: &[Self], key: &KeyPair, audience: Audience) -> Vec<Vec<u8>> {
         let mut messages = Vec::with_capacity(decisions.len());
         for together in decisions.chunks(seal::TOGETHER) {
             // A struct of strings and numbers can always be written.
             let texts: Vec<Vec<u8>> =
                 together.iter().map(|one| serde_json::to_vec(one).unwrap_or_default()).collect();
-            let seals = seal::seal(WORDS, &texts, key);
+            let seals = seal::seal(audience.words(), &texts, key);
             messages.extend(texts.into_iter().zip(seals).map(|(mut message, seal)| {
                 message.push(b'\n');
                 message.extend(BASE64.encode(&seal).into_bytes());
@@ -146,10 +141,10 @@ impl Decision {
         messages
     }
 
-    /// Reads messages that `signer` is said to have signed.
+    /// Reads messages that `signer` is said to have signed for `audience`.
     #[must_use]
-    pub fn reader(signer: &KeyPair) -> Reader<'_> {
-        Reader::new(WORDS, signer)
+    pub fn reader(signer: &KeyPair, audience: Audience) -> Reader<'_> {
+        Reader::new(audience.words(), signer)
     }
 
     /// Reads one of these messages.
@@ -232,9 +227,11 @@ mod tests {
         let (key, other) = (KeyPair::new_user(), KeyPair::new_user());
         let public = KeyPair::from_public_key(&key.public_key()).unwrap();
         let decision = Decision { serial: 7, ..Decision::of(&[ban("fleet", Some(60), None)]).unwrap() };
-        let signed =
-            |decision: &Decision, key| Decision::signed(std::slice::from_ref(decision), key).remove(0);
-        let verified = |message: &[u8]| Decision::verified(message, &mut Decision::reader(&public));
+        let signed = |decision: &Decision, key| {
+            Decision::signed(std::slice::from_ref(decision), key, Audience::Edges).remove(0)
+        };
+        let verified =
+            |message: &[u8]| Decision::verified(message, &mut Decision::reader(&public, Audience::Edges));
         let message = signed(&decision, &key);
         assert_eq!(verified(&message).unwrap(), decision);
         assert_eq!(decision.reason, "fleet: 2 reports within 1h");
@@ -244,6 +241,9 @@ mod tests {
             assert!(verified(&changed).is_err(), "byte {at}");
         }
         assert_eq!(verified(&signed(&decision, &other)), Err(Distrust::Forged));
+        let for_friends = Decision::signed(std::slice::from_ref(&decision), &key, Audience::Peers).remove(0);
+        assert_eq!(verified(&for_friends), Err(Distrust::Forged));
+        assert!(Decision::verified(&for_friends, &mut Decision::reader(&public, Audience::Peers)).is_ok());
         let newer = Decision { v: 2, ..decision.clone() };
         assert_eq!(verified(&signed(&newer, &key)), Err(Distrust::Version));
         for junk in [&b""[..], b"{}", b"{}\n", b"{}\nAAAA", b"\xff\n\xff", &[b'a'; LONGEST + 1]] {
@@ -275,11 +275,11 @@ mod tests {
     }
 
     #[test]
-    fn each_prefix_has_a_subject_of_its_own() {
-        let subject = |prefix: &str| Decision::subject(&prefix.parse().unwrap());
-        assert_eq!(subject("203.0.113.9/32"), "ban.decision.v4.203-0-113-9-32");
-        assert_eq!(subject("203.0.113.0/24"), "ban.decision.v4.203-0-113-0-24");
-        assert_eq!(subject("2001:db8::/64"), "ban.decision.v6.20010db8000000000000000000000000-64");
+    fn friends_are_told_who_and_by_which_jail_and_nothing_else() {
+        let bans = [ban("sshd", Some(60), Some(&["tcp/22"])), ban("fleet", Some(90), None)];
+        let told = Decision::naming(&bans).unwrap();
+        assert_eq!((told.until, told.ports, &*told.reason), (Some(at(90)), None, "fleet"));
+        assert_eq!(Decision::naming(&[ban("observed", None, Some(&[]))]), None);
         let lifted = Decision::lifting("203.0.113.9/32".parse().unwrap(), Some(at(60)), at(0));
         assert!(lifted.is_over(at(60)) && !lifted.is_over(at(59)));
     }

@@ -1,4 +1,5 @@
-//! A firewall publishes what it has decided: one signed message for each prefix, of which the server keeps the last.
+//! A firewall publishes what it has decided, for its edges and for friends' fleets: one signed message for each prefix, of
+//! which the server keeps the last.
 //!
 //! What is published is compared with what is in force whenever the connection was made anew, and once an hour: so nothing has
 //! to be kept for a server that is away, and whatever a crash, a restored backup or somebody else has done to it is put right.
@@ -16,7 +17,8 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::News;
-use super::api::{self, DECISIONS};
+use super::api;
+use super::audience::Audience;
 use super::decision::Decision;
 use super::link::{Link, Shared};
 use super::pull::Pull;
@@ -26,11 +28,10 @@ use super::tap::Tap;
 const TOGETHER: usize = 1_000;
 /// How often what is published is compared with what is in force.
 const COMPARE: Duration = Duration::from_secs(3_600);
-/// What goes wrong.
-const PUBLISHING: &str = "decisions cannot be published";
 
-/// Who signs, and the last serial number that was given.
+/// Who signs for whom, and the last serial number that was given.
 pub(super) struct Signer {
+    pub(super) audience: Audience,
     pub(super) key: KeyPair,
     pub(super) public: KeyPair,
     pub(super) last: u64,
@@ -44,7 +45,7 @@ impl Signer {
             self.last = now.max(self.last + 1);
             decision.serial = self.last;
         }
-        Decision::signed(decisions, &self.key)
+        Decision::signed(decisions, &self.key, self.audience)
     }
 }
 
@@ -59,8 +60,9 @@ pub(super) async fn publish(
     shared: Shared,
     news: mpsc::Sender<News>,
 ) {
+    let audience = signer.audience;
     let work = async |link: &mut Link| publish_while_up(&mut signer, &tap, link, &shared, &news).await;
-    link.keep_at(&shared, PUBLISHING, work).await;
+    link.keep_at(&shared, audience.publishing(), work).await;
 }
 
 async fn publish_while_up(
@@ -70,18 +72,19 @@ async fn publish_while_up(
     shared: &Shared,
     news: &mpsc::Sender<News>,
 ) -> Result<(), String> {
-    api::prepare_decisions(&link.client).await.map_err(|error| error.to_string())?;
+    let audience = signer.audience;
+    api::prepare_signed(&link.client, audience).await.map_err(|error| error.to_string())?;
     loop {
         let compared = tokio::time::Instant::now();
-        tap.begin_anew();
+        tap.begin_anew(audience);
         compare(signer, link, shared, news).await?;
-        shared.mended(PUBLISHING);
-        while compared.elapsed() < COMPARE && !tap.is_overrun() {
-            let (decisions, left) = tap.decisions(TOGETHER);
+        shared.mended(audience.publishing());
+        while compared.elapsed() < COMPARE && !tap.is_overrun(audience) {
+            let (decisions, left) = tap.decisions(audience, TOGETHER);
             shared.lock().unpublished = (decisions.len() + left) as u64;
             if decisions.is_empty() {
                 tokio::select! {
-                    () = tap.told() => {}
+                    () = tap.told(audience) => {}
                     () = link.changed() => return Ok(()),
                     () = tokio::time::sleep_until(compared + COMPARE) => {}
                 }
@@ -89,7 +92,7 @@ async fn publish_while_up(
             }
             let (failed, why) = send(signer, link, shared, decisions).await;
             if let Some(why) = why {
-                tap.put_back(failed);
+                tap.put_back(audience, failed);
                 return Err(why);
             }
         }
@@ -103,12 +106,13 @@ async fn send(
     shared: &Shared,
     mut decisions: Vec<Decision>,
 ) -> (Vec<Decision>, Option<String>) {
+    let audience = signer.audience;
     let messages = signer.sign(&mut decisions);
     let mut on_their_way: FuturesUnordered<_> = decisions
         .into_iter()
         .zip(messages)
         .map(|(decision, message)| {
-            let sent = link.client.request(Decision::subject(&decision.prefix), message.into());
+            let sent = link.client.request(audience.subject(&decision.prefix), message.into());
             async move {
                 let outcome = match sent.await {
                     Ok(answer) => api::stored(&answer.payload).map_err(|error| error.to_string()),
@@ -139,10 +143,11 @@ async fn compare(
     shared: &Shared,
     news: &mpsc::Sender<News>,
 ) -> Result<(), String> {
+    let audience = signer.audience;
     let mut published = read(signer, link).await?;
     let mut after = None;
     loop {
-        let page: Page = News::hand_over(news, |reply| News::Intent { after, reply }).await;
+        let page: Page = News::hand_over(news, |reply| News::Intent { audience, after, reply }).await;
         let missing: Vec<Decision> = page
             .decisions
             .into_iter()
@@ -175,15 +180,16 @@ async fn compare(
 /// What is published. What says nothing any more is deleted on the way.
 async fn read(signer: &mut Signer, link: &Link) -> Result<Published, String> {
     let told = |error: &dyn std::fmt::Display| error.to_string();
-    let (name, messages) = api::reader(&link.client, DECISIONS).await.map_err(|error| told(&error))?;
+    let stream = signer.audience.stream();
+    let (name, messages) = api::reader(&link.client, stream).await.map_err(|error| told(&error))?;
     let (mut published, mut over) = (Published::new(), Vec::new());
     if messages == 0 {
-        api::remove_consumer(&link.client, DECISIONS, &name).await;
+        api::remove_consumer(&link.client, stream, &name).await;
         return Ok(published);
     }
-    let mut pull = Pull::new(&link.client, DECISIONS, &name).await.map_err(|error| told(&error))?;
+    let mut pull = Pull::new(&link.client, stream, &name).await.map_err(|error| told(&error))?;
     let now = Timestamp::now();
-    let mut reader = Decision::reader(&signer.public);
+    let mut reader = Decision::reader(&signer.public, signer.audience);
     let mut foreign = 0_u64;
     loop {
         let batch = pull.batch().await.map_err(|error| told(&error))?;
@@ -211,24 +217,24 @@ async fn read(signer: &mut Signer, link: &Link) -> Result<Published, String> {
             break;
         }
     }
-    api::remove_consumer(&link.client, DECISIONS, &name).await;
+    api::remove_consumer(&link.client, stream, &name).await;
     if foreign > 0 {
         tracing::warn!(
-            "[fleet] {foreign} messages among the decisions were not signed by this firewall: they are deleted"
+            "[fleet] {foreign} messages in the stream {stream} were not signed by this firewall: they are deleted"
         );
     }
     for sequences in over.chunks(TOGETHER) {
         let mut deleting: FuturesUnordered<_> =
-            sequences.iter().map(|sequence| delete(link, *sequence)).collect();
+            sequences.iter().map(|sequence| delete(link, stream, *sequence)).collect();
         while deleting.next().await.is_some() {}
     }
     Ok(published)
 }
 
-async fn delete(link: &Link, sequence: u64) {
+async fn delete(link: &Link, stream: &str, sequence: u64) {
     let body = json!({ "seq": sequence, "no_erase": true });
     // Whatever stays is looked at the next time.
-    let _ = api::ask(&link.client, &format!("STREAM.MSG.DELETE.{DECISIONS}"), &body).await;
+    let _ = api::ask(&link.client, &format!("STREAM.MSG.DELETE.{stream}"), &body).await;
 }
 
 /// A page of what is in force.

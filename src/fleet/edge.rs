@@ -9,7 +9,7 @@ use nkeys::KeyPair;
 use tokio::sync::{mpsc, oneshot};
 
 use super::News;
-use super::api::DECISIONS;
+use super::audience::Audience;
 use super::decision::{Decision, Distrust};
 use super::edges::{Granted, Wish};
 use super::link::{Link, Shared};
@@ -59,9 +59,10 @@ async fn follow_while_up(
     news: &mpsc::Sender<News>,
     anew: &mut bool,
 ) -> Result<(), String> {
-    wish(name, link, shared, *anew).await?;
+    wish(Audience::Edges, name, link, shared, *anew).await?;
     *anew = false;
-    let mut pull = Pull::new(&link.client, DECISIONS, name).await.map_err(|error| error.to_string())?;
+    let mut pull =
+        Pull::new(&link.client, Audience::Edges.stream(), name).await.map_err(|error| error.to_string())?;
     shared.mended(FOLLOWING);
     let client = link.client.clone();
     // What the daemon's loop has not answered yet: while it works, the next decisions are looked at.
@@ -75,13 +76,13 @@ async fn follow_while_up(
         let batch = match batch {
             Ok(batch) => batch,
             Err(Broken::NoConsumer) => {
-                wish(name, link, shared, false).await?;
+                wish(Audience::Edges, name, link, shared, false).await?;
                 pull.ask_again();
                 continue;
             }
             Err(error) => return Err(error.to_string()),
         };
-        let verified = verify(&batch, signer);
+        let verified = verify(&batch, signer, Audience::Edges);
         let sifted = sift(verified, spool, shared, Timestamp::now()).map_err(|error| error.to_string())?;
         let known: Vec<_> = sifted.iter().map(|one| (one.prefix, one.serial, one.until)).collect();
         let many = sifted.len() as u64;
@@ -122,14 +123,23 @@ async fn answered(asked: &mut Option<Asked>, client: &Client, shared: &Shared) {
     }
 }
 
-/// Has the firewall see to this edge's place in the stream.
-async fn wish(name: &str, link: &Link, shared: &Shared, anew: bool) -> Result<(), String> {
+/// Has the firewall see to this reader's place in the stream.
+pub(super) async fn wish(
+    audience: Audience,
+    name: &str,
+    link: &Link,
+    shared: &Shared,
+    anew: bool,
+) -> Result<(), String> {
     let wish = serde_json::to_vec(&Wish { v: 1, anew }).unwrap_or_default();
-    let answer = link.client.request(format!("ban.edge.{name}"), wish.into()).await;
+    let answer = link.client.request(audience.wishes(name), wish.into()).await;
     let answer = answer.map_err(|error| format!("the firewall's kband does not answer: {error}"))?;
     match serde_json::from_slice(&answer.payload) {
         Ok(Granted { done: true, now }) => {
-            compare_clocks(now, Timestamp::now(), shared);
+            // Friends' fleets have clocks of their own.
+            if audience == Audience::Edges {
+                compare_clocks(now, Timestamp::now(), shared);
+            }
             Ok(())
         }
         _ => Err("the firewall's answer makes no sense".to_owned()),
@@ -156,9 +166,13 @@ fn compare_clocks(there: Timestamp, here: Timestamp, shared: &Shared) {
 }
 
 /// What costs most is done by as many processors as there are.
-fn verify(batch: &[Message], signer: &KeyPair) -> Vec<Result<Decision, Distrust>> {
+pub(super) fn verify(
+    batch: &[Message],
+    signer: &KeyPair,
+    audience: Audience,
+) -> Vec<Result<Decision, Distrust>> {
     let part = |part: &[Message]| {
-        let mut reader = Decision::reader(signer);
+        let mut reader = Decision::reader(signer, audience);
         part.iter().map(|message| Decision::verified(&message.payload, &mut reader)).collect::<Vec<_>>()
     };
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -272,7 +286,7 @@ mod tests {
         let public = KeyPair::from_public_key(&key.public_key()).unwrap();
         let decisions: Vec<Decision> =
             (0..301_u64).map(|serial| decision("203.0.113.9/32", serial, None, false)).collect();
-        let messages: Vec<Message> = Decision::signed(&decisions, &key)
+        let messages: Vec<Message> = Decision::signed(&decisions, &key, Audience::Edges)
             .into_iter()
             .map(|payload| {
                 let length = payload.len();
@@ -288,7 +302,7 @@ mod tests {
             })
             .collect();
         let serials: Vec<u64> =
-            verify(&messages, &public).into_iter().map(|one| one.unwrap().serial).collect();
+            verify(&messages, &public, Audience::Edges).into_iter().map(|one| one.unwrap().serial).collect();
         assert_eq!(serials, (0..301).collect::<Vec<_>>());
     }
 }

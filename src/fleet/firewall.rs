@@ -185,7 +185,14 @@ mod tests {
     }
 
     fn member(weight: u32, revoked: Option<Timestamp>) -> Member {
-        Member { host: Some("U".into()), edge: None, weight, since: Timestamp::UNIX_EPOCH, revoked }
+        Member {
+            host: Some("U".into()),
+            edge: None,
+            peer: None,
+            weight,
+            since: Timestamp::UNIX_EPOCH,
+            revoked,
+        }
     }
 
     #[test]

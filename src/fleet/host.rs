@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::api::{self, Unstored};
+use super::audience::Audience;
 use super::link::{Link, RETRY, Shared};
 use super::report::Report;
 use super::spool::Spool;
@@ -36,7 +37,7 @@ pub(super) async fn work(name: &str, tap: Tap, mut spool: Spool, mut link: Link,
         if due.is_empty() {
             let waits = !kept || !link.is_up() && spool.waiting() > 0;
             tokio::select! {
-                () = tap.told() => {}
+                () = tap.told(Audience::Edges) => {}
                 () = link.changed() => {}
                 () = tokio::time::sleep(RETRY), if waits => {}
             }

@@ -2,9 +2,11 @@
 //!
 //! There is no secret in either: the first has the server's place, the certificate that it is known by, and the key that
 //! decisions are signed with; the second has public keys. Whoever reads them on the way can do nothing with them; whoever
-//! changes them on the way is a matter of how they are carried (a terminal, ssh).
+//! changes them on the way is a matter of how they are carried (a terminal, ssh). Whoever answers gets what was offered under
+//! that name, and nothing else: the firewall signs its offer, and takes an answer only with it.
 
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
+use nkeys::KeyPair;
 use serde::{Deserialize, Serialize};
 
 use super::keys::is_public;
@@ -14,6 +16,8 @@ use crate::config::fleet::{FleetServer, MemberName};
 const INVITATION: &str = "kban1.";
 /// What the second line begins with.
 const ANSWER: &str = "kbanjoin1.";
+/// What a signed offer begins with.
+const WORDS: &str = "kban invitation 1";
 /// No line is longer, in bytes.
 const LONGEST: usize = 8 * 1024;
 
@@ -27,12 +31,18 @@ pub struct Invitation {
     pub host: bool,
     /// It is to follow decisions.
     pub edge: bool,
+    /// It is the firewall of a friend's fleet, and is to read offenders.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub peer: bool,
     /// HOST:PORT.
     pub server: String,
     /// The key that decisions are signed with.
     pub signer: String,
     /// The certificate that the server is known by, PEM.
     pub ca: String,
+    /// The firewall's signature below the name and what the machine is to be.
+    #[serde(default)]
+    pub offer: String,
 }
 
 /// What the firewall has to know of a machine that joins.
@@ -45,6 +55,12 @@ pub struct Answer {
     pub host: Option<String>,
     /// The one that it follows decisions with.
     pub edge: Option<String>,
+    /// The one that it reads offenders with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// The offer that it takes.
+    #[serde(default)]
+    pub offer: String,
 }
 
 /// Why a line is none of these.
@@ -58,7 +74,19 @@ pub enum LineError {
     Damaged(&'static str, String),
 }
 
+/// What is signed of an offer.
+fn offered(name: &str, host: bool, edge: bool, peer: bool) -> Vec<u8> {
+    format!("{WORDS}\n{name} host={host} edge={edge} peer={peer}").into_bytes()
+}
+
 impl Invitation {
+    /// The same, as an offer of whoever has `key`.
+    #[must_use]
+    pub fn signed(self, key: &KeyPair) -> Self {
+        let signature = key.sign(&offered(&self.name, self.host, self.edge, self.peer)).unwrap_or_default();
+        Self { offer: BASE64.encode(&signature), ..self }
+    }
+
     /// The line.
     #[must_use]
     pub fn line(&self) -> String {
@@ -82,6 +110,15 @@ impl Invitation {
 }
 
 impl Answer {
+    /// Whether `signer` has offered just this under just this name.
+    #[must_use]
+    pub fn was_offered(&self, signer: &KeyPair) -> bool {
+        let Self { name, host, edge, peer, offer } = self;
+        let offered = offered(name, host.is_some(), edge.is_some(), peer.is_some());
+        let signature = BASE64.decode(offer.as_bytes());
+        signature.is_ok_and(|signature| signer.verify(&offered, &signature).is_ok())
+    }
+
     /// The line.
     #[must_use]
     pub fn line(&self) -> String {
@@ -96,7 +133,7 @@ impl Answer {
         let read: Self = self::read(line, ANSWER, "join")?;
         let damaged = |why| LineError::Damaged("join", why);
         read.name.parse::<MemberName>().map_err(damaged)?;
-        let mut keys = read.host.iter().chain(&read.edge).peekable();
+        let mut keys = read.host.iter().chain(&read.edge).chain(&read.peer).peekable();
         if keys.peek().is_none() || !keys.all(|key| is_public(key)) {
             return Err(damaged("it has no key".to_owned()));
         }
@@ -129,13 +166,21 @@ mod tests {
             name: "web1".into(),
             host: true,
             edge: false,
+            peer: false,
             server: "fw.example.org:4222".into(),
             signer: key.clone(),
             ca: "-----BEGIN CERTIFICATE-----\n".into(),
+            offer: String::new(),
         };
         let line = invitation.line();
         assert_eq!(Invitation::read(&format!(" {line}\n")).unwrap(), invitation);
-        let answer = Answer { name: "web1".into(), host: Some(key.clone()), edge: None };
+        let answer = Answer {
+            name: "web1".into(),
+            host: Some(key.clone()),
+            edge: None,
+            peer: None,
+            offer: "x".into(),
+        };
         assert_eq!(Answer::read(&answer.line()).unwrap(), answer);
         assert!(matches!(Answer::read(&line), Err(LineError::NotIt("join"))));
         for cut in [1, 7, 40, line.len() / 2, line.len() - 1] {
@@ -153,5 +198,32 @@ mod tests {
             );
         }
         assert!(Answer::read(&Answer { host: None, ..answer }.line()).is_err());
+    }
+
+    #[test]
+    fn an_answer_takes_what_was_offered_and_nothing_else() {
+        let (signer, other, key) = (KeyPair::new_user(), KeyPair::new_user(), Some("U".to_owned()));
+        let invitation = Invitation {
+            name: "friend".into(),
+            host: false,
+            edge: false,
+            peer: true,
+            server: "fw:4222".into(),
+            signer: signer.public_key(),
+            ca: String::new(),
+            offer: String::new(),
+        };
+        let offer = invitation.signed(&signer).offer;
+        let answer = Answer { name: "friend".into(), host: None, edge: None, peer: key.clone(), offer };
+        assert!(answer.was_offered(&signer) && !answer.was_offered(&other));
+        for wrong in [
+            Answer { edge: key.clone(), ..answer.clone() },
+            Answer { edge: key.clone(), peer: None, ..answer.clone() },
+            Answer { host: key, peer: None, ..answer.clone() },
+            Answer { name: "web1".into(), ..answer.clone() },
+            Answer { offer: String::new(), ..answer },
+        ] {
+            assert!(!wrong.was_offered(&signer), "{wrong:?}");
+        }
     }
 }

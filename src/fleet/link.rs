@@ -12,7 +12,6 @@ use tokio::sync::watch;
 
 use super::FleetError;
 use super::keys;
-use super::setup::CA;
 use super::trust;
 use crate::control::fleet::{Connection, FleetStatus};
 
@@ -66,6 +65,19 @@ impl Shared {
     }
 }
 
+/// How to get to a server, with files of the fleet's directory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way<'w> {
+    /// HOST:PORT.
+    pub(super) server: &'w str,
+    /// The file of this machine's key.
+    pub(super) seed: &'w str,
+    /// That of the certificate that the server is known by.
+    pub(super) ca: &'w str,
+    /// What comes is addressed to inboxes that begin so.
+    pub(super) inbox: &'w str,
+}
+
 /// A connection.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
@@ -75,25 +87,30 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Begins to connect to `server` with the key in `seed`; what comes is addressed to inboxes that begin with `inbox`.
+    /// Begins to connect; the connection is called `what`.
     pub(super) async fn open(
         directory: &Path,
-        server: &str,
-        seed: &str,
-        inbox: &str,
-        what: &'static str,
+        way: &Way<'_>,
+        what: &str,
         shared: &Shared,
     ) -> Result<Self, FleetError> {
+        let Way { server, seed, ca, inbox } = *way;
         let key = keys::load(&directory.join(seed))?;
         let secret = key.seed().map_err(|_| keys::KeyError::NoSeed { path: directory.join(seed) })?;
-        let ca = directory.join(CA);
+        let ca = directory.join(ca);
         if let Err(error) = std::fs::File::open(&ca) {
             return Err(FleetError::Certificate { path: ca, error });
         }
         let (told, up) = watch::channel(0);
-        shared.lock().connections.entry(what.to_owned()).or_default();
-        let watch =
-            Arc::new(Watch { shared: shared.clone(), what, told, server: server.to_owned(), ca: ca.clone() });
+        let connection = Connection { server: server.to_owned(), ..Connection::default() };
+        shared.lock().connections.insert(what.to_owned(), connection);
+        let watch = Arc::new(Watch {
+            shared: shared.clone(),
+            what: what.to_owned(),
+            told,
+            server: server.to_owned(),
+            ca: ca.clone(),
+        });
         let options = ConnectOptions::with_nkey(secret)
             .name(format!("kban {inbox}"))
             .add_root_certificates(ca)
@@ -168,7 +185,7 @@ impl Link {
 /// Makes something of the events of a connection.
 struct Watch {
     shared: Shared,
-    what: &'static str,
+    what: String,
     told: watch::Sender<u64>,
     server: String,
     ca: PathBuf,
@@ -201,7 +218,7 @@ impl Watch {
     }
 
     fn change(&self, change: impl FnOnce(&mut Connection)) {
-        if let Some(connection) = self.shared.lock().connections.get_mut(self.what) {
+        if let Some(connection) = self.shared.lock().connections.get_mut(&self.what) {
             change(connection);
         }
     }

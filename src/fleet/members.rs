@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::audience::Audience;
 use super::keys::is_public;
 use crate::config::fleet::MemberName;
 
@@ -28,6 +29,9 @@ pub struct Member {
     /// The one that it follows decisions with, if it is an edge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edge: Option<String>,
+    /// The one that it reads offenders with, if it is the firewall of a friend's fleet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
     /// How many hosts its word is worth.
     pub weight: u32,
     /// Since when it belongs to the fleet.
@@ -35,6 +39,22 @@ pub struct Member {
     /// Since when it does not any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
+}
+
+impl Member {
+    /// Its public keys.
+    pub fn keys(&self) -> impl Iterator<Item = &String> {
+        self.host.iter().chain(&self.edge).chain(&self.peer)
+    }
+
+    /// Whether it reads what is signed for `audience`.
+    #[must_use]
+    pub fn reads(&self, audience: Audience) -> bool {
+        match audience {
+            Audience::Edges => self.edge.is_some(),
+            Audience::Peers => self.peer.is_some(),
+        }
+    }
 }
 
 /// All of them, by name.
@@ -66,7 +86,7 @@ impl Members {
         let members: Self = toml::from_str(&text).map_err(|error| failed(error.to_string()))?;
         for (name, member) in &members.0 {
             name.parse::<MemberName>().map_err(&failed)?;
-            for key in member.host.iter().chain(&member.edge) {
+            for key in member.keys() {
                 if !is_public(key) {
                     return Err(failed(format!("{name}: `{key}` is no public key")));
                 }
@@ -96,10 +116,13 @@ impl Members {
         hosts.map(|(name, member)| (Arc::clone(name), member.weight)).collect()
     }
 
-    /// Those of these who follow decisions.
+    /// Those of these who read what is signed for `audience`.
     #[must_use]
-    pub fn edges(&self) -> Vec<Arc<str>> {
-        self.current().filter(|(_, member)| member.edge.is_some()).map(|(name, _)| Arc::clone(name)).collect()
+    pub fn readers(&self, audience: Audience) -> Vec<Arc<str>> {
+        self.current()
+            .filter(|(_, member)| member.reads(audience))
+            .map(|(name, _)| Arc::clone(name))
+            .collect()
     }
 }
 
@@ -116,6 +139,7 @@ mod tests {
         let member = |host: bool, revoked| Member {
             host: host.then(|| key.clone()),
             edge: Some(key.clone()),
+            peer: None,
             weight: 2,
             since,
             revoked,
@@ -129,7 +153,8 @@ mod tests {
         let read = Members::load(dir.path()).unwrap();
         assert_eq!(read, members);
         assert_eq!(read.hosts(), BTreeMap::from([("web1".into(), 2)]));
-        assert_eq!(read.edges(), ["edge".into(), "web1".into()] as [Arc<str>; 2]);
+        assert_eq!(read.readers(Audience::Edges), ["edge".into(), "web1".into()] as [Arc<str>; 2]);
+        assert_eq!(read.readers(Audience::Peers), [] as [Arc<str>; 0]);
         for wrong in [
             "[\"a b\"]\nweight = 1\nsince = \"2027-01-15T08:00:00Z\"\n",
             "[a]\nx = 1\n",

@@ -1,14 +1,18 @@
-//! Many hosts, one firewall: hosts report whom they ban, the firewall decides, edges follow it. Over NATS JetStream.
+//! Many hosts, one firewall: hosts report whom they ban, the firewall decides, edges follow it, friends' fleets hear of
+//! it. Over NATS JetStream.
 //!
 //! ```text
 //! host: Verdict -> tap -> spool -> ban.report.HOST -> firewall: report -> News -> jail `fleet` -> Verdict
 //! firewall: Verdict -> tap -> decisions, signed -> ban.decision.PREFIX -> edge: verified -> News -> a ban of jail `fleet`
+//! friend's firewall: the same, of its own jails -> ban.offender.PREFIX -> peers: verified -> News -> a vote
 //! ```
 //!
 //! A tap, on a thread of its own: it can neither delay nor lose a ban. Nothing of it runs without `[fleet]`, and a build
 //! without the feature `fleet` has nothing of it. `setup`, `members` and `invitation` are what `banctl fleet` does.
 
 mod api;
+pub mod audience;
+pub mod ballots;
 pub mod certificates;
 pub mod decision;
 mod decisions;
@@ -20,6 +24,7 @@ pub mod invitation;
 pub mod keys;
 mod link;
 pub mod members;
+mod peers;
 mod pull;
 pub mod report;
 mod running;

@@ -3,7 +3,6 @@
 //! One JSON document, published on `ban.report.HOST`. The server lets a host publish on its own subject only, so the name in
 //! the subject is proven; the one in the document has to be the same.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -96,7 +95,7 @@ pub enum Refusal {
     #[error("of a private address")]
     Private,
     /// Its time lies ahead.
-    #[error("from the future: is the host's clock right?")]
+    #[error("from the future: is its clock right?")]
     Future,
     /// More than `max_reports_per_minute`.
     #[error("more than max_reports_per_minute")]
@@ -202,19 +201,33 @@ pub fn read(
         return Err(Refusal::Unreadable);
     }
     let prefix = written(&report.address).map(|prefix| folded(prefix.trunc())).ok_or(Refusal::NotAHost)?;
-    let address: IpAddr = prefix.addr();
-    if !Report::is_of_one(&prefix) || unbannable(address) {
-        return Err(Refusal::NotAHost);
-    }
-    if !private && is_private(address) {
-        return Err(Refusal::Private);
-    }
-    if report.time.duration_since(now) > AHEAD {
-        return Err(Refusal::Future);
-    }
+    is_offender(&prefix, private)?;
+    is_past(report.time, now)?;
     let holds = report.until.is_none_or(|until| until > now);
     let time = if holds { now } else { report.time.min(now) };
     Ok((report, prefix, time))
+}
+
+/// Whether somebody else may say something of `prefix`: it is one remote host, known beyond its own network unless `private`.
+///
+/// # Errors
+/// It is none.
+pub(super) fn is_offender(prefix: &IpNet, private: bool) -> Result<(), Refusal> {
+    if !Report::is_of_one(prefix) || unbannable(prefix.addr()) {
+        return Err(Refusal::NotAHost);
+    }
+    if !private && is_private(prefix.addr()) {
+        return Err(Refusal::Private);
+    }
+    Ok(())
+}
+
+/// Whether something can have happened at `time`.
+///
+/// # Errors
+/// It lies further ahead than clocks differ.
+pub(super) fn is_past(time: Timestamp, now: Timestamp) -> Result<(), Refusal> {
+    if time.duration_since(now) > AHEAD { Err(Refusal::Future) } else { Ok(()) }
 }
 
 #[cfg(test)]

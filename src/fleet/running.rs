@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use nkeys::KeyPair;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::audience::Audience;
 use super::certificates;
 use super::decision::Decision;
 use super::decisions::{self, Page, Signer};
@@ -18,16 +19,18 @@ use super::edges;
 use super::firewall::{self, Door};
 use super::host;
 use super::keys::{self, KeyError};
-use super::link::{Link, Shared};
+use super::link::{Link, Shared, Way};
 use super::members::{Members, MembersError};
+use super::peers;
 use super::report::Taken;
-use super::setup::{DECISIONS_SEED, EDGE_SEED, HOST_SEED, REPORTS_SEED, SIGNER_SEED};
+use super::setup::{CA, DECISIONS_SEED, EDGE_SEED, HOST_SEED, REPORTS_SEED, SIGNER_SEED};
 use super::spool::{Spool, SpoolError};
 use super::tap::Tap;
 use super::votes::Votes;
 use crate::config::fleet::FLEET;
 use crate::config::plan::FleetPlan;
 use crate::control::fleet::FleetStatus;
+use crate::jail::votes::Vote;
 
 /// So long before the server's certificate ends it is told.
 const WARN: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
@@ -82,6 +85,8 @@ pub enum News {
     },
     /// Firewall: it wants to know what is in force.
     Intent {
+        /// Who is to read it.
+        audience: Audience,
         /// Behind this row.
         after: Option<(IpNet, Arc<str>)>,
         /// The next page.
@@ -93,6 +98,22 @@ pub enum News {
         decisions: Vec<Decision>,
         /// To be told when they are followed.
         done: oneshot::Sender<Followed>,
+    },
+    /// What a friend's fleet says of whom.
+    Votes {
+        /// The fleet.
+        peer: Arc<str>,
+        /// One for each prefix.
+        votes: Vec<Vote>,
+        /// It had said so before a restart.
+        recalled: bool,
+        /// To be told when they are counted.
+        done: oneshot::Sender<Followed>,
+    },
+    /// Every vote from before a restart was handed over.
+    Recalled {
+        /// To be told when what nobody wants any more is being lifted.
+        done: oneshot::Sender<()>,
     },
 }
 
@@ -140,13 +161,16 @@ struct Begin {
     shared: Shared,
     news: mpsc::Sender<News>,
     members: watch::Receiver<Arc<Members>>,
-    signer: Option<Signer>,
+    /// Of a firewall.
+    signer: Option<KeyPair>,
     /// Of a firewall.
     votes: Option<Votes>,
     /// Of a host.
     reports: Option<Spool>,
     /// Of an edge.
     decisions: Option<Spool>,
+    /// Where it is kept what friends' fleets have said.
+    state: Option<PathBuf>,
 }
 
 impl Running {
@@ -159,7 +183,8 @@ impl Running {
             (true, ..) => "firewall",
             (_, true, true) => "host and edge",
             (_, true, _) => "host",
-            _ => "edge",
+            (_, _, true) => "edge",
+            _ => "peer",
         };
         let shared = Shared::new(FleetStatus {
             role: role.into(),
@@ -170,7 +195,7 @@ impl Running {
         let (mut signer, mut found) = (None, Members::default());
         if plan.firewall {
             let key = keys::load(&plan.directory.join(SIGNER_SEED))?;
-            signer = Some(Signer { public: public(&key.public_key())?, key, last: 0 });
+            signer = Some(key);
             found = Members::load(&plan.directory)?;
         }
         let spool = || match state {
@@ -194,6 +219,7 @@ impl Running {
             votes,
             reports,
             decisions,
+            state: state.map(Path::to_path_buf),
         };
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(FleetError::Thread)?;
@@ -286,14 +312,25 @@ impl Drop for Running {
     }
 }
 
-fn public(key: &str) -> Result<KeyPair, FleetError> {
+/// Who signs with `key`.
+pub(super) fn public(key: &str) -> Result<KeyPair, FleetError> {
     KeyPair::from_public_key(key).map_err(|_| FleetError::Signer(key.to_owned()))
 }
 
 async fn work(begin: Begin) -> Result<(), FleetError> {
-    let Begin { plan, tap, shared, news, members, signer, votes, reports, decisions } = begin;
-    let open = |seed, inbox, what| Link::open(&plan.directory, &plan.server, seed, inbox, what, &shared);
-    if let (Some(signer), Some(votes)) = (signer, votes) {
+    let Begin { plan, tap, shared, news, members, signer, votes, reports, decisions, state } = begin;
+    let open = async |seed, inbox: &str, what| {
+        let way = Way { server: &plan.server, seed, ca: CA, inbox };
+        Link::open(&plan.directory, &way, what, &shared).await
+    };
+    let peers = async {
+        if !plan.peers.peers.is_empty() {
+            peers::follow(&plan.peers, &plan.directory, state, &shared, &news).await;
+        }
+        Ok(())
+    };
+    let firewall = async {
+        let (Some(key), Some(votes)) = (signer, votes) else { return Ok(()) };
         let reports = open(REPORTS_SEED, FLEET, "reports").await?;
         let decisions = open(DECISIONS_SEED, FLEET, "decisions").await?;
         let door = Door {
@@ -302,26 +339,39 @@ async fn work(begin: Begin) -> Result<(), FleetError> {
             quota: plan.max_reports_per_minute,
             minutes: BTreeMap::new(),
         };
-        tokio::join!(
-            firewall::take(door, votes, reports, shared.clone(), news.clone()),
-            decisions::publish(signer, tap, decisions.clone(), shared.clone(), news),
-            edges::serve(members, decisions, shared.clone()),
-        );
-        return Ok(());
-    }
+        let serve = async |audience| {
+            let mut members = members.clone();
+            // Friends' fleets are none of the business of whoever has none.
+            let mine = audience == Audience::Edges;
+            if members.wait_for(|members| mine || !members.readers(audience).is_empty()).await.is_err() {
+                return Ok(());
+            }
+            let signer = Signer { audience, public: public(&key.public_key())?, key: key.clone(), last: 0 };
+            tokio::join!(
+                decisions::publish(signer, tap.clone(), decisions.clone(), shared.clone(), news.clone()),
+                edges::serve(audience, members, decisions.clone(), shared.clone()),
+            );
+            Ok(())
+        };
+        let take = async {
+            firewall::take(door, votes, reports, shared.clone(), news.clone()).await;
+            Ok(())
+        };
+        tokio::try_join!(take, serve(Audience::Edges), serve(Audience::Peers)).map(drop)
+    };
     let host = async {
         if let Some(spool) = reports {
             let link = open(HOST_SEED, &plan.name, "reports").await?;
-            host::work(&plan.name, tap, spool, link, shared.clone()).await;
+            host::work(&plan.name, tap.clone(), spool, link, shared.clone()).await;
         }
         Ok(())
     };
     let edge = async {
         if let (Some(spool), Some(signer)) = (decisions, &plan.signer) {
             let link = open(EDGE_SEED, &plan.name, "decisions").await?;
-            edge::follow(&plan.name, public(signer)?, spool, link, shared.clone(), news).await;
+            edge::follow(&plan.name, public(signer)?, spool, link, shared.clone(), news.clone()).await;
         }
         Ok(())
     };
-    tokio::try_join!(host, edge).map(drop)
+    tokio::try_join!(firewall, host, edge, peers).map(drop)
 }

@@ -1,7 +1,7 @@
 //! What `banctl fleet init` makes on the firewall: certificates, keys, and a configuration for nats-server.
 //!
-//! Four accounts keep apart who may reach what; `docs/decisions/0019` has why, and what was tried against it. Hosts and edges
-//! live in accounts without JetStream and reach the other two by imports of single subjects: what the server answers goes back
+//! Five accounts keep apart who may reach what; `docs/decisions/0019` has why, and what was tried against it. Hosts, edges and
+//! friends' fleets live in accounts without JetStream and reach the other two by imports of single subjects: what the server answers goes back
 //! by a name of its own, so that a reply subject of a client's choice leads nowhere.
 
 use std::fmt::Write as _;
@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::audience::Audience;
 use super::certificates;
 pub use super::certificates::CA;
 use super::certificates::{SERVER, SERVER_KEY};
@@ -26,6 +27,11 @@ pub const SIGNER_SEED: &str = "signer.seed";
 pub const HOST_SEED: &str = "host.seed";
 /// The one that an edge follows decisions with.
 pub const EDGE_SEED: &str = "edge.seed";
+/// The one that this firewall reads the offenders of a friend's fleet with, and the certificate that its server is known by.
+#[must_use]
+pub fn peer_files(peer: &str) -> (String, String) {
+    (format!("peer-{peer}.seed"), format!("peer-{peer}.pem"))
+}
 /// The server's configuration.
 pub const CONFIGURATION: &str = "nats-server.conf";
 /// Where the server runs, as `init` was told: needed to write the configuration again.
@@ -145,7 +151,7 @@ fn configuration(
 ) -> String {
     let quoted = |path: PathBuf| format!("{:?}", path.to_string_lossy());
     let mut hosts = String::new();
-    let mut edges = String::new();
+    let (mut edges, mut peers) = (String::new(), String::new());
     for (name, member) in members.current() {
         // Writing to a string cannot fail.
         if let Some(key) = &member.host {
@@ -154,11 +160,16 @@ fn configuration(
                 "      {{ nkey: {key}, permissions: {{ publish: [\"ban.report.{name}\"], subscribe: [\"_INBOX.{name}.>\"] }} }}"
             );
         }
-        if let Some(key) = &member.edge {
+        for (audience, key, readers) in
+            [(Audience::Edges, &member.edge, &mut edges), (Audience::Peers, &member.peer, &mut peers)]
+        {
+            let (Some(key), stream, wishes) = (key, audience.stream(), audience.wishes(name)) else {
+                continue;
+            };
             let _ = writeln!(
-                edges,
-                "      {{ nkey: {key}, permissions: {{\n          publish: [\"$JS.API.CONSUMER.MSG.NEXT.DECISIONS.{name}\", \
-                 \"$JS.ACK.DECISIONS.{name}.>\", \"ban.edge.{name}\"]\n          subscribe: [\"_INBOX.{name}.>\"] }} }}"
+                readers,
+                "      {{ nkey: {key}, permissions: {{\n          publish: [\"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}\", \
+                 \"$JS.ACK.{stream}.{name}.>\", \"{wishes}\"]\n          subscribe: [\"_INBOX.{name}.>\"] }} }}"
             );
         }
     }
@@ -186,6 +197,9 @@ accounts {{
       {{ service: "$JS.API.CONSUMER.MSG.NEXT.DECISIONS.*", response: stream, accounts: [EDGES] }}
       {{ service: "$JS.ACK.DECISIONS.>", accounts: [EDGES] }}
       {{ service: "ban.edge.*", accounts: [EDGES] }}
+      {{ service: "$JS.API.CONSUMER.MSG.NEXT.OFFENDERS.*", response: stream, accounts: [PEERS] }}
+      {{ service: "$JS.ACK.OFFENDERS.>", accounts: [PEERS] }}
+      {{ service: "ban.peer.*", accounts: [PEERS] }}
     ]
   }}
   HOSTS {{
@@ -200,6 +214,15 @@ accounts {{
       {{ service: {{ account: DECISIONS, subject: "$JS.API.CONSUMER.MSG.NEXT.DECISIONS.*" }} }}
       {{ service: {{ account: DECISIONS, subject: "$JS.ACK.DECISIONS.>" }} }}
       {{ service: {{ account: DECISIONS, subject: "ban.edge.*" }} }}
+    ]
+  }}
+  PEERS {{
+    users: [
+{peers}    ]
+    imports: [
+      {{ service: {{ account: DECISIONS, subject: "$JS.API.CONSUMER.MSG.NEXT.OFFENDERS.*" }} }}
+      {{ service: {{ account: DECISIONS, subject: "$JS.ACK.OFFENDERS.>" }} }}
+      {{ service: {{ account: DECISIONS, subject: "ban.peer.*" }} }}
     ]
   }}
 }}

@@ -33,25 +33,40 @@ impl Engine {
     /// # Errors
     /// As [`Engine::take_over`]: it is allowed here, or has an address of this machine in it.
     pub fn follow_decision(&mut self, decided: Decided) -> Result<Option<Verdict>, Refusal> {
+        self.take_decided(FLEET, decided)
+    }
+
+    /// The same for a jail whose bans are decided elsewhere.
+    pub(super) fn take_decided(&mut self, jail: &str, decided: Decided) -> Result<Option<Verdict>, Refusal> {
         let Decided { prefix, since, until, services, reason } = decided;
-        if self.jails.iter().any(|jail| &*jail.name == FLEET && jail.allow.overlapping(&prefix).is_some()) {
+        if self.jails.iter().any(|known| &*known.name == jail && known.allow.overlapping(&prefix).is_some()) {
             return Ok(None);
         }
-        let known = self.bans.get(&prefix, FLEET);
+        let known = self.bans.get(&prefix, jail);
         let before = known.as_ref().map_or(0, |ban| ban.count);
-        let same = |known: &Ban| (known.until, &known.services) == (until, &services);
+        let same = |known: &Ban| (known.until, &known.services, &known.reason) == (until, &services, &reason);
         if known.as_ref().is_some_and(same) {
             return Ok(None);
         }
-        let jail: Arc<str> = FLEET.into();
+        let jail: Arc<str> = jail.into();
         let count =
             if before == 0 { self.bans.times_banned(&prefix, &jail).saturating_add(1) } else { before };
-        let ban =
-            Ban { prefix, jail, since, until, count, source: FLEET.into(), reason, services, renew: None };
+        let source = Arc::clone(&jail);
+        let ban = Ban {
+            prefix,
+            jail: Arc::clone(&jail),
+            since,
+            until,
+            count,
+            source,
+            reason,
+            services,
+            renew: None,
+        };
         // A newer decision may be shorter.
         let rows = known.is_some().then(|| self.bans.of(&prefix));
         if known.is_some() {
-            self.bans.remove(&prefix, FLEET);
+            self.bans.remove(&prefix, &jail);
         }
         let taken = self.take_over(ban);
         if let (Err(_), Some(rows)) = (&taken, rows) {
@@ -62,7 +77,12 @@ impl Engine {
 
     /// The firewall has lifted its ban of exactly this prefix. `None` if none is in force.
     pub fn withdraw_decision(&mut self, prefix: &IpNet) -> Option<Verdict> {
-        Some(Verdict::Unban(self.bans.remove(prefix, FLEET)?, Ending::Withdrawn))
+        self.end_decided(FLEET, prefix)
+    }
+
+    /// The same for a jail whose bans are decided elsewhere.
+    pub(super) fn end_decided(&mut self, jail: &str, prefix: &IpNet) -> Option<Verdict> {
+        Some(Verdict::Unban(self.bans.remove(prefix, jail)?, Ending::Withdrawn))
     }
 }
 

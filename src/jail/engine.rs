@@ -19,11 +19,13 @@ use super::lift::Lift;
 use super::logins::Logins;
 use super::spared::Spared;
 use super::target::banned_as;
+use super::votes::Votes;
 use super::window::Counted;
 use super::{ADOPTED, BY_HAND, Ban, Ending, MANUAL, Verdict};
 use crate::config::duration::BanTime;
 use crate::config::fleet::FLEET;
 use crate::config::network::{Ignored, Lookup, folded};
+use crate::config::peers::PEERS;
 use crate::config::plan::Plan;
 use crate::filter::{Failure, Success};
 use crate::service::Service;
@@ -73,6 +75,8 @@ pub struct Engine {
     pub(super) bantime: Option<BanTime>,
     /// The firewall of a fleet is followed here.
     follows: bool,
+    /// What friends' fleets say.
+    pub(super) votes: Votes,
     /// How many bans may be in force.
     pub(super) capacity: usize,
     /// How many of these feeds may make.
@@ -131,6 +135,9 @@ impl Engine {
         let follows = plan.fleet.as_ref().is_some_and(|fleet| fleet.edge);
         let left = std::mem::replace(&mut self.follows, follows) && !self.knows(FLEET);
         lifts.extend(left.then(|| Lift::jail_gone(FLEET)));
+        if self.votes.configure(plan.fleet.as_ref().map(|fleet| &fleet.peers)) {
+            lifts.push(if self.knows(PEERS) { Lift::unnamed() } else { Lift::jail_gone(PEERS) });
+        }
         lifts.extend(before.iter().map(|gone| Lift::jail_gone(&gone.name)).chain([Lift::spared()]));
         lifts
     }
@@ -178,6 +185,7 @@ impl Engine {
     pub fn knows(&self, jail: &str) -> bool {
         [MANUAL, ADOPTED].contains(&jail)
             || (self.follows && jail == FLEET)
+            || (self.votes.are_wanted() && jail == PEERS)
             || self.feeds.iter().any(|feed| feed.jail() == jail)
             || self.jails.iter().any(|known| &*known.name == jail)
     }

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::bans::Key;
 use super::engine::Engine;
 use super::{Ban, Ending, Verdict};
+use crate::config::peers::PEERS;
 
 /// Bans on their way out.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ enum Whose {
     Observed(Arc<str>),
     /// Those of whoever may not be banned.
     Spared,
+    /// Those that too few of friends' fleets still want.
+    Unnamed,
 }
 
 #[derive(Debug)]
@@ -67,6 +70,12 @@ impl Lift {
         Self { whose: Whose::Spared, ending, rest, around: None, lifted: 0 }
     }
 
+    /// Every ban that friends' fleets have made and too few of them still want.
+    #[must_use]
+    pub fn unnamed() -> Self {
+        Self { whose: Whose::Unnamed, ending: Ending::Withdrawn, ..Self::spared() }
+    }
+
     /// Every ban that has an address of `prefix` in it, which is allowed now.
     #[must_use]
     pub fn allowed(prefix: IpNet) -> Self {
@@ -97,6 +106,7 @@ impl Lift {
         match &self.whose {
             Whose::Wanted { jail, .. } => jail.as_deref(),
             Whose::Observed(jail) => Some(jail),
+            Whose::Unnamed => Some(PEERS),
             Whose::Spared => None,
         }
     }
@@ -106,7 +116,7 @@ impl Lift {
     pub fn within(&self) -> Option<IpNet> {
         match &self.whose {
             Whose::Wanted { within, .. } => *within,
-            Whose::Observed(_) | Whose::Spared => None,
+            Whose::Observed(_) | Whose::Spared | Whose::Unnamed => None,
         }
     }
 
@@ -124,6 +134,7 @@ impl Lift {
             }
             Whose::Observed(jail) => *jail == ban.jail && ban.is_observed(),
             Whose::Spared => engine.forgives(ban),
+            Whose::Unnamed => &*ban.jail == PEERS && !engine.votes.suffice(&ban.prefix),
         }
     }
 }

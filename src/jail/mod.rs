@@ -2,7 +2,7 @@
 //!
 //! Nothing here does I/O or asks for the time: every function that needs `now` takes it, so that the
 //! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door, [`by_hand`] the one for administrators,
-//! [`feed`] the one for lists, [`reports`] and [`decided`] those for a fleet, [`lift`] the way out; [`window`] counts, [`jails`] are the jails, `convict` makes bans of
+//! [`feed`] the one for lists, [`reports`], [`decided`] and [`votes`] those for a fleet, [`lift`] the way out; [`window`] counts, [`jails`] are the jails, `convict` makes bans of
 //! offenders (`escalation`, `subnet`, `breaker`), `trust` and `logins` know who lately logged in, [`spared`] who is never banned and why
 //! ([`allowance`] changes that at run time), [`asking`] waits for a program, [`target`] says what is banned for an address,
 //! [`renewal`] which bans last for as long as the offender knocks, [`bans`] holds the intent that the firewall makes true
@@ -32,6 +32,7 @@ pub mod spared;
 mod subnet;
 pub mod target;
 mod trust;
+pub mod votes;
 pub mod window;
 
 use std::fmt;
@@ -127,7 +128,7 @@ pub enum Ending {
     Widened,
     /// Its jail has only observed, and bans now.
     Observed,
-    /// The firewall of the fleet has lifted it.
+    /// The firewall of the fleet has lifted it, or friends' fleets have.
     Withdrawn,
 }
 
@@ -141,7 +142,7 @@ impl fmt::Display for Ending {
             Self::Allowed => "it is allowed now",
             Self::Widened => "its network is banned",
             Self::Observed => "it was only observed",
-            Self::Withdrawn => "the firewall has lifted it",
+            Self::Withdrawn => "whoever decided it has lifted it",
         })
     }
 }

@@ -73,7 +73,12 @@ fn needs_network(plan: &Plan) -> Option<String> {
         .or_else(|| asks.map(|jail| format!("[jail.{}] usedns", jail.name)))
         .or_else(|| named.map(|name| format!("ignoreip = \"{name}\"")))
         .or_else(|| endpoints(plan).next().map(|(input, _)| input.to_string()))
-        .or_else(|| plan.fleet.as_ref().map(|fleet| format!("[fleet] server = {:?}", fleet.server)))
+        .or_else(|| {
+            let fleet = plan.fleet.as_ref()?;
+            let friend = || fleet.peers.peers.values().next().map(|peer| &peer.server);
+            let server = Some(&fleet.server).filter(|server| !server.is_empty()).or_else(friend)?;
+            Some(format!("[fleet] server = {server:?}"))
+        })
 }
 
 /// The unit's file and its drop-ins, one after the other.

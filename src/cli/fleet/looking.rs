@@ -8,12 +8,13 @@ use serde::Serialize;
 use super::super::columns::Columns;
 use super::super::exit::{Exit, Failure, usage};
 use super::super::{Shared, output, status, unexpected};
-use super::{Revoke, making};
+use super::{Revoke, friends, making};
+use crate::config;
 use crate::config::fleet::FLEET;
 use crate::control::client::ClientError;
 use crate::control::fleet::FleetStatus;
 use crate::control::protocol::{Answer, Request};
-use crate::fleet::members::Member;
+use crate::fleet::members::{Member, Members};
 use crate::jail::written;
 
 /// One machine, as `banctl fleet list` shows it.
@@ -29,6 +30,18 @@ struct Row<'a> {
     last_seen: Option<Timestamp>,
 }
 
+/// One friend's fleet whose offenders are read, as `banctl fleet list` shows it.
+#[derive(Serialize)]
+struct Friend {
+    name: String,
+    server: String,
+    weight: u32,
+    /// What is known of it; `null`: kband does not run, or has heard nothing.
+    offenders: Option<u64>,
+    refused: Option<u64>,
+    last_seen: Option<Timestamp>,
+}
+
 /// What a running kband says of the fleet.
 fn told(shared: &Shared) -> Result<Option<FleetStatus>, Failure> {
     match shared.connect() {
@@ -39,14 +52,37 @@ fn told(shared: &Shared) -> Result<Option<FleetStatus>, Failure> {
 }
 
 pub(super) fn list(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let members = super::members(&super::directory(&shared.layout()))?;
+    let layout = shared.layout();
+    let directory = super::directory(&layout);
     let known = told(shared)?.unwrap_or_default();
+    let (merged, _) = config::read(&layout);
+    let friends: Vec<Friend> = merged
+        .file
+        .fleet
+        .peer
+        .iter()
+        .map(|(name, peer)| {
+            let heard = known.peers.get(&*name.0);
+            Friend {
+                name: name.0.to_string(),
+                server: peer.value.server.as_ref().map(|server| server.value.0.clone()).unwrap_or_default(),
+                weight: peer.value.weight.as_ref().map_or(1, |weight| weight.value.0),
+                offenders: heard.map(|peer| peer.offenders),
+                refused: heard.map(|peer| peer.refused.values().sum()),
+                last_seen: heard.and_then(|peer| peer.last_seen),
+            }
+        })
+        .collect();
+    let members = match friends.is_empty() || super::is_firewall(&directory) {
+        true => super::members(&directory)?,
+        false => Members::default(),
+    };
     let rows: Vec<Row<'_>> = members
         .0
         .iter()
         .map(|(name, member)| {
             let host = known.hosts.get(&**name);
-            let edge = known.edges.get(&**name);
+            let edge = known.edges.get(&**name).or_else(|| known.readers.get(&**name));
             let seen = host.and_then(|host| host.last_seen).max(edge.and_then(|edge| edge.last_seen));
             Row {
                 name,
@@ -62,8 +98,9 @@ pub(super) fn list(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure
         #[derive(Serialize)]
         struct Document<'a> {
             members: Vec<Row<'a>>,
+            peers: Vec<Friend>,
         }
-        output::print_json(out, &Document { members: rows })?;
+        output::print_json(out, &Document { members: rows, peers: friends })?;
         return Ok(Exit::Done);
     }
     let mut table = Columns::new(&["NAME", "ROLE", "WEIGHT", "REPORTS", "REFUSED", "LAG", "LAST SEEN"]);
@@ -73,7 +110,8 @@ pub(super) fn list(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure
             (Some(_), ..) => "revoked",
             (None, Some(_), Some(_)) => "host, edge",
             (None, Some(_), None) => "host",
-            (None, None, _) => "edge",
+            (None, None, Some(_)) => "edge",
+            (None, None, None) => "peer",
         };
         table.add_row(vec![
             row.name.to_owned(),
@@ -85,7 +123,27 @@ pub(super) fn list(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure
             row.last_seen.map_or_else(|| "-".to_owned(), |time| format!("{time:.0}")),
         ]);
     }
-    table.print(&["WEIGHT", "LAG"], out)?;
+    if !members.0.is_empty() || friends.is_empty() {
+        table.print(&["WEIGHT", "LAG"], out)?;
+    }
+    if friends.is_empty() {
+        return Ok(Exit::Done);
+    }
+    if !members.0.is_empty() {
+        writeln!(out)?;
+    }
+    let mut table = Columns::new(&["READ HERE", "SERVER", "WEIGHT", "OFFENDERS", "REFUSED", "LAST SEEN"]);
+    for friend in friends {
+        table.add_row(vec![
+            friend.name,
+            friend.server,
+            friend.weight.to_string(),
+            shown(friend.offenders),
+            shown(friend.refused),
+            friend.last_seen.map_or_else(|| "-".to_owned(), |time| format!("{time:.0}")),
+        ]);
+    }
+    table.print(&["WEIGHT", "SERVER"], out)?;
     Ok(Exit::Done)
 }
 
@@ -105,13 +163,10 @@ pub(super) fn status(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failu
     for warning in fleet.warnings() {
         writeln!(out, "WARNING: {}", output::harmless(&warning))?;
     }
-    writeln!(
-        out,
-        "{} {} of the fleet at {}",
-        fleet.role,
-        output::harmless(&fleet.name),
-        output::harmless(&fleet.server)
-    )?;
+    if !fleet.server.is_empty() {
+        let (name, server) = (output::harmless(&fleet.name), output::harmless(&fleet.server));
+        writeln!(out, "{} {name} of the fleet at {server}", fleet.role)?;
+    }
     for (what, connection) in &fleet.connections {
         let since = connection.since.map(|since| format!(" since {since:.0}")).unwrap_or_default();
         writeln!(out, "{what}: {}{since}", if connection.up { "connected" } else { "not connected" })?;
@@ -128,18 +183,33 @@ pub(super) fn status(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failu
     for (what, number) in numbers.iter().filter(|(_, number)| *number > 0) {
         writeln!(out, "{what}: {number}")?;
     }
+    for (name, peer) in &fleet.peers {
+        let offenders = output::counted(peer.offenders, "offender", "offenders");
+        let spared = match peer.spared {
+            0 => String::new(),
+            spared => format!("; {spared} not banned because of exceptions or limits here"),
+        };
+        writeln!(out, "{name} names {offenders}{spared}")?;
+    }
     Ok(exit)
 }
 
 pub(super) fn revoke(shared: &Shared, options: &Revoke, out: &mut dyn Write) -> Result<Exit, Failure> {
     let directory = super::directory(&shared.layout());
-    let mut members = super::members(&directory)?;
     let name = &*options.name.0;
-    let Some(member) = members.0.get_mut(name) else {
-        return Err(usage(format!("no machine of the fleet is called {name}: `banctl fleet list`")));
+    let left = friends::leave(shared, name)?;
+    let mut members = match left && !super::is_firewall(&directory) {
+        true => Members::default(),
+        false => super::members(&directory)?,
     };
-    member.revoked.get_or_insert_with(Timestamp::now);
-    let told = making::change(shared, &directory, &members)?;
+    let told = match members.0.get_mut(name) {
+        Some(member) => {
+            member.revoked.get_or_insert_with(Timestamp::now);
+            making::change(shared, &directory, &members)?
+        }
+        None if left => true,
+        None => return Err(usage(format!("no machine of the fleet is called {name}: `banctl fleet list`"))),
+    };
     let lifted = if options.lift { lift(shared, name)? } else { 0 };
     if shared.json {
         #[derive(Serialize)]
@@ -151,7 +221,12 @@ pub(super) fn revoke(shared: &Shared, options: &Revoke, out: &mut dyn Write) -> 
         output::print_json(out, &Revoked { name, lifted, server_reloaded: told })?;
         return Ok(Exit::Done);
     }
-    writeln!(out, "{name} does not belong to the fleet any more")?;
+    if left {
+        writeln!(out, "the offenders of {name} are not read any more: bans end that too few others want")?;
+    }
+    if members.0.contains_key(name) {
+        writeln!(out, "{name} does not belong to the fleet any more")?;
+    }
     if options.lift {
         writeln!(out, "lifted {}", output::counted(lifted as u64, "ban", "bans"))?;
     }

@@ -14,7 +14,8 @@ use serde::Serialize;
 use super::super::enable::files::{self, Change};
 use super::super::exit::{Exit, Failure, usage};
 use super::super::{Shared, enable, output};
-use super::{Accept, Becomes, Init, Invite, Join};
+use super::{Accept, Becomes, Init, Invite, Join, friends};
+use crate::config::fleet::DIRECTORY;
 use crate::config::{Layout, SourceFile};
 use crate::fleet::certificates;
 use crate::fleet::invitation::{Answer, Invitation};
@@ -79,24 +80,29 @@ pub(super) fn invite(shared: &Shared, options: &Invite, out: &mut dyn Write) -> 
     let name = &options.name.0;
     is_free(&members, name)?;
     let place = setup::place(&directory)?;
-    let signer = keys::load(&directory.join(SIGNER_SEED)).map_err(setup::SetupError::from)?.public_key();
+    let signer = signer(&directory)?;
     let ca = fs::read_to_string(directory.join(CA))?;
     let invitation = Invitation {
         name: name.to_string(),
-        host: options.role != Becomes::Edge,
-        edge: options.role != Becomes::Host,
+        host: matches!(options.role, Becomes::Host | Becomes::Both),
+        edge: matches!(options.role, Becomes::Edge | Becomes::Both),
+        peer: options.role == Becomes::Peer,
         server: format!("{}:{}", place.host, place.port),
-        signer,
+        signer: signer.public_key(),
         ca,
+        offer: String::new(),
     };
-    print_line(shared, name, "join", &invitation.line(), out)
+    print_line(shared, name, "join", &invitation.signed(&signer).line(), out)
 }
 
 pub(super) fn join(shared: &Shared, options: &Join, out: &mut dyn Write) -> Result<Exit, Failure> {
     let layout = shared.layout();
-    let directory = absolute(&options.directory)?;
     let invitation = Invitation::read(&options.line).map_err(usage)?;
-    let Invitation { name, host, edge, server, signer, ca } = &invitation;
+    if invitation.peer {
+        return friends::join(shared, options, &invitation, out);
+    }
+    let directory = absolute(options.directory.as_deref().unwrap_or(Path::new(DIRECTORY)))?;
+    let Invitation { name, host, edge, server, signer, ca, offer, .. } = &invitation;
     let roles: Vec<&str> = [(host, "\"host\""), (edge, "\"edge\"")]
         .into_iter()
         .filter_map(|(is, role)| is.then_some(role))
@@ -107,27 +113,36 @@ pub(super) fn join(shared: &Shared, options: &Join, out: &mut dyn Write) -> Resu
         directory.to_string_lossy(),
     );
     let drop_in = drop_in(&layout, text)?;
+    let made = |wanted: &bool, seed: &str| wanted.then(|| make_key(&directory, seed, (CA, ca))).transpose();
+    let (host, edge) = (made(host, HOST_SEED)?, made(edge, EDGE_SEED)?);
+    let answer = Answer { name: name.clone(), host, edge, peer: None, offer: offer.clone() };
+    put(shared, drop_in)?;
+    print_line(shared, name, "accept", &answer.line(), out)
+}
+
+/// The key that this firewall signs with.
+fn signer(directory: &Path) -> Result<nkeys::KeyPair, Failure> {
+    Ok(keys::load(&directory.join(SIGNER_SEED)).map_err(setup::SetupError::from)?)
+}
+
+/// Makes a key of this machine's in the fleet's directory, and puts there the certificate of the server that it is for. Its
+/// public half.
+pub(super) fn make_key(directory: &Path, seed: &str, (file, ca): (&str, &str)) -> Result<String, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(
             Exit::Permission,
             format!("cannot write to {}: {error}; run banctl as root", directory.display()),
         )
     };
-    fs::create_dir_all(&directory).map_err(failed)?;
-    let made = |wanted: &bool, seed: &str| -> Result<Option<String>, Failure> {
-        let key = wanted.then(|| keys::make(&directory.join(seed)));
-        let key = key.transpose().map_err(|error| Failure::new(Exit::No, error))?;
-        Ok(key.map(|key| key.public_key()))
-    };
-    let answer = Answer { name: name.clone(), host: made(host, HOST_SEED)?, edge: made(edge, EDGE_SEED)? };
-    setup::replace(&directory.join(CA), ca, 0o644).map_err(failed)?;
-    give(&directory, &[HOST_SEED, EDGE_SEED], KBAN);
-    put(shared, drop_in)?;
-    print_line(shared, name, "accept", &answer.line(), out)
+    fs::create_dir_all(directory).map_err(failed)?;
+    let key = keys::make(&directory.join(seed)).map_err(|error| Failure::new(Exit::No, error))?;
+    setup::replace(&directory.join(file), ca, 0o644).map_err(failed)?;
+    give(directory, &[seed], KBAN);
+    Ok(key.public_key())
 }
 
 /// The line that `banctl fleet VERB` takes elsewhere: alone on standard output, so that it can be piped. There is no secret in it.
-fn print_line(
+pub(super) fn print_line(
     shared: &Shared,
     name: &str,
     verb: &str,
@@ -160,17 +175,24 @@ fn is_free(members: &Members, name: &Arc<str>) -> Result<(), Failure> {
 pub(super) fn accept(shared: &Shared, options: &Accept, out: &mut dyn Write) -> Result<Exit, Failure> {
     let directory = super::directory(&shared.layout());
     let mut members = super::members(&directory)?;
-    let Answer { name, host, edge } = Answer::read(&options.line).map_err(usage)?;
+    let answer = Answer::read(&options.line).map_err(usage)?;
+    if !answer.was_offered(&signer(&directory)?) {
+        let what = "this is no answer to a line of `banctl fleet invite` here, or it asks for more than that offered";
+        return Err(usage(format!("{what}: invite {} again", answer.name)));
+    }
+    let Answer { name, host, edge, peer, .. } = answer;
+    let is_friend = peer.is_some();
     let name: Arc<str> = name.into();
     let taken = |key: &&String| {
         let others = members.current().filter(|(other, _)| **other != name);
-        others.flat_map(|(_, member)| member.host.iter().chain(&member.edge)).any(|other| other == *key)
+        others.flat_map(|(_, member)| member.keys()).any(|other| other == *key)
     };
-    if let Some(key) = host.iter().chain(&edge).find(taken) {
+    if let Some(key) = host.iter().chain(&edge).chain(&peer).find(taken) {
         return Err(usage(format!("another machine of the fleet has the key {key}")));
     }
     is_free(&members, &name)?;
-    let member = Member { host, edge, weight: options.weight, since: Timestamp::now(), revoked: None };
+    let (weight, since) = (options.weight, Timestamp::now());
+    let member = Member { host, edge, peer, weight, since, revoked: None };
     members.0.insert(Arc::clone(&name), member);
     let told = change(shared, &directory, &members)?;
     if shared.json {
@@ -181,7 +203,8 @@ pub(super) fn accept(shared: &Shared, options: &Accept, out: &mut dyn Write) -> 
         }
         output::print_json(out, &Accepted { name: &name, server_reloaded: told })?;
     } else {
-        writeln!(out, "{name} belongs to the fleet")?;
+        let reads = "reads whom the jails here have banned, and nothing else";
+        writeln!(out, "{name} {}", if is_friend { reads } else { "belongs to the fleet" })?;
         ask_for_reload(told, out)?;
     }
     Ok(Exit::Done)
@@ -192,8 +215,10 @@ pub(super) fn change(shared: &Shared, directory: &Path, members: &Members) -> Re
     members.save(directory)?;
     setup::configure(directory, members)?;
     give_to_server(directory, None);
+    // Whoever is let in finds everything ready; whoever is shut out is, whatever kband says.
+    let reloaded = enable::reload(shared);
     let told = reload_server(directory);
-    enable::reload(shared)?;
+    reloaded?;
     Ok(told)
 }
 
@@ -241,28 +266,33 @@ fn reload_server(directory: &Path) -> bool {
     name.trim() == "nats-server" && kill(Pid::from_raw(pid), Signal::SIGHUP).is_ok()
 }
 
-/// The drop-in, if the configuration is without errors with it.
+/// The drop-in that says what this machine is in its fleet.
 fn drop_in(layout: &Layout, text: String) -> Result<Change, Failure> {
+    named_drop_in(layout, DROP_IN, text)
+}
+
+/// A drop-in, if the configuration is without errors with it.
+pub(super) fn named_drop_in(layout: &Layout, name: &str, text: String) -> Result<Change, Failure> {
     let Some(directory) = &layout.drop_ins else {
         return Err(usage(format!(
             "{} is one file, and what a machine is in its fleet is written to the directory kban.d beside it: give the directory to --config",
             layout.main.display()
         )));
     };
-    let file = Arc::new(SourceFile { path: directory.join(DROP_IN), text });
+    let file = Arc::new(SourceFile { path: directory.join(name), text });
     let change = Change { before: files::text(&file.path)?, after: file };
     files::tried(layout, std::slice::from_ref(&change))?;
     Ok(change)
 }
 
 /// Puts the drop-in in place. Whether a running kband knows.
-fn put(shared: &Shared, change: Change) -> Result<bool, Failure> {
+pub(super) fn put(shared: &Shared, change: Change) -> Result<bool, Failure> {
     let directory = change.after.path.parent().map(Path::to_path_buf).unwrap_or_default();
     let placed = files::put_in_place(&directory, vec![change])?;
     Ok(enable::reload(shared).inspect_err(|_| placed.take_back())?.is_some())
 }
 
-fn absolute(path: &Path) -> Result<std::path::PathBuf, Failure> {
+pub(super) fn absolute(path: &Path) -> Result<std::path::PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| usage(format!("{}: {error}", path.display())))
 }
 

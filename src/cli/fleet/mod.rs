@@ -1,5 +1,7 @@
-//! `banctl fleet`: many hosts, one firewall. `making` sets it up, `looking` tells how it is.
+//! `banctl fleet`: many hosts, one firewall. `making` sets it up, `looking` tells how it is, `friends` joins and leaves friends'
+//! fleets.
 
+mod friends;
 mod looking;
 mod making;
 
@@ -27,13 +29,14 @@ enum What {
     Init(Init),
     /// On the firewall: print the line with which a machine joins.
     Invite(Invite),
-    /// On a machine that was invited: make its keys, and print the line for `accept`.
+    /// On a machine that was invited: make its keys, and print the line for `accept`. On a firewall, with a friend's line: read
+    /// that fleet's offenders.
     Join(Join),
-    /// On the firewall: take in a machine that has joined.
+    /// On the firewall: take in a machine or a friend's fleet that has joined.
     Accept(Accept),
-    /// On the firewall: the machines of the fleet.
+    /// On the firewall: the machines of the fleet, and friends' fleets.
     List,
-    /// On the firewall: a machine does not belong to the fleet any more.
+    /// On the firewall: a machine does not belong to the fleet any more, or a friend's fleet is none any more.
     Revoke(Revoke),
     /// On the firewall: make a new certificate for the server. Nobody has to join again.
     Renew,
@@ -63,6 +66,8 @@ enum Becomes {
     Edge,
     /// Both.
     Both,
+    /// The firewall of a friend's fleet: it reads whom the jails here have banned, and nothing else.
+    Peer,
 }
 
 #[derive(Debug, Args)]
@@ -78,9 +83,12 @@ struct Invite {
 struct Join {
     /// The line that `banctl fleet invite` has printed.
     line: String,
-    /// Where keys and certificates are kept.
-    #[arg(long, value_name = "DIR", default_value = DIRECTORY)]
-    directory: PathBuf,
+    /// With a friend's line: what that fleet is called here. Left out, as its server is.
+    #[arg(long)]
+    name: Option<MemberName>,
+    /// Where keys and certificates are kept [default: as configured, or /etc/kban/fleet].
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -94,7 +102,7 @@ struct Accept {
 
 #[derive(Debug, Args)]
 struct Revoke {
-    /// What the machine is called.
+    /// What the machine or the friend's fleet is called.
     name: MemberName,
     /// Lift the bans that were made on its last word as well.
     #[arg(long)]
@@ -119,6 +127,11 @@ fn directory(layout: &Layout) -> PathBuf {
     let (merged, _) = config::read(layout);
     let typed = merged.file.fleet.directory.as_ref();
     typed.map_or_else(|| DIRECTORY.into(), |path| path.value.0.clone())
+}
+
+/// Whether a fleet is kept here.
+fn is_firewall(directory: &Path) -> bool {
+    setup::place(directory).is_ok()
 }
 
 /// The fleet that is kept here, on its firewall.

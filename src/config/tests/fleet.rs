@@ -50,3 +50,40 @@ fn what_a_fleet_needs_is_asked_for_by_name() {
         assert!(told.contains(words), "{text}{told}");
     }
 }
+
+fn peer(name: &str, signer: &str, more: &str) -> String {
+    format!("[fleet.peer.{name}]\nserver = \"{name}:4222\"\nname = \"us\"\nsigner = \"{signer}\"\n{more}")
+}
+
+#[test]
+fn friends_fleets_are_those_of_a_firewall_or_of_a_machine_alone() {
+    let other = SIGNER.replace('4', "5");
+    let two = [peer("alpha", SIGNER, ""), peer("beta", &other, "weight = 2\n")].concat();
+    let fleet = Etc::new(&[("kban.toml", &two)]).load().unwrap().fleet.unwrap();
+    assert!(!fleet.firewall && !fleet.host && !fleet.edge && fleet.server.is_empty());
+    assert_eq!((fleet.peers.needs, fleet.peers.max_offenders), (2, 50_000));
+    assert_eq!(fleet.peers.bantime, Some(std::time::Duration::from_secs(86_400)));
+    assert_eq!((fleet.peers.peers["alpha"].weight, fleet.peers.peers["beta"].weight), (1, 2));
+    let firewall = "[jail.fleet]\nenabled = true\n[fleet]\nrole = [\"firewall\", \"peer\"]\nserver = \"fw:1\"\nbantime = \"permanent\"\n";
+    let plan = Etc::new(&[("kban.toml", &format!("{firewall}{two}"))]).load().unwrap();
+    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+    let fleet = plan.fleet.unwrap();
+    assert!(fleet.firewall && fleet.peers.bantime.is_none() && fleet.peers.peers.len() == 2);
+    let one = peer("alpha", SIGNER, "");
+    for (text, words) in [
+        (one.clone(), "theirs is worth 1, and needs = 2"),
+        ("[fleet]\nrole = \"peer\"\n".to_owned(), "and there is none"),
+        ("[fleet.peer.alpha]\nserver = \"a:1\"\n".to_owned(), "does not say server, signer and name"),
+        ("[fleet.peer.\"a b\"]\n".to_owned(), "cannot be the name"),
+        ("[fleet]\nneeds = 0\n".to_owned(), "needs"),
+        (
+            format!("[fleet]\nrole = \"edge\"\nserver = \"a:1\"\nname = \"e\"\n{one}"),
+            "not on the word of friends",
+        ),
+        (format!("{one}{}", peer("again", SIGNER, "")), "it would count twice"),
+        (format!("[jail.peers]\nenabled = true\nfilter = \"sshd\"\n{one}"), "belongs to the jail peers"),
+    ] {
+        let told = Etc::new(&[("kban.toml", &text)]).told();
+        assert!(told.contains(words), "{text}{told}");
+    }
+}

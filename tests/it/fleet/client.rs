@@ -1,6 +1,6 @@
 //! A client of the test's own, which runs inside a machine with any key it is given: this very binary, started again.
 //!
-//! Each line of `KBAN_CLIENT` is one thing to do: `pub SUBJECT REPLY PAYLOAD` (`-` for no reply), `req SUBJECT PAYLOAD`,
+//! Each line of `KBAN_CLIENT` is one thing to do: `pub SUBJECT REPLY PAYLOAD` (`-` for no reply, `\n` for a newline), `req SUBJECT PAYLOAD`,
 //! `sub SUBJECT`, `flood SUBJECT TIMES`. It prints what came of it, one line each, and what the server said meanwhile.
 
 use std::path::Path;
@@ -58,7 +58,8 @@ fn what_a_client_does() {
             let (what, subject) = (words.next().unwrap(), words.next().unwrap().to_owned());
             match what {
                 "pub" => {
-                    let (reply, payload) = (words.next().unwrap(), words.next().unwrap_or("").to_owned());
+                    let (reply, payload) = (words.next().unwrap(), words.next().unwrap_or(""));
+                    let payload = payload.replace("\\n", "\n");
                     let sent = match reply {
                         "-" => client.publish(subject, payload.into()).await,
                         reply => client.publish_with_reply(subject, reply.to_owned(), payload.into()).await,

@@ -5,6 +5,7 @@ mod clocks;
 mod full;
 mod hostile;
 mod network;
+mod peers;
 mod setting_up;
 mod trouble;
 mod way;
@@ -151,14 +152,18 @@ impl Site {
 
     /// Makes the fleet on the firewall, and has the machines join, each with its role.
     pub(super) fn found(&self, members: &[(&str, &str)]) {
-        let store = self.machine.path("nats");
-        let directory = self.path("fw", "fleet");
-        let (store, directory) = (store.to_str().unwrap(), directory.to_str().unwrap());
-        let server = format!("{FIREWALL}:{PORT}");
-        self.said("fw", &["fleet", "init", &server, "--store", store, "--directory", directory]);
+        self.init("fw", FIREWALL, &self.machine.path("nats"));
         for (name, role) in members {
             self.join(name, role);
         }
+    }
+
+    /// Makes a fleet on a machine, which is reached by `address`.
+    pub(super) fn init(&self, who: &str, address: &str, store: &Path) {
+        let directory = self.path(who, "fleet");
+        let (store, directory) = (store.to_str().unwrap(), directory.to_str().unwrap());
+        let server = format!("{address}:{PORT}");
+        self.said(who, &["fleet", "init", &server, "--store", store, "--directory", directory]);
     }
 
     /// Has one machine join, with the lines that an administrator would carry.
@@ -176,15 +181,23 @@ impl Site {
     }
 
     pub(super) fn start_server_of(&self, program: &Path) {
-        let mut command = self.machine.command(program);
-        command.arg("-c").arg(self.path("fw", "fleet/nats-server.conf"));
+        *self.server.borrow_mut() = Some(self.server_of("fw", program));
+    }
+
+    /// Starts the server of the fleet that a machine has.
+    pub(super) fn server_of(&self, who: &str, program: &Path) -> Background {
+        let mut command = self.command(who, program);
+        command.arg("-c").arg(self.path(who, "fleet/nats-server.conf"));
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.machine.path("nats.log")).unwrap();
         command.stdin(Stdio::null()).stderr(log);
-        *self.server.borrow_mut() = Some(Background(command.spawn().unwrap()));
+        let server = Background(command.spawn().unwrap());
         eventually("nats-server listens", || {
-            self.machine.sh(&format!("ss -Hltn sport = :{PORT}")).contains(":4222")
+            let output =
+                self.command(who, Path::new("ss")).args(["-Hltn", &format!("sport = :{PORT}")]).output();
+            stdout(&output.unwrap()).contains(":4222")
         });
+        server
     }
 
     pub(super) fn stop_server(&self) {
