@@ -123,7 +123,7 @@ impl Decision {
         self.until.is_some_and(|until| until <= now)
     }
 
-    /// What to publish of each; so many as [`seal::TOGETHER`] cost one signature.
+    /// What to publish of each; up to 64 of them cost one signature.
     #[must_use]
     pub fn signed(decisions: &[Self], key: &KeyPair, audience: Audience) -> Vec<Vec<u8>> {
         let mut messages = Vec::with_capacity(decisions.len());

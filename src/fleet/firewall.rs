@@ -10,11 +10,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::News;
 use super::api;
+use super::counted::Counted;
 use super::link::{Link, Shared};
 use super::members::Members;
 use super::pull::Pull;
 use super::report::{self, Refusal, Taken};
-use super::votes::Votes;
 
 /// What goes wrong.
 const INTAKE: &str = "reports cannot be taken";
@@ -101,25 +101,26 @@ impl Door {
 /// Takes reports for as long as the machine is a firewall.
 pub(super) async fn take(
     mut door: Door,
-    mut votes: Votes,
+    mut counted: Counted,
     link: Link,
     shared: Shared,
     news: mpsc::Sender<News>,
 ) {
     let now = Timestamp::now();
-    let before = votes.all(now).unwrap_or_else(|error| {
+    let before = counted.all(now).unwrap_or_else(|error| {
         shared.trouble(KEEPING, &error.to_string());
         Vec::new()
     });
     // What was counted before a restart counts as of then.
-    let again: Vec<Taken> = before.iter().filter_map(|(time, vote)| door.again(*time, vote, now)).collect();
-    judge(again, &mut votes, &shared, &news).await;
-    let work = async |link: &mut Link| take_while_up(&mut door, &mut votes, link, &shared, &news).await;
+    let again: Vec<Taken> =
+        before.iter().filter_map(|(time, report)| door.again(*time, report, now)).collect();
+    judge(again, &mut counted, &shared, &news).await;
+    let work = async |link: &mut Link| take_while_up(&mut door, &mut counted, link, &shared, &news).await;
     link.keep_at(&shared, INTAKE, work).await;
 }
 
 /// Has the daemon's loop judge reports, and keeps what may count later.
-async fn judge(reports: Vec<Taken>, votes: &mut Votes, shared: &Shared, news: &mpsc::Sender<News>) {
+async fn judge(reports: Vec<Taken>, counted: &mut Counted, shared: &Shared, news: &mpsc::Sender<News>) {
     if reports.is_empty() {
         return;
     }
@@ -127,7 +128,7 @@ async fn judge(reports: Vec<Taken>, votes: &mut Votes, shared: &Shared, news: &m
     // If the daemon is about to end, what was not judged comes again.
     let open = News::hand_over(news, |done| News::Reports { reports, done }).await;
     let judged: Vec<(Taken, bool)> = kept.into_iter().zip(open).collect();
-    match votes.judged(&judged) {
+    match counted.judged(&judged) {
         Ok(()) => shared.mended(KEEPING),
         Err(error) => shared.trouble(KEEPING, &error.to_string()),
     }
@@ -135,7 +136,7 @@ async fn judge(reports: Vec<Taken>, votes: &mut Votes, shared: &Shared, news: &m
 
 async fn take_while_up(
     door: &mut Door,
-    votes: &mut Votes,
+    counted: &mut Counted,
     link: &mut Link,
     shared: &Shared,
     news: &mpsc::Sender<News>,
@@ -151,7 +152,7 @@ async fn take_while_up(
             () = link.changed() => return Ok(()),
         };
         let reports = door.sift(&batch, shared, Timestamp::now());
-        judge(reports, votes, shared, news).await;
+        judge(reports, counted, shared, news).await;
         for message in batch {
             if let Some(reply) = message.reply {
                 client.publish(reply, "+ACK".into()).await.map_err(|error| error.to_string())?;

@@ -14,6 +14,7 @@ mod api;
 pub mod audience;
 pub mod ballots;
 pub mod certificates;
+mod counted;
 pub mod decision;
 mod decisions;
 mod edge;
@@ -33,7 +34,6 @@ pub mod setup;
 pub mod spool;
 pub mod tap;
 mod trust;
-mod votes;
 
 pub use decisions::Page;
 pub use edge::Followed;

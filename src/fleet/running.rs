@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::audience::Audience;
 use super::certificates;
+use super::counted::Counted;
 use super::decision::Decision;
 use super::decisions::{self, Page, Signer};
 use super::edge::{self, Followed};
@@ -26,7 +27,6 @@ use super::report::Taken;
 use super::setup::{CA, DECISIONS_SEED, EDGE_SEED, HOST_SEED, REPORTS_SEED, SIGNER_SEED};
 use super::spool::{Spool, SpoolError};
 use super::tap::Tap;
-use super::votes::Votes;
 use crate::config::fleet::FLEET;
 use crate::config::plan::FleetPlan;
 use crate::control::fleet::FleetStatus;
@@ -164,7 +164,7 @@ struct Begin {
     /// Of a firewall.
     signer: Option<KeyPair>,
     /// Of a firewall.
-    votes: Option<Votes>,
+    counted: Option<Counted>,
     /// Of a host.
     reports: Option<Spool>,
     /// Of an edge.
@@ -203,7 +203,7 @@ impl Running {
             None => Spool::in_memory(plan.spool),
         };
         let reports = plan.host.then(spool).transpose()?;
-        let votes = plan.firewall.then(|| Votes::open(state)).transpose()?;
+        let counted = plan.firewall.then(|| Counted::open(state)).transpose()?;
         let decisions = plan.edge.then(spool).transpose()?;
         let (told, members) = watch::channel(Arc::new(found));
         let (sender, news) = mpsc::channel(NEWS);
@@ -216,7 +216,7 @@ impl Running {
             news: sender,
             members,
             signer,
-            votes,
+            counted,
             reports,
             decisions,
             state: state.map(Path::to_path_buf),
@@ -318,7 +318,7 @@ pub(super) fn public(key: &str) -> Result<KeyPair, FleetError> {
 }
 
 async fn work(begin: Begin) -> Result<(), FleetError> {
-    let Begin { plan, tap, shared, news, members, signer, votes, reports, decisions, state } = begin;
+    let Begin { plan, tap, shared, news, members, signer, counted, reports, decisions, state } = begin;
     let open = async |seed, inbox: &str, what| {
         let way = Way { server: &plan.server, seed, ca: CA, inbox };
         Link::open(&plan.directory, &way, what, &shared).await
@@ -330,7 +330,7 @@ async fn work(begin: Begin) -> Result<(), FleetError> {
         Ok(())
     };
     let firewall = async {
-        let (Some(key), Some(votes)) = (signer, votes) else { return Ok(()) };
+        let (Some(key), Some(counted)) = (signer, counted) else { return Ok(()) };
         let reports = open(REPORTS_SEED, FLEET, "reports").await?;
         let decisions = open(DECISIONS_SEED, FLEET, "decisions").await?;
         let door = Door {
@@ -354,7 +354,7 @@ async fn work(begin: Begin) -> Result<(), FleetError> {
             Ok(())
         };
         let take = async {
-            firewall::take(door, votes, reports, shared.clone(), news.clone()).await;
+            firewall::take(door, counted, reports, shared.clone(), news.clone()).await;
             Ok(())
         };
         tokio::try_join!(take, serve(Audience::Edges), serve(Audience::Peers)).map(drop)

@@ -1,6 +1,6 @@
 //! On a firewall: reports that have been counted and have not led to a ban yet, over a restart. The server has forgotten them.
 //!
-//! In the file of the [`Spool`]. Of each host one for each offender; those of an offender who is banned are forgotten.
+//! In the file of `spool.rs`. Of each host one for each offender; those of an offender who is banned are forgotten.
 
 use std::path::Path;
 
@@ -11,9 +11,9 @@ use super::report::{Report, Taken};
 use super::spool::{self, SpoolError};
 
 const TABLE: &str = "
-CREATE TABLE IF NOT EXISTS votes
+CREATE TABLE IF NOT EXISTS counted
     (prefix BLOB, host TEXT, time INTEGER NOT NULL, report BLOB NOT NULL, PRIMARY KEY (prefix, host)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS votes_time ON votes (time);
+CREATE INDEX IF NOT EXISTS counted_time ON counted (time);
 ";
 /// So many are kept: as many as a jail knows.
 const MOST: u32 = 200_000;
@@ -22,9 +22,9 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 
 /// What was counted.
 #[derive(Debug)]
-pub(super) struct Votes(Connection);
+pub(super) struct Counted(Connection);
 
-impl Votes {
+impl Counted {
     /// Those in `directory`; with none, they end with this process.
     pub(super) fn open(directory: Option<&Path>) -> Result<Self, SpoolError> {
         let path = directory.map(|directory| directory.join(spool::FILE));
@@ -45,8 +45,8 @@ impl Votes {
     pub(super) fn all(&self, now: Timestamp) -> Result<Vec<(Timestamp, Vec<u8>)>, SpoolError> {
         let read = || {
             let since = now - LONGEST;
-            self.0.execute("DELETE FROM votes WHERE time < ?", params![since.as_microsecond()])?;
-            let mut find = self.0.prepare("SELECT time, report FROM votes ORDER BY time")?;
+            self.0.execute("DELETE FROM counted WHERE time < ?", params![since.as_microsecond()])?;
+            let mut find = self.0.prepare("SELECT time, report FROM counted ORDER BY time")?;
             let row = |row: &rusqlite::Row<'_>| {
                 let time = Timestamp::from_microsecond(row.get(0)?).unwrap_or(now);
                 Ok((time.min(now), row.get(1)?))
@@ -63,7 +63,7 @@ impl Votes {
             for (Taken { host, prefix, time, report, .. }, open) in reports {
                 if *open {
                     let mut put =
-                        transaction.prepare_cached("INSERT OR REPLACE INTO votes VALUES (?, ?, ?, ?)")?;
+                        transaction.prepare_cached("INSERT OR REPLACE INTO counted VALUES (?, ?, ?, ?)")?;
                     // Without the lines: the last of them would be the only one that is told.
                     let report = Report {
                         lines: report.lines.last().cloned().into_iter().collect(),
@@ -76,13 +76,13 @@ impl Votes {
                         report.encoded()
                     ])?;
                 } else {
-                    let mut delete = transaction.prepare_cached("DELETE FROM votes WHERE prefix = ?")?;
+                    let mut delete = transaction.prepare_cached("DELETE FROM counted WHERE prefix = ?")?;
                     delete.execute(params![spool::key(prefix)])?;
                 }
             }
-            let count: u32 = transaction.query_row("SELECT COUNT(*) FROM votes", [], |row| row.get(0))?;
+            let count: u32 = transaction.query_row("SELECT COUNT(*) FROM counted", [], |row| row.get(0))?;
             if count > MOST {
-                let oldest = "DELETE FROM votes WHERE (prefix, host) IN (SELECT prefix, host FROM votes ORDER BY time LIMIT ?)";
+                let oldest = "DELETE FROM counted WHERE (prefix, host) IN (SELECT prefix, host FROM counted ORDER BY time LIMIT ?)";
                 transaction.execute(oldest, params![count - MOST])?;
             }
             transaction.commit()
@@ -122,25 +122,26 @@ mod tests {
     }
 
     #[test]
-    fn a_vote_is_known_until_its_offender_is_banned_or_a_day_is_over() {
+    fn what_was_counted_is_known_until_its_offender_is_banned_or_a_day_is_over() {
         let dir = tempfile::tempdir().unwrap();
-        let mut votes = Votes::open(Some(dir.path())).unwrap();
+        let mut counted = Counted::open(Some(dir.path())).unwrap();
         let (one, two) = ("203.0.113.1", "203.0.113.2");
-        votes
+        counted
             .judged(&[
                 (taken("web1", one, 2), true),
                 (taken("web1", two, 1), true),
                 (taken("web2", two, 3), true),
             ])
             .unwrap();
-        votes.judged(&[(taken("web1", two, 4), true)]).unwrap();
-        drop(votes);
-        let mut votes = Votes::open(Some(dir.path())).unwrap();
-        let times =
-            |votes: &Votes, now| votes.all(now).unwrap().iter().map(|(time, _)| *time).collect::<Vec<_>>();
-        assert_eq!(times(&votes, at(5)), [at(2), at(3), at(4)], "one of each host");
-        votes.judged(&[(taken("web3", two, 5), false)]).unwrap();
-        assert_eq!(times(&votes, at(5)), [at(2)]);
-        assert_eq!(times(&votes, at(86_403)), Vec::new());
+        counted.judged(&[(taken("web1", two, 4), true)]).unwrap();
+        drop(counted);
+        let mut counted = Counted::open(Some(dir.path())).unwrap();
+        let times = |counted: &Counted, now| {
+            counted.all(now).unwrap().iter().map(|(time, _)| *time).collect::<Vec<_>>()
+        };
+        assert_eq!(times(&counted, at(5)), [at(2), at(3), at(4)], "one of each host");
+        counted.judged(&[(taken("web3", two, 5), false)]).unwrap();
+        assert_eq!(times(&counted, at(5)), [at(2)]);
+        assert_eq!(times(&counted, at(86_403)), Vec::new());
     }
 }
