@@ -8,7 +8,7 @@ use super::file::File;
 use super::merge::{Layers, Merged};
 use super::plan::{JailPlan, Plan};
 use super::report::Problem;
-use crate::filter::Filter;
+use crate::filter::{Filter, catalogue};
 use crate::source::Input;
 
 /// What can be said against the enabled jails, in the order of the files.
@@ -25,7 +25,8 @@ pub fn lint(merged: &Merged, plan: &Plan) -> Vec<Problem> {
             && linted.insert(Arc::as_ptr(filter))
         {
             let span = spans(jail, file).filter;
-            problems.extend(patterns(filter).map(|problem| placed(layers, problem, span.as_ref())));
+            let against = patterns(filter).chain(examples(filter));
+            problems.extend(against.map(|problem| placed(layers, problem, span.as_ref())));
         }
     }
     layers.sort(&mut problems);
@@ -121,6 +122,12 @@ fn patterns(filter: &Filter) -> impl Iterator<Item = Problem> {
         ),
     ];
     problems.into_iter().flatten()
+}
+
+/// What a filter that kban brings along does not do as its own examples say; those of other files were tried when they were read.
+fn examples(filter: &Filter) -> Option<Problem> {
+    let error = catalogue::check(filter.name()).err().filter(|_| !filter.is_dialect())?;
+    Some(Problem::warning(error.to_string()).help("this kban was built wrongly: install another"))
 }
 
 /// Whether the pattern may begin anywhere: no `^` comes first, flags and brackets aside.

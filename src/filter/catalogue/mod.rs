@@ -1,5 +1,11 @@
 //! kban's own filters: data, compiled in.
 
+use std::sync::Arc;
+
+use super::definition::Definition;
+use super::error::FilterError;
+use super::examples;
+
 /// Name and text of each filter, by name.
 const FILTERS: [(&str, &str); 106] = [
     ("3proxy", include_str!("3proxy.toml")),
@@ -121,21 +127,26 @@ pub fn text(name: &str) -> Option<&'static str> {
     FILTERS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
+/// Tries the examples of a filter, as those of an administrator's file are tried whenever it is read; of an unknown one there are none.
+///
+/// # Errors
+/// The first that fails.
+pub fn check(name: &str) -> Result<(), FilterError> {
+    let Some(text) = text(name) else { return Ok(()) };
+    let definition = Arc::new(Definition::parse(name, text)?);
+    examples::check(name, &format!("filter {name}"), &definition)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::filter::Definition;
-    use crate::filter::examples;
 
     #[test]
     fn every_filter_does_what_its_examples_say() {
         let mut wrong = Vec::new();
         for (name, text) in FILTERS {
-            let definition = Arc::new(Definition::parse(name, text).unwrap());
-            assert!(!definition.example.is_empty(), "{name} has no examples");
-            wrong.extend(examples::check(name, name, &definition).err().map(|error| error.to_string()));
+            assert!(!Definition::parse(name, text).unwrap().example.is_empty(), "{name} has no examples");
+            wrong.extend(check(name).err().map(|error| error.to_string()));
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
