@@ -4,14 +4,14 @@
 //! One SQLite file, `peers.sqlite3` in the state directory. A power cut may cost the last moments; they are asked for again.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{OptionalExtension, params};
 
-use super::spool::{self, SpoolError};
+use super::disk::{Disk, DiskError};
 use crate::jail::votes::{Named, Vote};
 
 /// The file's name in the state directory.
@@ -37,99 +37,70 @@ pub struct Ballot {
 
 /// What all of them have said.
 #[derive(Debug)]
-pub struct Ballots {
-    database: Connection,
-    path: PathBuf,
-}
+pub struct Ballots(Disk);
 
 impl Ballots {
     /// Opens or makes the file in `directory`; with none, what is said ends with this process.
     ///
     /// # Errors
     /// It cannot be opened, or is none of ours.
-    pub fn open(directory: Option<&Path>) -> Result<Self, SpoolError> {
-        let (opened, path) = match directory.map(|directory| directory.join(FILE)) {
-            Some(path) => (Connection::open(&path), path),
-            None => (Connection::open_in_memory(), PathBuf::from("memory")),
-        };
-        let begin = |database: Connection| {
-            spool::prepare(&database)?;
-            database.execute_batch(TABLES)?;
-            Ok(database)
-        };
-        match opened.and_then(begin) {
-            Ok(database) => Ok(Self { database, path }),
-            Err(error) => Err(SpoolError::of(Some(path), error)),
-        }
-    }
-
-    fn tell<T>(&self, result: rusqlite::Result<T>) -> Result<T, SpoolError> {
-        result.map_err(|error| SpoolError::of(Some(self.path.clone()), error))
+    pub fn open(directory: Option<&Path>) -> Result<Self, DiskError> {
+        Disk::open(directory, FILE, TABLES).map(Self)
     }
 
     /// How many offenders `peer` has said something about that still matters.
     ///
     /// # Errors
     /// The disk is gone.
-    pub fn count(&self, peer: &str) -> Result<u64, SpoolError> {
-        let count = || {
-            let mut count = self.database.prepare_cached("SELECT COUNT(*) FROM said WHERE peer = ?")?;
-            count.query_row(params![peer], |row| row.get::<_, i64>(0))
-        };
-        Ok(self.tell(count())?.unsigned_abs())
+    pub fn count(&self, peer: &str) -> Result<u64, DiskError> {
+        self.0.ask(|database| {
+            let mut count = database.prepare_cached("SELECT COUNT(*) FROM said WHERE peer = ?")?;
+            count.query_row(params![peer], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+        })
     }
 
     /// The number of what `peer` has said last of `prefix`, if anything.
     ///
     /// # Errors
     /// The disk is gone.
-    pub fn last_serial(&self, peer: &str, prefix: &IpNet) -> Result<Option<u64>, SpoolError> {
-        let find = || {
+    pub fn last_serial(&self, peer: &str, prefix: &IpNet) -> Result<Option<u64>, DiskError> {
+        self.0.ask(|database| {
             let mut find =
-                self.database.prepare_cached("SELECT serial FROM said WHERE peer = ? AND prefix = ?")?;
-            find.query_row(params![peer, prefix.to_string()], |row| row.get::<_, i64>(0)).optional()
-        };
-        Ok(self.tell(find())?.map(i64::unsigned_abs))
+                database.prepare_cached("SELECT serial FROM said WHERE peer = ? AND prefix = ?")?;
+            let row = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0).map(i64::unsigned_abs);
+            find.query_row(params![peer, prefix.to_string()], row).optional()
+        })
     }
 
     /// Keeps what `peer` has said, in place of what it said before of the same.
     ///
     /// # Errors
     /// The disk is full, or gone.
-    pub fn keep(&mut self, peer: &str, ballots: &[Ballot]) -> Result<(), SpoolError> {
-        let work = |database: &mut Connection| {
-            let transaction = database.transaction()?;
-            {
-                let mut put =
-                    transaction.prepare_cached("INSERT OR REPLACE INTO said VALUES (?, ?, ?, ?, ?, ?)")?;
-                for Ballot { serial, vote: Vote { prefix, named }, until } in ballots {
-                    let serial = i64::try_from(*serial).unwrap_or(i64::MAX);
-                    let since = named.as_ref().map_or(0, |named| named.since.as_microsecond());
-                    let jail = named.as_ref().map(|named| &*named.jail);
-                    let until = until.map(Timestamp::as_microsecond);
-                    put.execute(params![peer, prefix.to_string(), serial, jail, since, until])?;
-                }
+    pub fn keep(&mut self, peer: &str, ballots: &[Ballot]) -> Result<(), DiskError> {
+        self.0.change(|transaction| {
+            let mut put =
+                transaction.prepare_cached("INSERT OR REPLACE INTO said VALUES (?, ?, ?, ?, ?, ?)")?;
+            for Ballot { serial, vote: Vote { prefix, named }, until } in ballots {
+                let serial = i64::try_from(*serial).unwrap_or(i64::MAX);
+                let since = named.as_ref().map_or(0, |named| named.since.as_microsecond());
+                let jail = named.as_ref().map(|named| &*named.jail);
+                let until = until.map(Timestamp::as_microsecond);
+                put.execute(params![peer, prefix.to_string(), serial, jail, since, until])?;
             }
-            transaction.commit()
-        };
-        let worked = work(&mut self.database);
-        self.tell(worked)
+            Ok(())
+        })
     }
 
     /// Forgets what matters no more at `now`. Of whom `peer` had said it.
     ///
     /// # Errors
     /// The disk is gone.
-    pub fn forget_over(&self, peer: &str, now: Timestamp) -> Result<Vec<IpNet>, SpoolError> {
-        let forget = || {
-            let mut forget = self
-                .database
-                .prepare_cached("DELETE FROM said WHERE peer = ? AND until <= ? RETURNING prefix")?;
-            let rows =
-                forget.query_map(params![peer, now.as_microsecond()], |row| row.get::<_, String>(0))?;
-            rows.collect::<rusqlite::Result<Vec<String>>>()
-        };
-        let over = self.tell(forget())?;
+    pub fn forget_over(&self, peer: &str, now: Timestamp) -> Result<Vec<IpNet>, DiskError> {
+        let over: Vec<String> = self.0.ask(|database| {
+            let mut forget =
+                database.prepare_cached("DELETE FROM said WHERE peer = ? AND until <= ? RETURNING prefix")?;
+            forget.query_map(params![peer, now.as_microsecond()], |row| row.get(0))?.collect()
+        })?;
         Ok(over.iter().filter_map(|prefix| prefix.parse().ok()).collect())
     }
 
@@ -137,35 +108,32 @@ impl Ballots {
     ///
     /// # Errors
     /// The disk is gone.
-    pub fn forget_others<T>(&self, peers: &BTreeMap<Arc<str>, T>) -> Result<(), SpoolError> {
-        let forget = || {
-            let mut find = self.database.prepare("SELECT DISTINCT peer FROM said")?;
+    pub fn forget_others<T>(&self, peers: &BTreeMap<Arc<str>, T>) -> Result<(), DiskError> {
+        self.0.ask(|database| {
+            let mut find = database.prepare("SELECT DISTINCT peer FROM said")?;
             let known: Vec<String> = find.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
             for gone in known.iter().filter(|peer| !peers.contains_key(peer.as_str())) {
-                self.database.execute("DELETE FROM said WHERE peer = ?", params![gone])?;
+                database.execute("DELETE FROM said WHERE peer = ?", params![gone])?;
             }
             Ok(())
-        };
-        self.tell(forget())
+        })
     }
 
     /// At most `most` votes of `peer` behind `after`, by the text of their prefix.
     ///
     /// # Errors
     /// The disk is gone.
-    pub fn votes(&self, peer: &str, after: Option<&IpNet>, most: u32) -> Result<Vec<Vote>, SpoolError> {
-        let read = || {
-            let mut find = self.database.prepare_cached(
+    pub fn votes(&self, peer: &str, after: Option<&IpNet>, most: u32) -> Result<Vec<Vote>, DiskError> {
+        type Row = (String, String, i64, Option<i64>);
+        let rows: Vec<Row> = self.0.ask(|database| {
+            let mut find = database.prepare_cached(
                 "SELECT prefix, jail, since, until FROM said
                  WHERE peer = ? AND prefix > ? AND jail IS NOT NULL ORDER BY prefix LIMIT ?",
             )?;
             let after = after.map(ToString::to_string).unwrap_or_default();
-            let rows = find.query_map(params![peer, after, most], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-            })?;
-            rows.collect::<rusqlite::Result<Vec<(String, String, i64, Option<i64>)>>>()
-        };
-        let rows = self.tell(read())?;
+            let row = |row: &rusqlite::Row<'_>| Row::try_from(row);
+            find.query_map(params![peer, after, most], row)?.collect()
+        })?;
         let votes = rows.into_iter().filter_map(|(prefix, jail, since, until)| {
             let time = |microsecond| Timestamp::from_microsecond(microsecond).ok();
             let named = Named { jail: jail.into(), since: time(since)?, until: until.and_then(time) };

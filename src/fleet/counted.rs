@@ -5,10 +5,10 @@
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
+use super::disk::{Disk, DiskError, FLEET, key};
 use super::report::{Report, Taken};
-use super::spool::{self, SpoolError};
 
 const TABLE: &str = "
 CREATE TABLE IF NOT EXISTS counted
@@ -22,62 +22,44 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 
 /// What was counted.
 #[derive(Debug)]
-pub(super) struct Counted(Connection);
+pub(super) struct Counted(Disk);
 
 impl Counted {
     /// Those in `directory`; with none, they end with this process.
-    pub(super) fn open(directory: Option<&Path>) -> Result<Self, SpoolError> {
-        let path = directory.map(|directory| directory.join(spool::FILE));
-        let opened = path.as_ref().map_or_else(Connection::open_in_memory, Connection::open);
-        let begin = |database: Connection| {
-            spool::prepare(&database)?;
-            database.execute_batch(TABLE)?;
-            Ok(Self(database))
-        };
-        opened.and_then(begin).map_err(|error| SpoolError::of(path, error))
-    }
-
-    fn tell<T>(&self, result: rusqlite::Result<T>) -> Result<T, SpoolError> {
-        result.map_err(|error| SpoolError::of(self.0.path().map(Into::into), error))
+    pub(super) fn open(directory: Option<&Path>) -> Result<Self, DiskError> {
+        Disk::open(directory, FLEET, TABLE).map(Self)
     }
 
     /// Those that may still count at `now`, oldest first: when each was counted, and the report.
-    pub(super) fn all(&self, now: Timestamp) -> Result<Vec<(Timestamp, Vec<u8>)>, SpoolError> {
-        let read = || {
+    pub(super) fn all(&self, now: Timestamp) -> Result<Vec<(Timestamp, Vec<u8>)>, DiskError> {
+        self.0.ask(|database| {
             let since = now - LONGEST;
-            self.0.execute("DELETE FROM counted WHERE time < ?", params![since.as_microsecond()])?;
-            let mut find = self.0.prepare("SELECT time, report FROM counted ORDER BY time")?;
+            database.execute("DELETE FROM counted WHERE time < ?", params![since.as_microsecond()])?;
+            let mut find = database.prepare("SELECT time, report FROM counted ORDER BY time")?;
             let row = |row: &rusqlite::Row<'_>| {
                 let time = Timestamp::from_microsecond(row.get(0)?).unwrap_or(now);
                 Ok((time.min(now), row.get(1)?))
             };
             find.query_map([], row)?.collect()
-        };
-        self.tell(read())
+        })
     }
 
     /// Reports were judged; `open` says of each whether its offender is not banned after that.
-    pub(super) fn judged(&mut self, reports: &[(Taken, bool)]) -> Result<(), SpoolError> {
-        let work = |database: &mut Connection| {
-            let transaction = database.transaction()?;
+    pub(super) fn judged(&self, reports: &[(Taken, bool)]) -> Result<(), DiskError> {
+        self.0.change(|transaction| {
+            let mut put =
+                transaction.prepare_cached("INSERT OR REPLACE INTO counted VALUES (?, ?, ?, ?)")?;
+            let mut delete = transaction.prepare_cached("DELETE FROM counted WHERE prefix = ?")?;
             for (Taken { host, prefix, time, report, .. }, open) in reports {
                 if *open {
-                    let mut put =
-                        transaction.prepare_cached("INSERT OR REPLACE INTO counted VALUES (?, ?, ?, ?)")?;
                     // Without the lines: the last of them would be the only one that is told.
                     let report = Report {
                         lines: report.lines.last().cloned().into_iter().collect(),
                         ..report.clone()
                     };
-                    put.execute(params![
-                        spool::key(prefix),
-                        &**host,
-                        time.as_microsecond(),
-                        report.encoded()
-                    ])?;
+                    put.execute(params![key(prefix), &**host, time.as_microsecond(), report.encoded()])?;
                 } else {
-                    let mut delete = transaction.prepare_cached("DELETE FROM counted WHERE prefix = ?")?;
-                    delete.execute(params![spool::key(prefix)])?;
+                    delete.execute(params![key(prefix)])?;
                 }
             }
             let count: u32 = transaction.query_row("SELECT COUNT(*) FROM counted", [], |row| row.get(0))?;
@@ -85,10 +67,8 @@ impl Counted {
                 let oldest = "DELETE FROM counted WHERE (prefix, host) IN (SELECT prefix, host FROM counted ORDER BY time LIMIT ?)";
                 transaction.execute(oldest, params![count - MOST])?;
             }
-            transaction.commit()
-        };
-        let worked = work(&mut self.0);
-        self.tell(worked)
+            Ok(())
+        })
     }
 }
 
@@ -124,7 +104,7 @@ mod tests {
     #[test]
     fn what_was_counted_is_known_until_its_offender_is_banned_or_a_day_is_over() {
         let dir = tempfile::tempdir().unwrap();
-        let mut counted = Counted::open(Some(dir.path())).unwrap();
+        let counted = Counted::open(Some(dir.path())).unwrap();
         let (one, two) = ("203.0.113.1", "203.0.113.2");
         counted
             .judged(&[
@@ -135,7 +115,7 @@ mod tests {
             .unwrap();
         counted.judged(&[(taken("web1", two, 4), true)]).unwrap();
         drop(counted);
-        let mut counted = Counted::open(Some(dir.path())).unwrap();
+        let counted = Counted::open(Some(dir.path())).unwrap();
         let times = |counted: &Counted, now| {
             counted.all(now).unwrap().iter().map(|(time, _)| *time).collect::<Vec<_>>()
         };

@@ -11,10 +11,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::News;
 use super::audience::Audience;
 use super::decision::{Decision, Distrust};
+use super::disk::DiskError;
 use super::edges::{Granted, Wish};
 use super::link::{Link, Shared};
 use super::pull::{Broken, Pull};
-use super::spool::{Spool, SpoolError};
+use super::spool::Spool;
 
 /// What goes wrong.
 const FOLLOWING: &str = "decisions cannot be followed";
@@ -197,7 +198,7 @@ fn sift(
     spool: &Spool,
     shared: &Shared,
     now: Timestamp,
-) -> Result<Vec<Decision>, SpoolError> {
+) -> Result<Vec<Decision>, DiskError> {
     let mut newest: BTreeMap<IpNet, Decision> = BTreeMap::new();
     let known = spool.last_serials(verified.iter().flatten().map(|one| one.prefix))?;
     for one in verified {
@@ -253,7 +254,7 @@ mod tests {
 
     #[test]
     fn nothing_unsigned_expired_or_older_is_followed() {
-        let mut spool = Spool::in_memory(1_000).unwrap();
+        let mut spool = Spool::open(None, 1_000).unwrap();
         let shared = Shared::new(FleetStatus::default());
         let lifted = decision("203.0.113.9/32", 7, Some(60), true);
         let follow =

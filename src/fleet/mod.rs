@@ -17,6 +17,7 @@ pub mod certificates;
 mod counted;
 pub mod decision;
 mod decisions;
+mod disk;
 mod edge;
 mod edges;
 mod firewall;

@@ -18,12 +18,12 @@ use tokio::sync::mpsc;
 use super::audience::Audience;
 use super::ballots::{Ballot, Ballots};
 use super::decision::{Decision, Distrust};
+use super::disk::DiskError;
 use super::edge::{Followed, verify, wish};
 use super::link::{Link, Shared, Way};
 use super::pull::{Broken, Pull};
 use super::report::{self, Refusal};
 use super::setup::peer_files;
-use super::spool::SpoolError;
 use super::{FleetError, News};
 use crate::config::plan::{PeerPlan, PeersPlan};
 use crate::jail::votes::{Named, Vote};
@@ -101,7 +101,7 @@ fn following(peer: &str) -> String {
 
 impl Peer<'_> {
     /// What it said before a restart.
-    async fn recall(&self) -> Result<(), SpoolError> {
+    async fn recall(&self) -> Result<(), DiskError> {
         self.ballots.forget_over(self.name, Timestamp::now())?;
         let mut after = None;
         loop {
@@ -157,7 +157,7 @@ impl Peer<'_> {
     }
 
     /// Counts what came, and takes back what is over.
-    async fn count(&mut self, batch: &[Message], now: Timestamp) -> Result<(), SpoolError> {
+    async fn count(&mut self, batch: &[Message], now: Timestamp) -> Result<(), DiskError> {
         let over = self.ballots.forget_over(self.name, now)?;
         let mut votes: Vec<Vote> = over.into_iter().map(|prefix| Vote { prefix, named: None }).collect();
         let ballots = self.sift(verify(batch, &self.signer, Audience::Peers), now)?;
@@ -181,7 +181,7 @@ impl Peer<'_> {
         self.shared.lock().peers.entry(self.name.to_string()).or_default().spared += spared;
     }
 
-    fn tell_count(&self) -> Result<(), SpoolError> {
+    fn tell_count(&self) -> Result<(), DiskError> {
         let named = self.ballots.count(self.name)?;
         self.shared.lock().peers.entry(self.name.to_string()).or_default().offenders = named;
         Ok(())
@@ -192,7 +192,7 @@ impl Peer<'_> {
         &self,
         verified: Vec<Result<Decision, Distrust>>,
         now: Timestamp,
-    ) -> Result<Vec<Ballot>, SpoolError> {
+    ) -> Result<Vec<Ballot>, DiskError> {
         let mut newest: BTreeMap<_, Ballot> = BTreeMap::new();
         let mut room = self.most.saturating_sub(self.ballots.count(self.name)?);
         for one in verified {

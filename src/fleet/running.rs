@@ -15,6 +15,7 @@ use super::certificates;
 use super::counted::Counted;
 use super::decision::Decision;
 use super::decisions::{self, Page, Signer};
+use super::disk::DiskError;
 use super::edge::{self, Followed};
 use super::edges;
 use super::firewall::{self, Door};
@@ -25,7 +26,7 @@ use super::members::{Members, MembersError};
 use super::peers;
 use super::report::Taken;
 use super::setup::{CA, DECISIONS_SEED, EDGE_SEED, HOST_SEED, REPORTS_SEED, SIGNER_SEED};
-use super::spool::{Spool, SpoolError};
+use super::spool::Spool;
 use super::tap::Tap;
 use crate::config::fleet::FLEET;
 use crate::config::plan::FleetPlan;
@@ -56,7 +57,7 @@ pub enum FleetError {
     Members(#[from] MembersError),
     /// The disk.
     #[error("{0}")]
-    Spool(#[from] SpoolError),
+    Disk(#[from] DiskError),
     /// `signer` in the configuration.
     #[error("[fleet] signer = \"{0}\" is no public key: take the line of `banctl fleet invite` again")]
     Signer(String),
@@ -198,10 +199,7 @@ impl Running {
             signer = Some(key);
             found = Members::load(&plan.directory)?;
         }
-        let spool = || match state {
-            Some(directory) => Spool::open(directory, plan.spool),
-            None => Spool::in_memory(plan.spool),
-        };
+        let spool = || Spool::open(state, plan.spool);
         let reports = plan.host.then(spool).transpose()?;
         let counted = plan.firewall.then(|| Counted::open(state)).transpose()?;
         let decisions = plan.edge.then(spool).transpose()?;

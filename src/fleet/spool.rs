@@ -1,18 +1,17 @@
 //! What a host has not been able to report yet, on disk: bounded, the oldest goes first and is counted. On an edge, the same
 //! file remembers which decision of each prefix was the last one.
 //!
-//! One SQLite file, `fleet.sqlite3` in the state directory. A power cut may cost the last moments; a crash costs nothing.
+//! A table each in `fleet.sqlite3`.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{OptionalExtension, params};
 
-/// The file's name in the state directory.
-pub(super) const FILE: &str = "fleet.sqlite3";
+use super::disk::{Disk, DiskError, FLEET, key};
+
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS spool (id INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS known (prefix BLOB PRIMARY KEY, serial INTEGER NOT NULL, until INTEGER) WITHOUT ROWID;
@@ -22,19 +21,10 @@ const FORGET: SignedDuration = SignedDuration::from_hours(1);
 /// What a row takes beside its payload, about.
 const ROW: u64 = 16;
 
-/// The file cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {error}: check the directory's owner and free space", .path.display())]
-pub struct SpoolError {
-    path: PathBuf,
-    error: rusqlite::Error,
-}
-
 /// Reports that wait, and decisions that are known.
 #[derive(Debug)]
 pub struct Spool {
-    database: Connection,
-    path: PathBuf,
+    disk: Disk,
     /// So many bytes may wait.
     most: u64,
     bytes: u64,
@@ -43,67 +33,20 @@ pub struct Spool {
     forgotten: Timestamp,
 }
 
-impl SpoolError {
-    /// Of the file `path`; with none, of memory.
-    pub(super) fn of(path: Option<PathBuf>, error: rusqlite::Error) -> Self {
-        Self { path: path.unwrap_or_else(|| PathBuf::from("memory")), error }
-    }
-}
-
-/// How everybody uses the file.
-pub(super) fn prepare(database: &Connection) -> rusqlite::Result<()> {
-    database.pragma_update(None, "journal_mode", "WAL")?;
-    database.pragma_update(None, "synchronous", "NORMAL")?;
-    database.busy_timeout(std::time::Duration::from_secs(5))
-}
-
-/// As the tables have it: the address, and the length of the prefix.
-pub(super) fn key(prefix: &IpNet) -> Vec<u8> {
-    let mut key = match prefix.addr() {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    };
-    key.push(prefix.prefix_len());
-    key
-}
-
 impl Spool {
-    /// Opens or makes the file in `directory`; `most` bytes of reports may wait.
+    /// Opens or makes the file in `directory`; with none, what is kept ends with this process. `most` bytes of reports may wait.
     ///
     /// # Errors
     /// It cannot be opened, or is none of ours.
-    pub fn open(directory: &Path, most: u64) -> Result<Self, SpoolError> {
-        let path = directory.join(FILE);
-        Self::prepared(Connection::open(&path), path, most)
-    }
-
-    /// One that ends with this process.
-    ///
-    /// # Errors
-    /// There is no memory.
-    pub fn in_memory(most: u64) -> Result<Self, SpoolError> {
-        Self::prepared(Connection::open_in_memory(), PathBuf::from("memory"), most)
-    }
-
-    fn prepared(opened: rusqlite::Result<Connection>, path: PathBuf, most: u64) -> Result<Self, SpoolError> {
-        let begin = |database: Connection| {
-            prepare(&database)?;
-            database.execute_batch(TABLES)?;
-            let counted = database.query_row(
-                "SELECT COUNT(*), COALESCE(SUM(LENGTH(payload)), 0) FROM spool",
-                [],
-                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
-            )?;
-            Ok((database, counted))
-        };
-        match opened.and_then(begin) {
-            Ok((database, (waiting, payload))) => {
-                let waiting = waiting.unsigned_abs();
-                let bytes = payload.unsigned_abs() + waiting * ROW;
-                Ok(Self { database, path, most, bytes, waiting, forgotten: Timestamp::MIN })
-            }
-            Err(error) => Err(SpoolError { path, error }),
-        }
+    pub fn open(directory: Option<&Path>, most: u64) -> Result<Self, DiskError> {
+        let disk = Disk::open(directory, FLEET, TABLES)?;
+        let (waiting, payload) = disk.ask(|database| {
+            let all = "SELECT COUNT(*), COALESCE(SUM(LENGTH(payload)), 0) FROM spool";
+            database.query_row(all, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
+        })?;
+        let waiting = waiting.unsigned_abs();
+        let bytes = payload.unsigned_abs() + waiting * ROW;
+        Ok(Self { disk, most, bytes, waiting, forgotten: Timestamp::MIN })
     }
 
     /// How many reports wait.
@@ -112,19 +55,15 @@ impl Spool {
         self.waiting
     }
 
-    fn tell<T>(&self, result: rusqlite::Result<T>) -> Result<T, SpoolError> {
-        result.map_err(|error| SpoolError { path: self.path.clone(), error })
-    }
-
     /// Keeps reports until they are [`Spool::taken`]. How many of the oldest had to go for them.
     ///
     /// # Errors
     /// The disk is full, or gone.
-    pub fn keep(&mut self, reports: &[Vec<u8>]) -> Result<u64, SpoolError> {
+    pub fn keep(&mut self, reports: &[Vec<u8>]) -> Result<u64, DiskError> {
         let most = self.most;
         let weight = |payload: &[u8]| payload.len() as u64 + ROW;
-        let work = |database: &mut Connection, mut bytes: u64| {
-            let transaction = database.transaction()?;
+        let mut bytes = self.bytes;
+        let gone = self.disk.change(|transaction| {
             let (mut gone, mut put) =
                 (0, transaction.prepare_cached("INSERT INTO spool (payload) VALUES (?)")?);
             for report in reports {
@@ -141,12 +80,8 @@ impl Spool {
                 bytes = bytes.saturating_sub(length.unsigned_abs() + ROW);
                 gone += 1;
             }
-            drop((put, oldest, delete));
-            transaction.commit()?;
-            Ok((bytes, gone))
-        };
-        let worked = work(&mut self.database, self.bytes);
-        let (bytes, gone) = self.tell(worked)?;
+            Ok(gone)
+        })?;
         self.bytes = bytes;
         self.waiting = (self.waiting + reports.len() as u64).saturating_sub(gone);
         Ok(gone)
@@ -156,41 +91,31 @@ impl Spool {
     ///
     /// # Errors
     /// The disk is gone.
-    pub fn read(&self, after: i64, most: u32) -> Result<Vec<(i64, Vec<u8>)>, SpoolError> {
-        let read = || {
-            let mut find = self
-                .database
-                .prepare_cached("SELECT id, payload FROM spool WHERE id > ? ORDER BY id LIMIT ?")?;
+    pub fn read(&self, after: i64, most: u32) -> Result<Vec<(i64, Vec<u8>)>, DiskError> {
+        self.disk.ask(|database| {
+            let mut find =
+                database.prepare_cached("SELECT id, payload FROM spool WHERE id > ? ORDER BY id LIMIT ?")?;
             find.query_map(params![after, most], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-        };
-        self.tell(read())
+        })
     }
 
     /// These have arrived.
     ///
     /// # Errors
     /// The disk is gone: they will be reported again.
-    pub fn taken(&mut self, ids: &[i64]) -> Result<(), SpoolError> {
-        let work = |database: &mut Connection| {
-            let transaction = database.transaction()?;
+    pub fn taken(&mut self, ids: &[i64]) -> Result<(), DiskError> {
+        let (rows, bytes): (u64, u64) = self.disk.change(|transaction| {
             let (mut rows, mut bytes) = (0, 0);
-            {
-                let mut find =
-                    transaction.prepare_cached("DELETE FROM spool WHERE id = ? RETURNING LENGTH(payload)")?;
-                for id in ids {
-                    if let Some(length) =
-                        find.query_row(params![id], |row| row.get::<_, i64>(0)).optional()?
-                    {
-                        rows += 1;
-                        bytes += length.unsigned_abs() + ROW;
-                    }
+            let mut find =
+                transaction.prepare_cached("DELETE FROM spool WHERE id = ? RETURNING LENGTH(payload)")?;
+            for id in ids {
+                if let Some(length) = find.query_row(params![id], |row| row.get::<_, i64>(0)).optional()? {
+                    rows += 1;
+                    bytes += length.unsigned_abs() + ROW;
                 }
             }
-            transaction.commit()?;
             Ok((rows, bytes))
-        };
-        let worked = work(&mut self.database);
-        let (rows, bytes): (u64, u64) = self.tell(worked)?;
+        })?;
         self.waiting = self.waiting.saturating_sub(rows);
         self.bytes = self.bytes.saturating_sub(bytes);
         Ok(())
@@ -203,10 +128,9 @@ impl Spool {
     pub fn last_serials(
         &self,
         prefixes: impl IntoIterator<Item = IpNet>,
-    ) -> Result<HashMap<IpNet, u64>, SpoolError> {
-        let find = || {
-            // Alone, each of them would lock the file.
-            let transaction = self.database.unchecked_transaction()?;
+    ) -> Result<HashMap<IpNet, u64>, DiskError> {
+        // Alone, each of them would lock the file.
+        self.disk.change(|transaction| {
             let mut find = transaction.prepare_cached("SELECT serial FROM known WHERE prefix = ?")?;
             let mut found = HashMap::new();
             for prefix in prefixes {
@@ -214,8 +138,7 @@ impl Spool {
                 found.extend(serial.map(|serial| (prefix, serial.unsigned_abs())));
             }
             Ok(found)
-        };
-        self.tell(find())
+        })
     }
 
     /// Remembers decisions: prefix, serial, and until when they say anything. Those that say nothing any more at `now` are
@@ -227,24 +150,19 @@ impl Spool {
         &mut self,
         decisions: &[(IpNet, u64, Option<Timestamp>)],
         now: Timestamp,
-    ) -> Result<(), SpoolError> {
+    ) -> Result<(), DiskError> {
         let forget = now.duration_since(self.forgotten).abs() >= FORGET;
-        let work = |database: &mut Connection| {
-            let transaction = database.transaction()?;
-            {
-                let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO known VALUES (?, ?, ?)")?;
-                for (prefix, serial, until) in decisions {
-                    let serial = i64::try_from(*serial).unwrap_or(i64::MAX);
-                    put.execute(params![key(prefix), serial, until.map(Timestamp::as_microsecond)])?;
-                }
+        self.disk.change(|transaction| {
+            let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO known VALUES (?, ?, ?)")?;
+            for (prefix, serial, until) in decisions {
+                let serial = i64::try_from(*serial).unwrap_or(i64::MAX);
+                put.execute(params![key(prefix), serial, until.map(Timestamp::as_microsecond)])?;
             }
             if forget {
                 transaction.execute("DELETE FROM known WHERE until <= ?", params![now.as_microsecond()])?;
             }
-            transaction.commit()
-        };
-        let worked = work(&mut self.database);
-        self.tell(worked)?;
+            Ok(())
+        })?;
         if forget {
             self.forgotten = now;
         }
@@ -255,9 +173,11 @@ impl Spool {
     ///
     /// # Errors
     /// The disk is gone.
-    pub fn knows_nothing(&self) -> Result<bool, SpoolError> {
-        let any = self.database.query_row("SELECT 1 FROM known LIMIT 1", [], |_| Ok(())).optional();
-        Ok(self.tell(any)?.is_none())
+    pub fn knows_nothing(&self) -> Result<bool, DiskError> {
+        self.disk.ask(|database| {
+            let any = database.query_row("SELECT 1 FROM known LIMIT 1", [], |_| Ok(())).optional()?;
+            Ok(any.is_none())
+        })
     }
 }
 
@@ -269,13 +189,13 @@ mod tests {
     fn the_oldest_go_first_and_the_rest_survives() {
         let dir = tempfile::tempdir().unwrap();
         let report = |number: u32| format!("{number:0984}").into_bytes();
-        let mut spool = Spool::open(dir.path(), 10_000).unwrap();
+        let mut spool = Spool::open(Some(dir.path()), 10_000).unwrap();
         assert_eq!(spool.keep(&[report(0), report(1)]).unwrap(), 0);
         let all: Vec<Vec<u8>> = (2..25).map(report).collect();
         assert_eq!(spool.keep(&all).unwrap(), 15);
         assert_eq!(spool.waiting(), 10);
         drop(spool);
-        let mut spool = Spool::open(dir.path(), 10_000).unwrap();
+        let mut spool = Spool::open(Some(dir.path()), 10_000).unwrap();
         assert_eq!(spool.waiting(), 10);
         let first = spool.read(0, 3).unwrap();
         assert_eq!(
@@ -293,7 +213,7 @@ mod tests {
         let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
         let (one, two): (IpNet, IpNet) =
             ("203.0.113.9/32".parse().unwrap(), "2001:db8::/64".parse().unwrap());
-        let mut spool = Spool::in_memory(1_000).unwrap();
+        let mut spool = Spool::open(None, 1_000).unwrap();
         assert!(spool.knows_nothing().unwrap());
         spool.know(&[(one, 7, Some(at(60))), (two, 8, None)], at(0)).unwrap();
         spool.know(&[(one, 9, Some(at(60)))], at(0)).unwrap();
