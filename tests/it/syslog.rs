@@ -126,7 +126,7 @@ fn rsyslog_sends_over_every_transport_in_every_format() {
 
 /// syslog-ng as Debian has it, unpacked beside: it and rsyslog cannot both be installed.
 fn syslog_ng(machine: &Machine) -> Command {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/syslog-ng");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/syslog-ng-core");
     assert!(root.is_dir(), "syslog-ng is missing: scripts/install-tools test unpacks it");
     let sub = |parent: PathBuf, part: &str| {
         let mut entries = fs::read_dir(parent).into_iter().flatten().map(|entry| entry.unwrap().path());

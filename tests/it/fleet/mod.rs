@@ -88,7 +88,7 @@ impl Site {
         }
         if let Some(clock) = self.clocks.borrow().get(who) {
             let library = format!("usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1", std::env::consts::ARCH);
-            let library = peer("faketime").join(library);
+            let library = peer("libfaketime").join(library);
             assert!(library.exists(), "there is no libfaketime: scripts/install-tools test fetches it");
             command
                 .env("LD_PRELOAD", library)
