@@ -126,7 +126,7 @@ fn patterns(filter: &Filter) -> impl Iterator<Item = Problem> {
 
 /// What a filter that kban brings along does not do as its own examples say; those of other files were tried when they were read.
 fn examples(filter: &Filter) -> Option<Problem> {
-    let error = catalogue::check(filter.name()).err().filter(|_| !filter.is_dialect())?;
+    let error = (!filter.is_dialect()).then(|| catalogue::check(filter.name()).err()).flatten()?;
     Some(Problem::warning(error.to_string()).help("this kban was built wrongly: install another"))
 }
 

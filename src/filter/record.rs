@@ -14,11 +14,8 @@ use serde::Deserialize;
 use super::error::{Fault, FaultKind};
 use super::fields::{Fields, Format};
 use super::pattern::{Pattern, compile_field};
-use super::prefilter::required_literals;
+use super::prefilter::{COMPARED, required_literals};
 use super::tags::HostTag;
-
-/// Literals of so many bytes are rare; of those that are shorter, another condition's are looked for, or the field's name.
-const RARE: usize = 4;
 
 /// No shorter literal is looked for.
 const SHORTEST: usize = 3;
@@ -222,7 +219,7 @@ impl Rule {
         let shortest = |set: &Vec<Vec<u8>>| set.iter().map(Vec::len).min().unwrap_or_default();
         let all: Vec<Vec<Vec<u8>>> = values.chain(names).collect();
         let least = |bytes: usize| all.iter().find(|set| shortest(set) >= bytes).cloned();
-        least(RARE).or_else(|| least(SHORTEST))
+        least(COMPARED).or_else(|| least(SHORTEST))
     }
 
     /// What the rule finds in a line.

@@ -8,7 +8,7 @@
 
 use std::cmp::Reverse;
 
-use super::HEALTHY;
+use super::{COMPARED, HEALTHY};
 
 /// How many buckets Teddy has. The text with number N of a search goes into the one that N modulo this says (aho-corasick 1.1,
 /// `packed/teddy/generic.rs`), if no text before it has the same lower halves.
@@ -16,9 +16,6 @@ const BUCKETS: usize = 8;
 
 /// How many texts one search takes: of more, aho-corasick makes its fat Teddy, which is half as fast.
 const MOST: usize = 32;
-
-/// How many bytes Teddy compares at once.
-const COMPARED: usize = 4;
 
 /// At which places of healthy text something stands: a bit for each.
 type Places = Vec<u64>;

@@ -7,14 +7,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::ops::RangeInclusive;
 
-use super::HEALTHY;
 use super::literals::keep_shortest;
+use super::{COMPARED, HEALTHY};
 
-/// How long fragments are, in bytes.
-const LENGTHS: RangeInclusive<usize> = SHORTEST..=8;
-
-/// Below this a literal is its own fragment. So many bytes are compared at once.
-const SHORTEST: usize = 4;
+/// How long fragments are, in bytes. A literal below this is its own fragment.
+const LENGTHS: RangeInclusive<usize> = COMPARED..=8;
 
 /// How much more than its cheapest fragment another may cost a literal.
 const SLACK: i64 = 400;
@@ -71,7 +68,7 @@ pub(super) fn cover(literals: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 /// All that may stand for a literal.
 fn pieces(literal: &[u8]) -> Vec<&[u8]> {
-    if literal.len() < SHORTEST {
+    if literal.len() < COMPARED {
         return vec![literal];
     }
     LENGTHS.flat_map(|length| literal.windows(length)).collect()
@@ -89,7 +86,7 @@ impl Seen {
     /// What a search for it costs in healthy text: wherever it stands a line is cut out, and wherever its first bytes do the search stops.
     fn cost(&self, piece: &[u8]) -> i64 {
         let seen = |text: Option<&[u8]>| text.and_then(|text| self.0.get(text)).copied().unwrap_or_default();
-        400 * seen(Some(piece)) + 200 * seen(piece.get(..SHORTEST))
+        400 * seen(Some(piece)) + 200 * seen(piece.get(..COMPARED))
     }
 }
 

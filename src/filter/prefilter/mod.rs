@@ -16,6 +16,9 @@ pub(super) use literals::{join, required_literals};
 /// With more literals than this, as more than one filter of the catalogue has, fewer texts are searched for in their place.
 const FEW: usize = 32;
 
+/// So many bytes of each text Teddy compares before it looks closer, at most.
+pub(super) const COMPARED: usize = 4;
+
 /// What servers log when all is well: what stands here is no good to search for.
 const HEALTHY: &[u8] = include_bytes!("healthy.log");
 
