@@ -91,10 +91,10 @@ impl Part {
         self.running.as_ref().map(Running::status)
     }
 
-    /// What the administrator should know first.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    /// What the administrator should know first, when this is how it is doing.
+    pub(super) fn warnings(&self, status: Option<&FleetStatus>) -> Vec<String> {
         let mut told: Vec<String> = self.error.iter().map(|error| format!("fleet: {error}")).collect();
-        told.extend(self.status().iter().flat_map(FleetStatus::warnings));
+        told.extend(status.into_iter().flat_map(FleetStatus::warnings));
         told
     }
 }

@@ -40,7 +40,7 @@ impl Part {
     }
 
     /// Nothing.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    pub(super) fn warnings(&self, _: Option<&FleetStatus>) -> Vec<String> {
         Vec::new()
     }
 }

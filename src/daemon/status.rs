@@ -43,6 +43,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         waiting: jail.waiting(),
         today: today.of(&jail.name, &jail.tally),
     });
+    let fleet = daemon.fleet.status();
     let mut warnings: Vec<String> = trouble.iter().cloned().collect();
     warnings.extend(sources::warnings(&sources));
     warnings.extend(jail_warnings(&pipeline.engine));
@@ -58,7 +59,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         ));
     }
     warnings.extend(daemon.lookups.warnings());
-    warnings.extend(daemon.fleet.warnings());
+    warnings.extend(daemon.fleet.warnings(fleet.as_ref()));
     warnings.extend(renewal::warnings(&pipeline.engine));
     warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
     if !pipeline.store.is_durable() && !daemon.plan.store.in_memory {
@@ -86,7 +87,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         },
         durable: pipeline.store.is_durable(),
         today_since: Some(today.since),
-        fleet: daemon.fleet.status(),
+        fleet,
         feeds: feeds.iter().map(|(feed, tally)| feed_row(feed, tally, pipeline)).collect(),
         sources,
     }
