@@ -23,6 +23,14 @@ impl Audience {
         }
     }
 
+    /// The server's account of those who read it.
+    pub(super) fn account(self) -> &'static str {
+        match self {
+            Self::Edges => "EDGES",
+            Self::Peers => "PEERS",
+        }
+    }
+
     /// What its subjects begin with.
     fn head(self) -> &'static str {
         match self {

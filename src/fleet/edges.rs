@@ -97,7 +97,7 @@ async fn prepare(
         api::consumer(&link.client, stream, &reader, "all").await.map_err(|error| error.to_string())?;
     }
     let revoked = members.0.iter().filter(|(_, member)| member.revoked.is_some());
-    for (name, _) in revoked.filter(|(_, member)| member.reads(audience)) {
+    for (name, _) in revoked.filter(|(_, member)| member.key(audience).is_some()) {
         api::remove_consumer(&link.client, stream, name).await;
     }
     Ok(())

@@ -47,12 +47,12 @@ impl Member {
         self.host.iter().chain(&self.edge).chain(&self.peer)
     }
 
-    /// Whether it reads what is signed for `audience`.
+    /// The public key with which it reads what is signed for `audience`, if it may.
     #[must_use]
-    pub fn reads(&self, audience: Audience) -> bool {
+    pub fn key(&self, audience: Audience) -> Option<&str> {
         match audience {
-            Audience::Edges => self.edge.is_some(),
-            Audience::Peers => self.peer.is_some(),
+            Audience::Edges => self.edge.as_deref(),
+            Audience::Peers => self.peer.as_deref(),
         }
     }
 }
@@ -120,7 +120,7 @@ impl Members {
     #[must_use]
     pub fn readers(&self, audience: Audience) -> Vec<Arc<str>> {
         self.current()
-            .filter(|(_, member)| member.reads(audience))
+            .filter(|(_, member)| member.key(audience).is_some())
             .map(|(name, _)| Arc::clone(name))
             .collect()
     }

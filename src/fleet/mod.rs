@@ -26,8 +26,10 @@ pub mod invitation;
 pub mod keys;
 mod link;
 pub mod members;
+mod news;
 mod peers;
 mod pull;
+mod reading;
 pub mod report;
 mod running;
 mod seal;
@@ -37,5 +39,5 @@ pub mod tap;
 mod trust;
 
 pub use decisions::Page;
-pub use edge::Followed;
-pub use running::{FleetError, News, Running};
+pub use news::{Followed, News};
+pub use running::{FleetError, Running};

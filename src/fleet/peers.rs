@@ -19,12 +19,12 @@ use super::audience::Audience;
 use super::ballots::{Ballot, Ballots};
 use super::decision::{Decision, Distrust};
 use super::disk::DiskError;
-use super::edge::{Followed, verify, wish};
 use super::link::{Link, Shared, Way};
 use super::pull::{Broken, Pull};
+use super::reading::{verify, wish};
 use super::report::{self, Refusal};
 use super::setup::peer_files;
-use super::{FleetError, News};
+use super::{FleetError, Followed, News};
 use crate::config::plan::{PeerPlan, PeersPlan};
 use crate::jail::votes::{Named, Vote};
 

@@ -1,4 +1,4 @@
-//! The fleet's thread: what starts it, and what it says to the daemon's loop.
+//! The fleet's thread: what starts it, what works in it, and how it is doing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,32 +6,29 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use ipnet::IpNet;
 use nkeys::KeyPair;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::audience::Audience;
 use super::certificates;
 use super::counted::Counted;
-use super::decision::Decision;
-use super::decisions::{self, Page, Signer};
+use super::decisions::{self, Signer};
 use super::disk::DiskError;
-use super::edge::{self, Followed};
+use super::edge;
 use super::edges;
 use super::firewall::{self, Door};
 use super::host;
 use super::keys::{self, KeyError};
 use super::link::{Link, Shared, Way};
 use super::members::{Members, MembersError};
+use super::news::News;
 use super::peers;
-use super::report::Taken;
 use super::setup::{CA, DECISIONS_SEED, EDGE_SEED, HOST_SEED, REPORTS_SEED, SIGNER_SEED};
 use super::spool::Spool;
 use super::tap::Tap;
 use crate::config::fleet::FLEET;
 use crate::config::plan::FleetPlan;
 use crate::control::fleet::FleetStatus;
-use crate::jail::votes::Vote;
 
 /// So long before the server's certificate ends it is told.
 const WARN: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
@@ -72,74 +69,6 @@ pub enum FleetError {
     /// No thread.
     #[error("its thread cannot be started: {0}")]
     Thread(io::Error),
-}
-
-/// What the fleet's thread has for the daemon's loop, and waits for.
-#[derive(Debug)]
-pub enum News {
-    /// Firewall: reports that were looked at.
-    Reports {
-        /// In the order in which they came.
-        reports: Vec<Taken>,
-        /// To be told when they are judged: of each, whether its offender is not banned then.
-        done: oneshot::Sender<Vec<bool>>,
-    },
-    /// Firewall: it wants to know what is in force.
-    Intent {
-        /// Who is to read it.
-        audience: Audience,
-        /// Behind this row.
-        after: Option<(IpNet, Arc<str>)>,
-        /// The next page.
-        reply: oneshot::Sender<Page>,
-    },
-    /// Edge: decisions that can be trusted.
-    Decisions {
-        /// One for each prefix.
-        decisions: Vec<Decision>,
-        /// To be told when they are followed.
-        done: oneshot::Sender<Followed>,
-    },
-    /// What a friend's fleet says of whom.
-    Votes {
-        /// The fleet.
-        peer: Arc<str>,
-        /// One for each prefix.
-        votes: Vec<Vote>,
-        /// It had said so before a restart.
-        recalled: bool,
-        /// To be told when they are counted.
-        done: oneshot::Sender<Followed>,
-    },
-    /// Every vote from before a restart was handed over.
-    Recalled {
-        /// To be told when what nobody wants any more is being lifted.
-        done: oneshot::Sender<()>,
-    },
-}
-
-impl News {
-    /// Hands news over, and waits for the loop's answer. If the daemon is about to end there is none, and nothing goes on.
-    pub(super) async fn hand_over<T>(
-        news: &mpsc::Sender<Self>,
-        made: impl FnOnce(oneshot::Sender<T>) -> Self,
-    ) -> T {
-        match Self::offer(news, made).await.await {
-            Ok(answer) => answer,
-            Err(_) => std::future::pending().await,
-        }
-    }
-
-    /// Hands news over. Where the loop's answer will be, if there is one.
-    pub(super) async fn offer<T>(
-        news: &mpsc::Sender<Self>,
-        made: impl FnOnce(oneshot::Sender<T>) -> Self,
-    ) -> oneshot::Receiver<T> {
-        let (answer, answered) = oneshot::channel();
-        // Unsent, the sender of the answer is dropped with it.
-        let _ = news.send(made(answer)).await;
-        answered
-    }
 }
 
 /// A machine that takes part in its fleet. Dropping it ends that.

@@ -151,27 +151,38 @@ fn configuration(
 ) -> String {
     let quoted = |path: PathBuf| format!("{:?}", path.to_string_lossy());
     let mut hosts = String::new();
-    let (mut edges, mut peers) = (String::new(), String::new());
+    // Writing to a string cannot fail.
     for (name, member) in members.current() {
-        // Writing to a string cannot fail.
         if let Some(key) = &member.host {
             let _ = writeln!(
                 hosts,
                 "      {{ nkey: {key}, permissions: {{ publish: [\"ban.report.{name}\"], subscribe: [\"_INBOX.{name}.>\"] }} }}"
             );
         }
-        for (audience, key, readers) in
-            [(Audience::Edges, &member.edge, &mut edges), (Audience::Peers, &member.peer, &mut peers)]
-        {
-            let (Some(key), stream, wishes) = (key, audience.stream(), audience.wishes(name)) else {
-                continue;
-            };
+    }
+    let (mut exports, mut readers) = (String::new(), String::new());
+    for audience in [Audience::Edges, Audience::Peers] {
+        let (account, services) = (audience.account(), services(audience, None));
+        let [next, acknowledged, wishes] = &services;
+        for (service, response) in [(next, "response: stream, "), (acknowledged, ""), (wishes, "")] {
+            let _ = writeln!(exports, "      {{ service: \"{service}\", {response}accounts: [{account}] }}");
+        }
+        let _ = writeln!(readers, "  {account} {{\n    users: [");
+        for (name, member) in members.current() {
+            let Some(key) = member.key(audience) else { continue };
+            let wanted =
+                self::services(audience, Some(name)).map(|service| format!("\"{service}\"")).join(", ");
             let _ = writeln!(
                 readers,
-                "      {{ nkey: {key}, permissions: {{\n          publish: [\"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}\", \
-                 \"$JS.ACK.{stream}.{name}.>\", \"{wishes}\"]\n          subscribe: [\"_INBOX.{name}.>\"] }} }}"
+                "      {{ nkey: {key}, permissions: {{\n          publish: [{wanted}]\n          subscribe: [\"_INBOX.{name}.>\"] }} }}"
             );
         }
+        let _ = writeln!(readers, "    ]\n    imports: [");
+        for service in &services {
+            let _ =
+                writeln!(readers, "      {{ service: {{ account: DECISIONS, subject: \"{service}\" }} }}");
+        }
+        let _ = writeln!(readers, "    ]\n  }}");
     }
     format!(
         r#"# The nats-server of a fleet of kban. Written by `banctl fleet`, which overwrites what is changed here.
@@ -194,38 +205,14 @@ accounts {{
     jetstream: enabled
     users: [ {{ nkey: {decisions} }} ]
     exports: [
-      {{ service: "$JS.API.CONSUMER.MSG.NEXT.DECISIONS.*", response: stream, accounts: [EDGES] }}
-      {{ service: "$JS.ACK.DECISIONS.>", accounts: [EDGES] }}
-      {{ service: "ban.edge.*", accounts: [EDGES] }}
-      {{ service: "$JS.API.CONSUMER.MSG.NEXT.OFFENDERS.*", response: stream, accounts: [PEERS] }}
-      {{ service: "$JS.ACK.OFFENDERS.>", accounts: [PEERS] }}
-      {{ service: "ban.peer.*", accounts: [PEERS] }}
-    ]
+{exports}    ]
   }}
   HOSTS {{
     users: [
 {hosts}    ]
     imports: [ {{ service: {{ account: REPORTS, subject: "ban.report.*" }} }} ]
   }}
-  EDGES {{
-    users: [
-{edges}    ]
-    imports: [
-      {{ service: {{ account: DECISIONS, subject: "$JS.API.CONSUMER.MSG.NEXT.DECISIONS.*" }} }}
-      {{ service: {{ account: DECISIONS, subject: "$JS.ACK.DECISIONS.>" }} }}
-      {{ service: {{ account: DECISIONS, subject: "ban.edge.*" }} }}
-    ]
-  }}
-  PEERS {{
-    users: [
-{peers}    ]
-    imports: [
-      {{ service: {{ account: DECISIONS, subject: "$JS.API.CONSUMER.MSG.NEXT.OFFENDERS.*" }} }}
-      {{ service: {{ account: DECISIONS, subject: "$JS.ACK.OFFENDERS.>" }} }}
-      {{ service: {{ account: DECISIONS, subject: "ban.peer.*" }} }}
-    ]
-  }}
-}}
+{readers}}}
 "#,
         port = place.port,
         pid = quoted(pid_file(place)),
@@ -233,6 +220,17 @@ accounts {{
         key = quoted(directory.join(SERVER_KEY)),
         store = quoted(place.store.clone()),
     )
+}
+
+/// What a reader asks for, or all of them: the next messages, that they have arrived, and a place in the stream.
+fn services(audience: Audience, reader: Option<&str>) -> [String; 3] {
+    let (stream, one) = (audience.stream(), reader.unwrap_or("*"));
+    let behind = reader.map_or_else(|| ">".to_owned(), |reader| format!("{reader}.>"));
+    [
+        format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{one}"),
+        format!("$JS.ACK.{stream}.{behind}"),
+        audience.wishes(one),
+    ]
 }
 
 #[cfg(test)]
