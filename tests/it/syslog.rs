@@ -132,7 +132,7 @@ fn syslog_ng(machine: &Machine) -> Command {
         let mut entries = fs::read_dir(parent).into_iter().flatten().map(|entry| entry.unwrap().path());
         entries.find(|path| path.is_dir() && path.to_str().unwrap().contains(part))
     };
-    let version = sub(root.join("usr/lib/syslog-ng"), "/syslog-ng/usr/lib/syslog-ng/").unwrap();
+    let version = sub(root.join("usr/lib/syslog-ng"), "usr/lib/syslog-ng/").unwrap();
     let libraries = [sub(root.join("usr/lib"), "-linux-gnu"), sub(root.join("lib"), "-linux-gnu")];
     let libraries = libraries.into_iter().flatten().chain([root.join("usr/lib/syslog-ng")]);
     let libraries: Vec<String> = libraries.map(|path| path.display().to_string()).collect();
