@@ -20,6 +20,8 @@ mod burst;
 #[cfg(test)]
 mod catalogue;
 #[cfg(test)]
+mod chosen;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod corpus;
