@@ -69,6 +69,8 @@ mod moving;
 #[cfg(test)]
 mod mutate;
 #[cfg(test)]
+mod ports;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod renewal;

@@ -82,7 +82,7 @@ fn renewed_bans_and_ranges_go_on_without() {
         let mut firewall = counting();
         let renewed = Target { renew: crate::tier::Tier::of(HOUR), ..net("127.0.0.2").into() };
         apply(&mut firewall, &[Change::Ban { target: renewed, left: Some(HOUR / 2) }]);
-        firewall.replace_ranges(&[(net("198.51.100.0/23"), Some(HOUR))]).unwrap();
+        firewall.replace_ranges(&[(net("198.51.100.0/23").into(), Some(HOUR))]).unwrap();
         assert!(!arrives("127.0.0.2", "127.0.0.1"));
         let left = firewall.contains(renewed).unwrap().unwrap().left.unwrap();
         assert!(left > HOUR / 2 + Duration::from_secs(60), "{left:?}");
