@@ -24,6 +24,8 @@ mod chosen;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod crash;
