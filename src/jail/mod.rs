@@ -23,7 +23,7 @@ pub mod feed;
 pub mod gathered;
 pub mod jails;
 pub mod lift;
-mod logins;
+pub mod logins;
 pub mod offenders;
 pub mod renewal;
 pub mod reports;
