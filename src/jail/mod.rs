@@ -19,6 +19,7 @@ pub mod decided;
 mod draw;
 pub mod engine;
 mod escalation;
+mod faint;
 pub mod feed;
 pub mod gathered;
 pub mod jails;
