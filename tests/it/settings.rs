@@ -232,3 +232,24 @@ fn check_says_what_had_better_be_otherwise() {
     );
     assert_eq!(etc.banctl(&["check"]).1, "the configuration has no errors; enabled: sshd\n");
 }
+
+#[test]
+fn check_knows_which_logs_a_path_means() {
+    let etc = Etc::new(&[]);
+    let logs = etc.0.path("logs");
+    fs::create_dir_all(logs.join("site")).unwrap();
+    fs::write(logs.join("site/access.log"), "").unwrap();
+    for (path, format, is_there) in [
+        ("*/access.log", "", true),
+        ("*/*.none", "", false),
+        ("site/access.log", "format = \"docker\"\n", true),
+        ("site/none.log", "format = \"docker\"\n", false),
+        ("*/none-json.log", "format = \"docker\"\n", false),
+    ] {
+        let path = logs.join(path);
+        etc.write("kban.toml", &format!("[jail.nagios]\nenabled = true\nlogpath = {path:?}\n{format}"));
+        let (exit, said, _) = etc.banctl(&["check"]);
+        let missing = format!("its log {} does not exist here", path.display());
+        assert_eq!((exit, said.contains(&missing)), (Some(0), !is_there), "{said}");
+    }
+}

@@ -28,5 +28,5 @@ mod watchdog;
 mod window;
 
 pub(super) use follow::Files;
-pub use pattern::{flaw, has_wildcards, matching};
+pub use pattern::{flaw, has_wildcards, is_there, matching};
 pub(super) use watchdog::Watchdog;
