@@ -65,6 +65,8 @@ use exit::{Exit, Failure};
 struct Command {
     #[command(flatten)]
     shared: Shared,
+    #[command(flatten)]
+    habit: habits::Options,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -92,7 +94,7 @@ struct Shared {
     /// How long the daemon may take for an answer.
     #[arg(long, global = true, value_name = "TIME", default_value = "30s")]
     timeout: Period,
-    /// Print one JSON document instead of text.
+    /// Print one JSON document instead of text (`watch`: one a line; not for `top` and `completions`).
     #[arg(long, global = true)]
     json: bool,
     /// The configuration, in place of /etc/kban: a directory like it, or just one file.
@@ -119,7 +121,7 @@ enum Verb {
     /// Who is never banned, whatever a log says; changes that at run time.
     Allow(allow::Options),
     /// Have the daemon read its configuration again.
-    Reload,
+    Reload(habits::Reload),
     /// Check the configuration: every error at once.
     Check,
     /// What a filter finds in a log, and why; whom a jail would ban.
@@ -240,6 +242,9 @@ fn end(ended: Result<Exit, Failure>) -> ExitCode {
 
 fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
     let shared = &command.shared;
+    if let Some(ended) = command.habit.run(shared, out) {
+        return ended;
+    }
     let Some(verb) = &command.verb else { return overview::run(shared, out) };
     match verb {
         Verb::Status(options) => status::run(shared, options, out),
@@ -250,7 +255,7 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
         Verb::Ban(options) => ban::run(shared, options, out),
         Verb::Unban(options) => unban::run(shared, options, out),
         Verb::Allow(options) => allow::run(shared, options, out),
-        Verb::Reload => reload::run(shared, out),
+        Verb::Reload(typed) => habits::reload(shared, typed, out),
         Verb::Check => check::run(shared, out),
         Verb::Test(options) => test::run(shared, options, out),
         Verb::Replay(options) => replay::run(shared, options, out),

@@ -21,6 +21,9 @@ pub(super) struct Options {
     /// Only this jail, with whom it bans.
     #[arg(value_name = "JAIL", add = complete::jails())]
     pub(super) jail: Option<String>,
+    /// As fail2ban-client has it: every jail is shown anyway.
+    #[arg(long, hide = true, conflicts_with = "jail")]
+    pub(super) all: bool,
 }
 
 /// How many addresses of one jail are shown.

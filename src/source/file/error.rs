@@ -93,8 +93,14 @@ mod tests {
     #[test]
     fn a_log_below_a_home_is_given_the_drop_in_for_homes() {
         for (path, remedy) in [
-            ("/var/log/secure", "or give kban.service the drop-in root-logs.conf where only root may read it"),
-            ("/home/ann/.vnc/h.log", "give kban.service the drop-in home-logs.conf, and root-logs.conf where"),
+            (
+                "/var/log/secure",
+                "or give kban.service the drop-in root-logs.conf where only root may read it",
+            ),
+            (
+                "/home/ann/.vnc/h.log",
+                "give kban.service the drop-in home-logs.conf, and root-logs.conf where",
+            ),
             ("/root/.vnc/h.log", "drop-in home-logs.conf"),
             ("/rootless/h.log", "drop-in root-logs.conf"),
         ] {
