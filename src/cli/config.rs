@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::exit::{Exit, Failure};
 use super::import::{self, Problem};
-use super::{Shared, diff, moving, output, settings};
+use super::{Shared, diff, fold, moving, output, settings};
 use crate::filter::JailConf;
 
 #[derive(Debug, Args)]
@@ -79,7 +79,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
             out.write_all(imported.config.as_bytes())?;
             out.flush()?;
         }
-        let mut told = anstream::stderr().lock();
+        let mut told = fold::stderr();
         for Problem { file, line, message, help } in &imported.problems {
             let (file, message, help) =
                 (output::harmless(file), output::harmless(message), output::harmless(help));

@@ -210,15 +210,16 @@ pub fn main() -> ExitCode {
     }
     // A shell that asks for completions gets them, and nothing else happens.
     clap_complete::CompleteEnv::with_factory(command).complete();
-    let typed = command().get_matches();
-    let command = Command::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
+    let typed = command().try_get_matches();
+    let command = match typed.and_then(|typed| Command::from_arg_matches(&typed)) {
+        Ok(command) => command,
+        Err(error) => return end(no_command(&error)),
+    };
     if let Some(Verb::Top(options)) = &command.verb {
         // It draws by itself.
         return end(top::run(&command.shared, options));
     }
-    let out = std::io::BufWriter::new(anstream::stdout().lock());
-    let width = if output::is_terminal() { output::width() } else { usize::MAX };
-    let mut out = fold::Folded::new(out, width);
+    let mut out = fold::stdout();
     let ended = run(&command, &mut out).and_then(|exit| {
         out.flush()?;
         Ok(exit)
@@ -228,12 +229,26 @@ pub fn main() -> ExitCode {
     end(ended)
 }
 
+/// Help that was asked for, or what is wrong with the command line.
+fn no_command(said: &clap::Error) -> Result<Exit, Failure> {
+    let text = said.render();
+    if said.use_stderr() {
+        // Nobody is left who could be told that this cannot be written.
+        let _ = write!(fold::stderr(), "{}", text.ansi());
+        return Ok(Exit::Usage);
+    }
+    let mut out = fold::stdout();
+    write!(out, "{}", text.ansi())?;
+    out.flush()?;
+    Ok(Exit::Done)
+}
+
 fn end(ended: Result<Exit, Failure>) -> ExitCode {
     match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {
             if !failure.message.is_empty() {
-                let _ = writeln!(anstream::stderr(), "banctl: {}", failure.message);
+                let _ = writeln!(fold::stderr(), "banctl: {}", failure.message);
             }
             failure.exit.into()
         }
