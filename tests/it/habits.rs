@@ -1,13 +1,13 @@
-//! What fingers type by themselves: fail2ban-client's words, and the completion key. And what the README says to type.
+//! What fingers type by themselves: fail2ban-client's words, and the completion key.
 
 use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use crate::harness::{Daemon, Machine, eventually, failed_password, stderr, stdout};
+use crate::harness::{Daemon, Machine, stderr, stdout};
 
 /// A machine whose kband is where banctl looks by itself; its configuration is a directory like /etc/kban.
-fn usual(machine: &Machine) -> Daemon<'_> {
+pub(super) fn usual(machine: &Machine) -> Daemon<'_> {
     let file =
         machine.configure("maxretry = 3\n[jail.recidive]\nenabled = true\n[jail.\"a.b\"]\nmaxretry = 4\n");
     fs::create_dir(machine.path("etc")).unwrap();
@@ -151,50 +151,5 @@ fn shells_complete_verbs_jails_and_banned_addresses() {
     for (shell, file) in [("bash", "banctl.bash"), ("zsh", "_banctl"), ("fish", "banctl.fish")] {
         let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/completions").join(file);
         assert_eq!(stdout(&machine.banctl(&["completions", shell])), fs::read_to_string(kept).unwrap());
-    }
-}
-
-/// The commands that the README shows, each line that begins with one.
-fn readme() -> Vec<String> {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let lines = text.lines().filter_map(|line| line.strip_prefix("    banctl"));
-    // What follows two blanks says what it does.
-    lines.map(|rest| format!("banctl{}", rest.split("   ").next().unwrap_or_default())).collect()
-}
-
-#[test]
-fn the_readmes_commands_work() {
-    let machine = Machine::new();
-    let _daemon = usual(&machine);
-    machine.log(&failed_password("203.0.113.9").repeat(3));
-    eventually("banned", || machine.listed() == ["203.0.113.9"]);
-    // What is in /etc and /var/log on a machine that has it.
-    fs::create_dir_all(machine.path("fail2ban/filter.d")).unwrap();
-    fs::write(machine.path("fail2ban/jail.conf"), "[DEFAULT]\nbantime = 1h\n").unwrap();
-    fs::create_dir(machine.path("journal")).unwrap();
-    let path = format!(
-        "{}:{}",
-        Path::new(env!("CARGO_BIN_EXE_banctl")).parent().unwrap().display(),
-        std::env::var("PATH").unwrap()
-    );
-    let commands = readme();
-    assert!(commands.len() > 20, "{commands:?}");
-    for command in commands {
-        // These do not end by themselves: their own tests end them.
-        if ["watch", "top"].iter().any(|word| command.contains(word)) {
-            continue;
-        }
-        let line = command.split("  ").next().unwrap().replace("/var/log/auth.log", "auth.log");
-        let line = line.replace("/etc/fail2ban", "fail2ban").replace(" journal", " journal:journal");
-        let line = line.replacen("banctl", "banctl --config etc", 1);
-        let mut shell = machine.command("sh");
-        shell.env("PATH", &path).args(["-c", &format!("cd {} && {line}", machine.dir.path().display())]);
-        let output = shell.output().unwrap();
-        assert!(
-            matches!(output.status.code(), Some(0 | 1)),
-            "{line}: {:?} {}",
-            output.status,
-            stderr(&output)
-        );
     }
 }

@@ -67,6 +67,8 @@ mod moving;
 #[cfg(test)]
 mod mutate;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod renewal;
