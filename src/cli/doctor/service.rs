@@ -98,12 +98,12 @@ fn kept_socket(environment: Option<&str>) -> Check {
         (Some(_), None) => Check::unknown(
             name,
             "systemd does not say whether it keeps the socket that owns the table (before version 254 it never does)",
-            "see that the unit has FileDescriptorStoreMax=1 and NotifyAccess=main",
+            "see that the unit has FileDescriptorStoreMax=64 and NotifyAccess=main",
         ),
         _ => Check::warn(
             name,
             "nobody keeps the socket that owns the table while kband restarts: anybody may remove it then",
-            "give the unit FileDescriptorStoreMax=1 and NotifyAccess=main",
+            "give the unit FileDescriptorStoreMax=64 and NotifyAccess=main",
         ),
     }
 }
