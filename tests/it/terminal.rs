@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::harness::{Machine, eventually, failed_password, stderr};
+use crate::harness::{Background, Machine, eventually, failed_password, stderr};
 
 /// What `banctl ARGUMENTS` shows at a terminal of so many columns, without colours.
 fn shown(machine: &Machine, columns: u16, arguments: &str) -> String {
@@ -216,4 +216,34 @@ fn banctl_alone_says_where_to_go_when_nothing_runs() {
     for part in ["no kband listens", "start kband", "banctl doctor", "banctl --help"] {
         assert!(stderr(&output).contains(part), "{}", stderr(&output));
     }
+}
+
+/// Whoever owns the socket could say anything: that all is well, or that somebody is banned.
+#[test]
+fn a_socket_of_somebody_else_is_not_believed() {
+    let machine = Machine::of_root();
+    let path = machine.path("theirs.sock");
+    machine.sh(&format!("chmod 777 {}", machine.dir.path().display()));
+    let listen = "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[1])\ns.listen()\nwhile True: s.accept()[0].close()\n";
+    let mut command = machine.command("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "python3", "-c", listen]).arg(&path);
+    let _theirs = Background(command.spawn().unwrap());
+    let status = |user: &str| {
+        let mut command = machine.command("setpriv");
+        command.args([
+            &format!("--reuid={user}"),
+            "--clear-groups",
+            env!("CARGO_BIN_EXE_banctl"),
+            "--socket",
+        ]);
+        command.arg(&path).arg("status").output().unwrap()
+    };
+    eventually("somebody listens", || !stderr(&status("0")).contains("no kband listens"));
+    let output = status("0");
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(
+        said.contains("nobody's, who is neither root nor kban") && said.contains("with --socket"),
+        "{said}"
+    );
 }
