@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::pipeline::Pipeline;
 use super::renewal;
 use super::run::Daemon;
 use super::sources;
 use crate::config::judgement::Counts;
-use crate::control::protocol::{AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, Status};
+use crate::control::protocol::{
+    AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, Loading, Status,
+};
 use crate::feed::FeedStatus;
 use crate::jail::engine::Engine;
 use crate::jail::feed::FeedTally;
@@ -90,7 +91,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         durable: pipeline.store.is_durable(),
         today_since: Some(today.since),
         fleet,
-        feeds: feeds.iter().map(|(feed, tally)| feed_row(feed, tally, pipeline)).collect(),
+        feeds: feeds.iter().map(|(feed, tally)| feed_row(feed, tally, daemon)).collect(),
         sources,
     }
 }
@@ -130,13 +131,15 @@ fn jail_warnings(engine: &Engine) -> Vec<String> {
     told
 }
 
-fn feed_row(feed: &FeedStatus, tally: &FeedTally, pipeline: &Pipeline) -> FeedRow {
+fn feed_row(feed: &FeedStatus, tally: &FeedTally, daemon: &Daemon) -> FeedRow {
     let notes = &feed.notes;
+    let loading = daemon.swaps.progress(&feed.name);
     FeedRow {
         name: feed.name.to_string(),
         source: feed.source.clone(),
         entries: feed.entries,
-        banned: pipeline.engine.bans().count(&format!("{FEED}{}", feed.name)),
+        banned: daemon.pipeline.engine.bans().count(&format!("{FEED}{}", feed.name)),
+        loading: loading.map(|(settled, of)| Loading { settled, of }),
         skipped: tally.spared + tally.no_room + notes.unreadable + notes.no_hosts,
         spared: tally.spared,
         no_room: tally.no_room,
