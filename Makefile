@@ -48,6 +48,7 @@ test-system:
 	$(CARGO) auditable build --locked
 	scripts/test-dist
 	MAKE="$(MAKE)" scripts/test-system
+	MAKE="$(MAKE)" scripts/test-openrc
 
 test-kernels:
 	scripts/install-tools test-kernels
