@@ -75,7 +75,12 @@ pub(super) fn sentence(event: &Event) -> String {
             format!("Allow {address} for {}", output::duration(output::between(event.time, *until)))
         }
         What::Disallow { address, why } => format!("{address} is not allowed any more ({why})"),
-        What::Restore { by, bans } => format!("{by} changed table inet kban: {bans} bans restored"),
-        What::Missed { events } => format!("{events} events were missed: they are read too slowly"),
+        What::Restore { by, bans } => {
+            format!("{by} changed table inet kban: {} restored", output::counted(*bans, "ban", "bans"))
+        }
+        What::Missed { events } => format!(
+            "{} missed: they are read too slowly",
+            output::counted(*events, "event was", "events were")
+        ),
     }
 }
