@@ -297,7 +297,7 @@ impl Pipeline {
     pub(super) fn until_deadline(&self, now: Timestamp) -> Option<Duration> {
         let until = |end: Timestamp| Duration::try_from(end.duration_since(now)).unwrap_or_default();
         let next_end = self.engine.bans().next_end().map(until);
-        let next_release = self.engine.next_release().map(until);
+        let next_release = self.engine.next_release(now).map(until);
         let next_try = self.effect.next_try().map(|again| again.saturating_duration_since(Instant::now()));
         let next_allowed = self.engine.spared().next_end().map(until);
         [next_end, next_release, next_try, next_allowed].into_iter().flatten().min()

@@ -225,11 +225,11 @@ fn past_the_breaker_the_worst_are_banned_first() {
         fail(&mut engine, 0, "203.0.113.7", 2);
     }
     fail(&mut engine, 0, "203.0.113.8", 3);
-    assert_eq!((engine.jails()[0].waiting(), engine.next_release()), (7, Some(at(60))));
+    assert_eq!((engine.jails()[0].waiting(), engine.next_release(at(3))), (7, Some(at(60))));
     assert!(engine.release(at(59)).is_empty());
     assert_eq!(said(&engine.release(at(60))), ["+203.0.113.7 sshd 1h", "+203.0.113.8 sshd 1h"]);
     assert!(engine.release(at(700)).is_empty(), "the others were quiet for longer than findtime");
-    assert_eq!((engine.jails()[0].waiting(), engine.next_release()), (0, None));
+    assert_eq!((engine.jails()[0].waiting(), engine.next_release(at(700))), (0, None));
 }
 
 #[test]
@@ -241,4 +241,35 @@ fn the_breaker_of_all_jails_holds_each_of_them() {
     assert_eq!(fail(&mut engine, 0, "203.0.113.1", 0).len(), 1);
     assert!(fail(&mut engine, 1, "203.0.113.2", 0).is_empty());
     assert_eq!(said(&engine.release(at(60))), ["+203.0.113.2 mail 1h"]);
+}
+
+#[test]
+fn the_breaker_holds_networks_too() {
+    let limited = JailPlan { max_bans_per_minute: Some(3), subnet: subnet(3), ..JailPlan::named("sshd") };
+    let mut engine = engine(vec![limited]);
+    for last in 1..=3 {
+        let own = format!("203.0.113.{last}");
+        assert_eq!(fail(&mut engine, 0, &own, 0), [format!("+{own} sshd 1h")]);
+    }
+    assert_eq!(engine.take_alarm().as_deref(), Some("sshd"));
+    assert!(fail(&mut engine, 0, "198.51.100.9", 1).is_empty());
+    assert_eq!(engine.jails()[0].waiting(), 2);
+    assert!(engine.release(at(59)).is_empty());
+    let released = said(&engine.release(at(60)));
+    assert_eq!(released.first().map(String::as_str), Some("+203.0.113.0/24 sshd 1h"), "{released:?}");
+    assert_eq!(released.iter().filter(|one| one.ends_with("its network is banned")).count(), 3);
+    assert_eq!(released.last().map(String::as_str), Some("+198.51.100.9 sshd 1h"), "{released:?}");
+    let network = engine.bans().iter().find(|ban| ban.prefix.prefix_len() == 24).unwrap();
+    assert_eq!(&*network.reason, "3 of its members were banned within 1h");
+}
+
+#[test]
+fn who_waits_does_not_wait_for_longer_when_the_clock_is_set_back() {
+    let limited = JailPlan { max_bans_per_minute: Some(1), ..JailPlan::named("sshd") };
+    let mut engine = engine(vec![limited]);
+    fail(&mut engine, 0, "203.0.113.1", 3_600);
+    assert!(fail(&mut engine, 0, "203.0.113.2", 3_601).is_empty());
+    assert_eq!(engine.next_release(at(3_601)), Some(at(3_660)));
+    assert!(engine.next_release(at(1)).is_some_and(|free| free <= at(1)));
+    assert_eq!(said(&engine.release(at(1))), ["+203.0.113.2 sshd 1h"]);
 }

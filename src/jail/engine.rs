@@ -262,17 +262,14 @@ impl Engine {
             }
             return Judgement::Nothing;
         };
-        let networks = jail.subnets.iter().flat_map(|subnets| subnets.networks(prefix));
-        let mut bans = [prefix].into_iter().chain(networks);
-        let banned = bans.find_map(|prefix| Some((prefix, self.bans.since(&prefix, &jail.name)?)));
+        let banned = self.banned_already(id, prefix);
+        let Some(jail) = self.jails.get_mut(id.0) else { return Judgement::Nothing };
         if let Some((banned, since)) = banned {
             jail.tally.already_banned += 1;
             let late = failure.time.duration_since(since) > LATE && !jail.observes;
             return if late { Judgement::StillHeard(banned) } else { Judgement::Nothing };
         }
-        if let Some(held) = jail.queue.get_mut(&prefix) {
-            held.failures = held.failures.saturating_add(failure.attempts);
-            held.last = now;
+        if jail.queue.again(prefix, failure.attempts, now) {
             return Judgement::Counted(prefix);
         }
         let Failure { time, attempts, .. } = *failure;
