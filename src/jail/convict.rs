@@ -108,11 +108,16 @@ impl Engine {
         self.alarm.take()
     }
 
-    /// How long the next ban of `prefix` by a jail lasts (without the part that is left to chance).
+    /// How long the next ban of `prefix` by a jail lasts (without the part that is left to chance). A single address that is
+    /// banned as the network that it is in (IPv6) is known by that as well.
     #[must_use]
     pub fn next_bantime(&self, jail: &Jail, prefix: &IpNet, now: Timestamp) -> BanTime {
         let Some(escalate) = &jail.escalate else { return jail.bantime };
-        let known = self.bans.known(prefix);
+        let mut known = self.bans.known(prefix);
+        let whole = self.counted_as(jail, *prefix);
+        if prefix.prefix_len() == prefix.max_prefix_len() && whole != *prefix {
+            known.extend(self.bans.known(&whole));
+        }
         let previous = escalation::previous(escalate, &jail.name, known.iter(), now);
         escalation::length(escalate, jail.bantime, previous)
     }

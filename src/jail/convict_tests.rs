@@ -264,6 +264,22 @@ fn the_breaker_holds_networks_too() {
 }
 
 #[test]
+fn a_single_address_of_ipv6_is_known_by_its_network() {
+    let mut engine =
+        engine(vec![JailPlan { escalate: Some(Escalate::default()), ..JailPlan::named("sshd") }]);
+    assert_eq!(fail(&mut engine, 0, "2001:db8::1", 0), ["+2001:db8::/64 sshd 1h"]);
+    expire(&mut engine, 3_600);
+    let prefix: IpNet = "2001:db8::2/128".parse().unwrap();
+    let next = engine.next_bantime(&engine.jails()[0], &prefix, at(3_600));
+    assert_eq!(next, BanTime::For(2 * HOUR));
+    let wanted = ByHand { prefix, jail: Some("sshd"), bantime: None, reason: "" };
+    assert_eq!(said(&[engine.ban(&wanted, at(3_600)).unwrap()]), ["+2001:db8::2 sshd 2h"]);
+    expire(&mut engine, 5 * 3_600);
+    let next = engine.next_bantime(&engine.jails()[0], &prefix, at(5 * 3_600));
+    assert_eq!(next, BanTime::For(4 * HOUR), "that one counts as well");
+}
+
+#[test]
 fn who_waits_does_not_wait_for_longer_when_the_clock_is_set_back() {
     let limited = JailPlan { max_bans_per_minute: Some(1), ..JailPlan::named("sshd") };
     let mut engine = engine(vec![limited]);

@@ -311,9 +311,13 @@ impl Engine {
         let (jail, logged) = (self.jails.get(id.0)?, folded(logged));
         let address = logged.addr();
         let spared = self.spared.spares(address) || jail.allow.covering(address).is_some();
+        (!spared).then(|| self.counted_as(jail, logged))
+    }
+
+    /// The same, whether it is spared or not.
+    pub(super) fn counted_as(&self, jail: &Jail, logged: IpNet) -> IpNet {
         let [allow, own, neighbours, proxies] = self.spared.lists();
-        (!spared)
-            .then(|| banned_as(logged, jail.ipv6_prefix, &[allow, own, neighbours, proxies, &jail.allow]))
+        banned_as(logged, jail.ipv6_prefix, &[allow, own, neighbours, proxies, &jail.allow])
     }
 
     /// Takes back what was done to the bans of `prefix`: `rows` are in force again.
