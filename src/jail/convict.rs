@@ -81,7 +81,8 @@ impl Engine {
                 // Whoever has been quiet since, is allowed now, or was banned with a network, is let off.
                 let quiet = now.duration_since(held.last) > SignedDuration::from_secs(findtime.into());
                 let ignored = jail.allow.overlapping(&prefix).is_some();
-                if quiet || ignored || self.spares(&prefix) || self.bans.len() >= self.capacity {
+                let sheltered = held.is_network && self.shelters(id, &prefix, now);
+                if quiet || ignored || sheltered || self.spares(&prefix) || self.bans.len() >= self.capacity {
                     continue;
                 }
                 if self.banned_already(id, prefix).is_none() {
@@ -171,10 +172,7 @@ impl Engine {
             return Vec::new();
         };
         let members = subnets.rule().after.0;
-        if jail.allow.overlapping(&network).is_some()
-            || unbannable(network.network())
-            || self.spares(&network)
-        {
+        if self.shelters(id, &network, now) {
             return Vec::new();
         }
         if !self.may_ban(id, now) {
@@ -183,6 +181,19 @@ impl Engine {
             return Vec::new();
         }
         self.close(id, network, source, now)
+    }
+
+    /// Whether there is somebody in `network` who must not be banned for what their neighbours do: whoever is never banned, has
+    /// lately logged in, or was spared by the jail's `ignorecommand`.
+    fn shelters(&self, id: JailId, network: &IpNet, now: Timestamp) -> bool {
+        let Some(jail) = self.jails.get(id.0) else { return true };
+        let trusting = self.jails.iter().filter_map(|jail| jail.trusted.as_ref());
+        jail.allow.overlapping(network).is_some()
+            || unbannable(network.network())
+            || self.spares(network)
+            || self.logins.within(network, now).is_some()
+            || jail.vouched.within(network, now).is_some()
+            || trusting.into_iter().any(|trusted| trusted.trusts_within(network, now))
     }
 
     /// The ban of a network because of its members, the end of those bans that are parts of it now, and what becomes of the

@@ -1,15 +1,19 @@
 //! What becomes of offenders, with time as an argument.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
 
 use crate::config::duration::{BanTime, Period};
+use crate::config::ignorecommand::IgnoreCommand;
+use crate::config::judgement::Trust;
 use crate::config::judgement::{Counts, Escalate, Mode, Subnet, Widest};
 use crate::config::plan::{JailPlan, Plan};
 use crate::config::value::Count;
-use crate::filter::Failure;
+use crate::filter::{Failure, Success};
+use crate::jail::asking::Advice;
 use crate::jail::by_hand::ByHand;
 use crate::jail::engine::{Engine, Judgement};
 use crate::jail::jails::JailId;
@@ -277,6 +281,49 @@ fn a_single_address_of_ipv6_is_known_by_its_network() {
     expire(&mut engine, 5 * 3_600);
     let next = engine.next_bantime(&engine.jails()[0], &prefix, at(5 * 3_600));
     assert_eq!(next, BanTime::For(4 * HOUR), "that one counts as well");
+}
+
+fn success(address: &str, second: i64) -> Success {
+    Success { time: at(second), address: address.parse().unwrap(), user: None }
+}
+
+#[test]
+fn no_network_is_banned_over_somebody_who_logged_in_or_was_spared() {
+    let networked = JailPlan { subnet: subnet(2), ..JailPlan::named("sshd") };
+    let mail = JailPlan {
+        filter: None,
+        trust: Some(Trust::default()),
+        subnet: subnet(2),
+        ..JailPlan::named("mail")
+    };
+    let command = IgnoreCommand { words: vec!["/bin/true".into(), "<ip>".into()], limit: HOUR };
+    let asking =
+        JailPlan { ignorecommand: Some(Arc::new(command)), subnet: subnet(2), ..JailPlan::named("web") };
+    let mut engine = engine(vec![networked, mail, asking]);
+    engine.succeeded(JailId(0), &success("203.0.113.200", 0), at(0));
+    engine.succeeded(JailId(1), &success("198.51.100.200", 0), at(0));
+    let ask = |engine: &mut Engine, address: &str, advice: Advice| {
+        let failure = Failure::of(address, at(1));
+        let judged = engine.observe(JailId(2), &failure, None, &"web.log".into(), at(1));
+        let Judgement::Ask(case) = judged else { panic!("{judged:?}") };
+        said(&engine.follow(&case, &advice, at(1)))
+    };
+    assert!(ask(&mut engine, "198.18.5.200", Advice::Spare).is_empty());
+    for last in 1..=4 {
+        for (id, network) in [(0, "203.0.113"), (1, "198.51.100"), (0, "198.51.100")] {
+            let said = fail(&mut engine, id, &format!("{network}.{last}"), 1);
+            assert_eq!(said.len(), 1, "{said:?}");
+        }
+        assert_eq!(ask(&mut engine, &format!("198.18.5.{last}"), Advice::Ban).len(), 1);
+    }
+    let day = 86_400;
+    expire(&mut engine, day);
+    for last in 11..=12 {
+        for (id, network) in [(0, "203.0.113"), (1, "198.51.100")] {
+            let said = fail(&mut engine, id, &format!("{network}.{last}"), day + 1);
+            assert_eq!(said.len() > 1, last == 12, "it is long ago: {said:?}");
+        }
+    }
 }
 
 #[test]

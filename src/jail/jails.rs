@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::allow::Allow;
 use super::asking::Asked;
 use super::breaker::{Breaker, Queue};
+use super::logins::Logins;
 use super::reports::Heard;
 use super::spared::Spared;
 use super::subnet::Subnets;
@@ -38,6 +39,8 @@ pub struct Jail {
     pub(super) ignorecommand: Option<Arc<IgnoreCommand>>,
     /// What came of that.
     pub asked: Asked,
+    /// Whom it spared lately.
+    pub(super) vouched: Logins,
     pub(super) bantime: BanTime,
     pub(super) escalate: Option<Escalate>,
     /// What bans by hand close; its own do so unless it observes.
@@ -121,6 +124,8 @@ impl Jail {
 
     pub(super) fn configured(plan: &JailPlan, mut known: Option<Self>, spared: &Spared) -> Self {
         let asked = known.as_mut().map(|jail| std::mem::take(&mut jail.asked)).unwrap_or_default();
+        let vouched = known.as_mut().filter(|jail| jail.ignorecommand == plan.ignorecommand);
+        let vouched = vouched.map(|jail| std::mem::take(&mut jail.vouched)).unwrap_or_default();
         let heard = known.as_mut().map(|jail| std::mem::take(&mut jail.heard)).unwrap_or_default();
         let known =
             known.map(|jail| (jail.tally, jail.window, jail.subnets, jail.trusted, jail.breaker, jail.queue));
@@ -156,6 +161,7 @@ impl Jail {
             allow: Allow::default(),
             ignorecommand: plan.ignorecommand.clone(),
             asked,
+            vouched,
             bantime: plan.bantime,
             escalate: plan.escalate.clone(),
             services: plan.services.clone(),

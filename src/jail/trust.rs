@@ -76,6 +76,11 @@ impl Trusted {
         self.logins.get(prefix).is_some_and(lately)
     }
 
+    /// Whether somebody of `network` is trusted.
+    pub(super) fn trusts_within(&self, network: &IpNet, now: Timestamp) -> bool {
+        self.logins.keys().any(|prefix| network.contains(prefix) && self.trusts(prefix, now))
+    }
+
     /// Counts failures of somebody who is trusted.
     pub(super) fn count(
         &mut self,
