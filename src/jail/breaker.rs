@@ -96,11 +96,6 @@ impl Queue {
         self.held.len()
     }
 
-    /// One who waits.
-    pub(super) fn get(&self, prefix: &IpNet) -> Option<&Held> {
-        self.held.get(prefix)
-    }
-
     /// If `prefix` waits, it goes on failing; whether it does.
     pub(super) fn again(&mut self, prefix: IpNet, failures: u32, now: Timestamp) -> bool {
         let Some(held) = self.held.get_mut(&prefix) else { return false };
@@ -169,7 +164,7 @@ mod tests {
         }
         queue.push(prefix(WAITING), held(9));
         assert_eq!(queue.len(), WAITING);
-        assert!(queue.get(&prefix(77)).is_none());
+        assert!(!queue.held.contains_key(&prefix(77)));
         assert_eq!(queue.pop_worst().map(|(prefix, _)| prefix), Some(prefix(WAITING)));
         assert!(queue.again(prefix(5), 1, at(1)) && !queue.again(prefix(77), 1, at(1)));
         queue.push(prefix(6), held(2));
@@ -178,7 +173,7 @@ mod tests {
         for more in 1..=3 {
             queue.push(prefix(WAITING + more), held(4));
         }
-        assert!(queue.get(&prefix(6)).is_none(), "it was the least");
+        assert!(!queue.held.contains_key(&prefix(6)), "it was the least");
         let mut left = 0;
         while queue.pop_worst().is_some() {
             left += 1;
