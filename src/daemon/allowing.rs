@@ -10,7 +10,7 @@ use super::lookups::Found;
 use super::pipeline::Pipeline;
 use super::run::Daemon;
 use crate::config::duration::BanTime;
-use crate::config::network::folded;
+use crate::config::network::{folded, too_wide};
 use crate::control::allowed::AllowRow;
 use crate::control::events::{Events, What};
 use crate::control::protocol::{Answer, Kind, Refused};
@@ -97,6 +97,17 @@ fn tell_end(events: &Events, prefix: &IpNet, why: &str, now: Timestamp) {
     let address = shown(prefix);
     tracing::info!("{address} is not allowed any more ({why})");
     events.tell(now, || What::Disallow { address, why: why.to_owned() });
+}
+
+/// What was allowed by force and is forgotten easily: nobody in it is banned, and a restart does not change that.
+pub(super) fn warnings(engine: &Engine) -> impl Iterator<Item = String> {
+    let wide = engine.spared().by_hand().filter(|entry| too_wide(&entry.prefix).is_some());
+    wide.map(|Allowance { prefix, until, .. }| {
+        let end = until.map_or_else(|| "for good".to_owned(), |until| format!("until {until:.0}"));
+        format!(
+            "{prefix} is a large part of the Internet, and nobody in it is banned {end}: `banctl allow del {prefix}` takes it back"
+        )
+    })
 }
 
 /// Who is never banned: first who was allowed at run time.

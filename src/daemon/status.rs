@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::allowing;
 use super::pipeline::Pipeline;
 use super::renewal;
 use super::run::Daemon;
@@ -59,6 +60,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         ));
     }
     warnings.extend(daemon.lookups.warnings());
+    warnings.extend(allowing::warnings(&pipeline.engine));
     warnings.extend(daemon.fleet.warnings(fleet.as_ref()));
     warnings.extend(renewal::warnings(&pipeline.engine));
     warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
