@@ -134,6 +134,12 @@ pub enum Request {
     Load {
         /// With the time that is left to them.
         bans: Vec<Moved>,
+        /// As that of a ban.
+        #[serde(default)]
+        force: bool,
+        /// As that of a ban.
+        #[serde(default)]
+        caller: Option<IpAddr>,
     },
     /// Read the configuration again.
     Reload,
