@@ -74,7 +74,7 @@ pub(super) fn sentence(event: &Event) -> String {
         What::Allow { address, until: Some(until), .. } => {
             format!("Allow {address} for {}", output::duration(output::between(event.time, *until)))
         }
-        What::Disallow { address, why } => format!("{address} is not allowed any more ({why})"),
+        What::Disallow { address, why, .. } => format!("{address} is not allowed any more ({why})"),
         What::Restore { by, bans } => format!("{by} changed table inet kban: {bans} bans restored"),
         What::Missed { events } => format!("{events} events were missed: they are read too slowly"),
     }

@@ -65,6 +65,9 @@ pub enum What {
         until: Option<Timestamp>,
         /// Why.
         reason: String,
+        /// Who said so.
+        #[serde(default)]
+        who: Option<String>,
     },
     /// Somebody is not allowed any more.
     Disallow {
@@ -72,6 +75,9 @@ pub enum What {
         address: String,
         /// Why not.
         why: String,
+        /// Who said so; `null`: its time is over.
+        #[serde(default)]
+        who: Option<String>,
     },
     /// Somebody else had changed the kernel's table, and it was put right.
     Restore {

@@ -54,14 +54,14 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
         },
         Request::Allow { prefix, time, reason, force } => {
             let wanted = allowing::Wanted { prefix, time, reason: reason.unwrap_or_default(), force };
-            match allowing::add(daemon, wanted, now) {
+            match allowing::add(daemon, wanted, &who, now) {
                 Ok(lift) => {
                     return daemon.lifts.begin(lift, Some(Client { who, reply }), &mut daemon.pipeline, now);
                 }
                 Err(refused) => Err(refused),
             }
         }
-        Request::Disallow { prefix } => allowing::delete(daemon, &prefix, now),
+        Request::Disallow { prefix } => allowing::delete(daemon, &prefix, &who, now),
         Request::Allowed { within } => Ok(allowing::list(&daemon.pipeline.engine, within, now)),
         Request::Why { address } => return tell_why(daemon, address, reply, now),
         past @ (Request::History { .. } | Request::Stats { .. }) => {

@@ -15,7 +15,7 @@ use crate::firewall::{Element, Firewall, Target};
 use crate::jail::by_hand::Refusal;
 use crate::jail::engine::Engine;
 use crate::jail::jails::Jail;
-use crate::jail::spared::Origin;
+use crate::jail::spared::{Allowance, Origin};
 use crate::jail::{Ban, shown};
 
 /// What is so now. The history is missing yet.
@@ -72,11 +72,23 @@ fn allowed(engine: &Engine, prefix: IpNet) -> Vec<String> {
         Refusal::Allowed { entry, origin: Origin::Ignoreip, .. } => {
             format!("[defaults] ignoreip has {entry}")
         }
+        Refusal::Allowed { entry, origin: Origin::ByHand, .. } => by_hand(engine, &entry),
         other => other.to_string(),
     });
     let jails = engine.jails().iter().filter_map(|jail| Some((&jail.name, jail.excepts(prefix.network())?)));
     let jails = jails.map(|(jail, entry)| format!("[jail.{jail}] ignoreip has {entry}"));
     everybody.into_iter().chain(jails).collect()
+}
+
+/// Who allowed it at run time, since when, until when, and why.
+fn by_hand(engine: &Engine, entry: &IpNet) -> String {
+    let found = engine.spared().by_hand().find(|known| known.prefix == *entry);
+    let Some(Allowance { since, until, reason, who, .. }) = found else { return shown(entry) };
+    let by = who.as_ref().map_or_else(String::new, |who| format!(" by {who}"));
+    let end = until.map_or_else(|| "until it is taken back".to_owned(), |until| format!("until {until:.0}"));
+    let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    let address = shown(entry);
+    format!("{address} since {since:.0}{by}, {end}{why} (`banctl allow del {address}` takes it back)")
 }
 
 /// How long each jail that may ban it would do so.

@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn entry(prefix: &str, until: Option<i64>) -> Allowance {
-        Allowance { prefix: net(prefix), since: at(0), until: until.map(at), reason: "".into() }
+        Allowance { prefix: net(prefix), since: at(0), until: until.map(at), reason: "".into(), who: None }
     }
 
     fn ban(engine: &mut Engine, prefix: &str) -> Result<Verdict, Refusal> {
