@@ -244,6 +244,17 @@ impl Engine {
         }
     }
 
+    /// A ban that `jail` made at `time`, before a restart: its networks count it, and so do the breakers. To be told oldest first.
+    pub fn recall_made(&mut self, jail: &str, prefix: IpNet, time: Timestamp) {
+        let Some(jail) = self.jails.iter_mut().find(|known| *known.name == *jail) else { return };
+        jail.breaker.made(time);
+        self.breaker.made(time);
+        if let Some(subnets) = &mut jail.subnets {
+            // What was to come of it came of it then.
+            subnets.offended(prefix, time);
+        }
+    }
+
     /// If the jail counts bans, counts one more of `prefix`; how many there are, if they are enough.
     fn count_ban(&mut self, id: JailId, prefix: IpNet, time: Timestamp, now: Timestamp) -> Option<u32> {
         let jail = self.jails.get_mut(id.0).filter(|jail| jail.counts == Counts::Bans)?;

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use crate::config::duration::{BanTime, Period};
 use crate::config::ignorecommand::IgnoreCommand;
-use crate::config::judgement::Trust;
 use crate::config::judgement::{Counts, Escalate, Mode, Subnet, Widest};
+use crate::config::judgement::{Factor, Trust};
 use crate::config::plan::{JailPlan, Plan};
 use crate::config::value::Count;
 use crate::filter::{Failure, Success};
@@ -335,4 +335,41 @@ fn who_waits_does_not_wait_for_longer_when_the_clock_is_set_back() {
     assert_eq!(engine.next_release(at(3_601)), Some(at(3_660)));
     assert!(engine.next_release(at(1)).is_some_and(|free| free <= at(1)));
     assert_eq!(said(&engine.release(at(1))), ["+203.0.113.2 sshd 1h"]);
+}
+
+#[test]
+fn a_reload_that_changes_trust_and_escalation_keeps_what_is_known() {
+    let plan = |failures, factor| {
+        let trust = Trust { failures: Count(failures), ..Trust::default() };
+        let escalate = Escalate { factor: Factor(factor), ..Escalate::default() };
+        let jail = JailPlan { trust: Some(trust), escalate: Some(escalate), ..JailPlan::named("sshd") };
+        Plan::of(vec![jail], &[])
+    };
+    let mut engine = Engine::new();
+    engine.configure(&plan(30, 2.0));
+    engine.succeeded(JailId(0), &success("203.0.113.9", 0), at(0));
+    assert_eq!(fail(&mut engine, 0, "203.0.113.1", 0), ["+203.0.113.1 sshd 1h"]);
+    assert!(fail(&mut engine, 0, "203.0.113.9", 1).is_empty());
+    engine.configure(&plan(3, 5.0));
+    assert!(fail(&mut engine, 0, "203.0.113.9", 2).is_empty(), "it is trusted still");
+    assert_eq!(
+        fail(&mut engine, 0, "203.0.113.9", 3),
+        ["+203.0.113.9 sshd 1h"],
+        "the third, by the new rule"
+    );
+    expire(&mut engine, 3_600);
+    assert_eq!(fail(&mut engine, 0, "203.0.113.1", 3_600), ["+203.0.113.1 sshd 5h"], "it is no new offender");
+}
+
+#[test]
+fn bans_of_before_a_restart_count_for_networks_and_breakers() {
+    let jail = JailPlan { max_bans_per_minute: Some(3), subnet: subnet(3), ..JailPlan::named("sshd") };
+    let mut engine = engine(vec![jail]);
+    for (last, second) in [(1, 0), (2, 50)] {
+        engine.recall_made("sshd", format!("203.0.113.{last}/32").parse().unwrap(), at(second));
+    }
+    engine.recall_made("gone", "203.0.113.9/32".parse().unwrap(), at(51));
+    assert_eq!(fail(&mut engine, 0, "203.0.113.3", 55), ["+203.0.113.3 sshd 1h"], "one of three is left");
+    assert_eq!((engine.jails()[0].waiting(), engine.next_release(at(55))), (1, Some(at(60))));
+    assert_eq!(said(&engine.release(at(60)))[0], "+203.0.113.0/24 sshd 1h");
 }
