@@ -79,6 +79,13 @@ pub enum What {
         #[serde(default)]
         who: Option<String>,
     },
+    /// More bans were to be made than `max_bans_per_minute` allows: whom they are about waits, the worst are banned first.
+    Alarm {
+        /// The jail whose bans wait.
+        jail: String,
+        /// How many wait by now.
+        waiting: usize,
+    },
     /// Somebody else had changed the kernel's table, and it was put right.
     Restore {
         /// Who it was, if known.

@@ -28,7 +28,7 @@ use crate::filter::{Clock, Failure, Filter, Told};
 use crate::firewall::{FirewallError, Set};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::Engine;
-use crate::jail::jails::JailId;
+use crate::jail::jails::{Jail, JailId};
 use crate::jail::lift::Lift;
 use crate::jail::{Ban, FEED, Verdict, shown};
 use crate::source::{Block, SourceId, SourceStatus, StreamKey};
@@ -193,6 +193,9 @@ impl Pipeline {
                 "[{jail}] more bans than max_bans_per_minute allows: the other offenders wait, the worst are banned \
                  first; is it an attack, or does a service refuse everybody?"
             );
+            let waiting =
+                self.engine.jails().iter().find(|known| known.name == jail).map_or(0, Jail::waiting);
+            self.events.tell(now, || What::Alarm { jail: jail.to_string(), waiting });
         }
         for verdict in verdicts {
             let lines = match verdict {

@@ -7,6 +7,7 @@ use super::pipeline::Pipeline;
 use super::renewal;
 use super::run::Daemon;
 use super::sources;
+use crate::config::duration::BanTime;
 use crate::config::judgement::Counts;
 use crate::control::protocol::{AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, Status};
 use crate::feed::FeedStatus;
@@ -117,6 +118,14 @@ fn jail_warnings(engine: &Engine) -> Vec<String> {
             told.push(format!(
                 "{name}: ignorecommand gave no answer {} of {} times, and the ban went ahead; the last time: {why}",
                 asked.failed, asked.times
+            ));
+        }
+        if tally.ahead > 0 {
+            let last = BanTime::For(tally.last_ahead.unsigned_abs());
+            told.push(format!(
+                "{name}: {} lines are dated in the future, the last by {last}: set the clock, or the time zone, of whoever \
+                 writes them; they count as of when they were read",
+                tally.ahead
             ));
         }
         if let Some(proxy) = tally.last_proxy {

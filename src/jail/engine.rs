@@ -252,7 +252,7 @@ impl Engine {
     ) -> Judgement {
         let offender = self.offender(id, failure.logged());
         let Some(jail) = self.jails.get_mut(id.0) else { return Judgement::Nothing };
-        jail.tally.failures += 1;
+        jail.tally.failed(failure.time, now);
         let Some(prefix) = offender else {
             jail.tally.ignored += 1;
             let address = failure.address.to_canonical();

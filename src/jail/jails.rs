@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use jiff::{SignedDuration, Timestamp};
 
 use super::allow::Allow;
 use super::asking::Asked;
@@ -77,6 +78,10 @@ pub struct Tally {
     pub last_proxy: Option<IpAddr>,
     /// Of the failures, older than `findtime`.
     pub stale: u64,
+    /// Of the failures, dated later than they were read; they count as of then.
+    pub ahead: u64,
+    /// By how much the last of these was.
+    pub last_ahead: SignedDuration,
     /// Of these, from addresses already banned.
     pub already_banned: u64,
     /// Bans.
@@ -85,6 +90,21 @@ pub struct Tally {
     pub no_room: u64,
     /// Bans that had to wait, because too many were made in a minute.
     pub held: u64,
+}
+
+/// Clocks differ a little, and a log is read a moment later.
+const AHEAD: SignedDuration = SignedDuration::from_secs(60);
+
+impl Tally {
+    /// One more failure, dated `time` and read at `now`.
+    pub(super) fn failed(&mut self, time: Timestamp, now: Timestamp) {
+        self.failures += 1;
+        let ahead = time.duration_since(now);
+        if ahead > AHEAD {
+            self.ahead += 1;
+            self.last_ahead = ahead;
+        }
+    }
 }
 
 /// The filter of the server that administrators log in to.
