@@ -93,6 +93,9 @@ pub(super) fn print(why: &Why, out: &mut dyn Write) -> io::Result<()> {
     for rule in &why.allowed {
         writeln!(out, "  allowed: {}", output::harmless(rule))?;
     }
+    for note in &why.notes {
+        writeln!(out, "  {}", output::harmless(note))?;
+    }
     for failures in &why.failures {
         writeln!(out, "\nFailures counted by {}, too few for a ban:", output::harmless(&failures.jail))?;
         print_lines(&failures.lines, out)?;

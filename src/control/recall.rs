@@ -122,6 +122,9 @@ pub struct Why {
     pub in_kernel: Option<bool>,
     /// Why it is not banned by whom, where that is so.
     pub allowed: Vec<String>,
+    /// What else is to be known: which jail trusts it, was told to spare it, or has it wait.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// How long each jail would ban it next.
     pub next: Vec<NextRow>,
     /// The log lines of failures that are not enough for a ban yet.

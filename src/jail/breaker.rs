@@ -96,6 +96,11 @@ impl Queue {
         self.held.len()
     }
 
+    /// How many failures `prefix` has, if it waits.
+    pub(super) fn failures_of(&self, prefix: &IpNet) -> Option<u32> {
+        self.held.get(prefix).map(|held| held.failures)
+    }
+
     /// If `prefix` waits, it goes on failing; whether it does.
     pub(super) fn again(&mut self, prefix: IpNet, failures: u32, now: Timestamp) -> bool {
         let Some(held) = self.held.get_mut(&prefix) else { return false };
@@ -164,7 +169,7 @@ mod tests {
         }
         queue.push(prefix(WAITING), held(9));
         assert_eq!(queue.len(), WAITING);
-        assert!(!queue.held.contains_key(&prefix(77)));
+        assert!(queue.failures_of(&prefix(77)).is_none());
         assert_eq!(queue.pop_worst().map(|(prefix, _)| prefix), Some(prefix(WAITING)));
         assert!(queue.again(prefix(5), 1, at(1)) && !queue.again(prefix(77), 1, at(1)));
         queue.push(prefix(6), held(2));
@@ -173,7 +178,7 @@ mod tests {
         for more in 1..=3 {
             queue.push(prefix(WAITING + more), held(4));
         }
-        assert!(!queue.held.contains_key(&prefix(6)), "it was the least");
+        assert!(queue.failures_of(&prefix(6)).is_none(), "it was the least");
         let mut left = 0;
         while queue.pop_worst().is_some() {
             left += 1;

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use smallvec::SmallVec;
 
 use super::draw::Draw;
+use super::standing::Standing;
 use super::window::{Counted, Window};
 use crate::config::judgement::Trust;
 
@@ -74,6 +75,13 @@ impl Trusted {
         let lately =
             |login: &Login| login.at.saturating_add(self.rule.after_success.get()).is_ok_and(|end| end > now);
         self.logins.get(prefix).is_some_and(lately)
+    }
+
+    /// How `prefix` stands, if it is trusted.
+    pub(super) fn standing(&self, prefix: &IpNet, now: Timestamp) -> Option<Standing> {
+        let time = self.logins.get(prefix).filter(|_| self.trusts(prefix, now))?.at;
+        let until = time.saturating_add(self.rule.after_success.get()).ok()?;
+        Some(Standing::Trusted { time, until, failures: self.rule.failures.0 })
     }
 
     /// Whether somebody of `network` is trusted.

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::harness::{Background, Machine, eventually, failed_password, stderr, stdout};
+use crate::memory::why;
 
 /// Beside the machine, which is 203.0.113.1, a host 203.0.113.9.
 fn two_hosts() -> Machine {
@@ -293,6 +294,8 @@ fn a_program_says_who_is_not_banned() {
         ["2001:db8:5::7 sshd", "203.0.113.10 sshd", "203.0.113.9 sshd"],
         "each once: answers are remembered"
     );
+    let notes = why(&machine, "203.0.113.9").1["notes"].to_string();
+    assert!(notes.contains("sshd: its ignorecommand spared it at 20"), "{notes}");
     assert!(machine.banctl(&["ban", "203.0.113.9"]).status.success(), "an administrator is not asked about");
 }
 

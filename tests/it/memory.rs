@@ -9,7 +9,7 @@ fn failed_user(user: &str, address: &str) -> String {
     failed_password(address).replace("for root from", &format!("for invalid user {user} from"))
 }
 
-fn why(machine: &Machine, address: &str) -> (Option<i32>, Value) {
+pub(crate) fn why(machine: &Machine, address: &str) -> (Option<i32>, Value) {
     let output = machine.banctl(&["--json", "why", address]);
     (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
 }
@@ -227,6 +227,24 @@ fn lines_of_before_a_crash_are_told_with_the_ban_that_follows() {
 }
 
 #[test]
+fn what_is_older_than_a_second_is_in_the_history_after_a_crash() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nbantime = \"1h\"\n");
+    let daemon = machine.start(machine.kband());
+    machine.log(&(1..=20).map(|last| failed_password(&format!("203.0.113.{last}"))).collect::<String>());
+    eventually("banned", || machine.listed().len() == 20);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    // These may be lost: the crash comes at once.
+    machine.log(&(1..=20).map(|last| failed_password(&format!("198.51.100.{last}"))).collect::<String>());
+    daemon.kill();
+    let state = machine.path("state").display().to_string();
+    let shown = machine.banctl(&["--json", "history", "203.0.113.0/24", "--state-dir", &state]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let bans = shown["events"].as_array().unwrap().iter().filter(|event| event["event"] == "ban");
+    assert_eq!(bans.count(), 20, "{shown}");
+}
+
+#[test]
 fn stats_add_up_and_draw_bars() {
     let machine = Machine::new();
     machine.configure("maxretry = 1\n");
@@ -336,6 +354,9 @@ fn a_store_of_a_newer_version_is_left_alone_and_said() {
     assert!(
         log.contains("has format 99, this kban knows up to ") && log.contains("install the newer kban again")
     );
+    let status = machine.banctl_json(&["status"]);
+    assert_eq!(status["durable"], false);
+    assert!(!status["warnings"].as_array().unwrap().is_empty(), "{status}");
 }
 
 #[test]
