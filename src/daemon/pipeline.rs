@@ -24,12 +24,13 @@ use super::trails::Trails;
 use crate::config::choices::UseDns;
 use crate::config::plan::StorePlan;
 use crate::control::events::{Events, What};
-use crate::filter::{Clock, Failure, Filter, Told};
+use crate::filter::{Clock, Failure, Filter, Success, Told};
 use crate::firewall::{FirewallError, Set};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::Engine;
 use crate::jail::jails::{Jail, JailId};
 use crate::jail::lift::Lift;
+use crate::jail::logins::Login;
 use crate::jail::{Ban, FEED, Verdict, shown};
 use crate::source::{Block, SourceId, SourceStatus, StreamKey};
 use crate::store::Store;
@@ -101,20 +102,32 @@ impl Pipeline {
         let stream: Arc<str> = reader.input.of_stream(&block.stream).into();
         let clock = Clock { now, zone: self.zone.clone() };
         let (engine, events, jails, name) = (&mut self.engine, &self.events, &reader.jails, &stream);
-        let (evidence, keep_users) = (&mut self.evidence, self.keep_users);
+        let (evidence, store, keep_users) = (&mut self.evidence, &mut self.store, self.keep_users);
         let mut judged = Judged::default();
         reader.scanner.scan_all(&block.bytes, &clock, &mut |filter, told, line| {
             let Some((id, jail, filter)) = jails.get(filter) else { return };
             let failure = match told {
                 Told::Failure(failure) => failure,
-                Told::Success(success) => return engine.succeeded(*id, &success, now),
+                Told::Success(success) => {
+                    if engine.succeeded(*id, &success, now) {
+                        let Success { time, address, user } = success;
+                        let user = user.filter(|_| keep_users);
+                        store.note_login(Login {
+                            jail: Arc::clone(jail),
+                            address,
+                            user,
+                            time: time.min(now),
+                        });
+                    }
+                    return;
+                }
             };
             let counted = if let (true, Some((trail, _))) = (block.again, &mut trail) {
                 trail.counts(failure.time, now).then(|| engine.recall(*id, &failure, now)).flatten()
             } else {
                 tell_failure(events, engine, *id, &failure, name, now);
                 let asks = engine.asks_for_user(*id, &failure, now);
-                let user = asks.then(|| filter.user(line, failure.pattern)).flatten();
+                let user = asks.then(|| filter.user(line, failure.pattern, &clock)).flatten();
                 judged.take(engine.observe(*id, &failure, user.as_deref(), name, now))
             };
             let Some(prefix) = counted.filter(|_| evidence.is_wanted()) else { return };

@@ -111,6 +111,7 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
     let mut engine = engine(&plan);
     let now = Timestamp::now();
     engine.restore_allowed(memory.allowed);
+    memory.logins.into_iter().for_each(|login| engine.recall_login(login, now));
     let mut firewall = ownership::open(kept.table, options(&plan.firewall))?;
     engine.set_can_renew(firewall.can_renew()?);
     count_if_possible(&mut firewall)?;

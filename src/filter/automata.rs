@@ -19,11 +19,11 @@ use super::backlog::Backlog;
 use super::connection::{Connections, Outcome, Role};
 use super::date::Dates;
 use super::host::Host;
-use super::matcher;
 use super::own::{Found, Own, Texts};
 use super::pattern::Quick;
 use super::prefix::{self, DateText, Head};
 use super::scanner::{Counters, Told};
+use super::users;
 use super::{Clock, Failure, Named, Success};
 
 /// What a line tells: of an address, or of a host of which only a name is known.
@@ -111,7 +111,7 @@ impl Automata {
             }
             Outcome::Gain => {
                 let address = found.host.address()?;
-                let user = matcher::user(self.own.fields(found.pattern, self.own.texts(line, head)));
+                let user = users::user(self.own.fields(found.pattern, self.own.texts(line, head)));
                 Some(Heard::Told(Told::Success(Success { time, address, user })))
             }
             Outcome::Partial | Outcome::Forget | Outcome::Nobody => None,

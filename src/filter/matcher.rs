@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use memchr::memmem;
 
 use super::connection::Role;
 use super::definition::{Definition, Port};
@@ -14,7 +15,8 @@ use super::error::FilterError;
 use super::fail2ban::{Ignored, Memory, Rules};
 use super::own::Own;
 use super::reference::Text;
-use super::{Clock, Failure, LONGEST_LINE, Named, examples, reference};
+use super::tags;
+use super::{Clock, LONGEST_LINE, Named, Told, examples, reference};
 
 /// A compiled filter. Immutable; shared by jails and scanners.
 pub struct Filter {
@@ -35,13 +37,16 @@ pub(super) struct Dialect {
     rules: Rules,
     literals: Option<Vec<Vec<u8>>>,
     later: Vec<Vec<u8>>,
+    /// Those of them that tell of a login.
+    logins: Vec<Vec<u8>>,
 }
 
 impl Dialect {
     /// A compiled filter of fail2ban's.
     pub(super) fn new(rules: Rules) -> Self {
         let (literals, later) = rules.literals();
-        Self { rules, literals, later }
+        let logins = rules.login_literals();
+        Self { rules, literals, later, logins }
     }
 
     pub(super) fn rules(&self) -> &Rules {
@@ -67,16 +72,22 @@ impl Dialect {
         memory.line(&self.rules, line, clock, all_patterns)
     }
 
-    /// The failures on a line of fewer than [`LONGEST_LINE`] bytes, as [`Dialect::line`] gives them; those of hosts that are
-    /// no addresses are returned.
-    pub(super) fn failures(
+    /// The failures on a line of fewer than [`LONGEST_LINE`] bytes, as [`Dialect::line`] gives them, and with `logins` who logged
+    /// in; failures of hosts that are no addresses are returned.
+    pub(super) fn hear(
         &self,
         memory: &mut Memory,
         line: &[u8],
         clock: &Clock,
-        on_failure: &mut dyn FnMut(Failure),
+        logins: bool,
+        tell: &mut dyn FnMut(Told),
     ) -> Result<Vec<Named>, Ignored> {
-        memory.failures(&self.rules, line, clock, on_failure)
+        memory.hear(&self.rules, line, clock, logins, tell)
+    }
+
+    /// Whether a line may tell of a login that matters to the patterns only where something is known of its connection.
+    pub(super) fn may_tell_login(&self, line: &[u8]) -> bool {
+        self.logins.iter().any(|literal| memmem::find(line, literal).is_some())
     }
 }
 
@@ -149,14 +160,6 @@ impl Field {
     }
 }
 
-/// The user among what a pattern's captures caught.
-pub(super) fn user(mut fields: BTreeMap<String, Field>) -> Option<String> {
-    match fields.remove("user") {
-        Some(Field::Text(user)) => Some(user),
-        _ => None,
-    }
-}
-
 impl Filter {
     /// Compiles the patterns of one mode. `origin` names the file in errors, `name` the filter.
     ///
@@ -198,7 +201,7 @@ impl Filter {
         Self { name, kind: Kind::Dialect(Arc::new(Dialect::new(rules))) }
     }
 
-    fn own(&self) -> Option<&Own> {
+    pub(super) fn own(&self) -> Option<&Own> {
         match &self.kind {
             Kind::Own(own) => Some(own),
             Kind::Dialect(_) => None,
@@ -279,18 +282,16 @@ impl Filter {
         }
     }
 
-    /// The user whom a pattern caught in a line (with or without its `\n`); of filters in TOML.
-    #[must_use]
-    pub fn user(&self, line: &[u8], pattern: usize) -> Option<String> {
-        let own = self.own()?;
-        user(own.fields(pattern, own.texts(line, &super::prefix::parse(line))))
-    }
-
-    /// Whether it recognises who logged in; filters in TOML may.
+    /// Whether it recognises who logged in, and from where.
     #[must_use]
     pub fn tells_successes(&self) -> bool {
-        let roles = |own: &Own| own.patterns().enumerate().any(|(index, _)| own.role(index) == Role::Success);
-        self.own().is_some_and(roles)
+        match &self.kind {
+            Kind::Own(own) => {
+                let tells = |(index, pattern)| own.role(index) == Role::Success && tags::says_who(pattern);
+                own.patterns().enumerate().any(tells)
+            }
+            Kind::Dialect(dialect) => dialect.rules.tells_logins(),
+        }
     }
 
     /// The full verdict on one line (with or without its `\n`). Production stops at the first pattern that

@@ -164,10 +164,13 @@ impl Scanner {
                             None => {}
                         }
                     }
-                    Some(Armed::Dialect(_, memory)) if is_late && !memory.may_matter(line) => {}
+                    Some(Armed::Dialect(dialect, memory))
+                        if is_late
+                            && !memory.may_matter(line)
+                            && !(self.successes && dialect.may_tell_login(line)) => {}
                     Some(Armed::Dialect(dialect, memory)) => {
-                        let mut on_failure = |failure| tell(filter, Told::Failure(failure), line);
-                        let named = dialect.failures(memory, line, clock, &mut on_failure);
+                        let mut told = |told| tell(filter, told, line);
+                        let named = dialect.hear(memory, line, clock, self.successes, &mut told);
                         self.names.note_all(filter, named, line, &mut self.counters);
                     }
                     None => {}
@@ -208,7 +211,7 @@ impl Scanner {
         self.names.kept.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// From now on, [`Scanner::scan_all`] tells successes, too; those of filters in TOML.
+    /// From now on, [`Scanner::scan_all`] tells successes, too.
     pub fn tell_successes(&mut self) {
         self.successes = true;
     }

@@ -27,6 +27,11 @@ const FIELD_PREFIX: &str = "f_";
 const HOST_CLASS: &str = "[0-9A-Za-z:.%_-]+";
 const HOST_TAGS: [&str; 4] = ["HOST", "ADDR", "IP4", "IP6"];
 
+/// Whether a pattern says who.
+pub(super) fn says_who(pattern: &str) -> bool {
+    HOST_TAGS.iter().any(|tag| pattern.contains(&format!("<{tag}>")))
+}
+
 /// Tags of fail2ban's dialect that would silently do nothing here.
 const DIALECT_TAGS: [&str; 9] =
     ["DNS", "CIDR", "SUBNET", "SKIPLINES", "F-ID", "F-NOFAIL", "F-MLFID", "F-MLFFORGET", "F-MLFGAINED"];

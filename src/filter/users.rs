@@ -1,32 +1,59 @@
-//! Lines without the names of users, for whoever may not keep those.
+//! Whom failures are about; and lines without the names of users, for whoever may not keep those.
+
+use std::collections::BTreeMap;
 
 use memchr::memmem;
 
-use super::Clock;
 use super::matcher::{Field, Filter, LineVerdict};
+use super::{Clock, prefix};
 
 /// The capture that holds a user's name.
 const USER: &str = "user";
 /// What stands in its place.
 const BLANK: &[u8] = b"<user>";
 
+/// The user among what a pattern's captures caught.
+pub(super) fn user(mut fields: BTreeMap<String, Field>) -> Option<String> {
+    match fields.remove(USER) {
+        Some(Field::Text(user)) => Some(user),
+        _ => None,
+    }
+}
+
 impl Filter {
+    /// The user whom `pattern` has found in a line (with or without its `\n`). None if it does not say so, or (in the dialect) if the
+    /// line means nothing without those before it, or means several users.
+    #[must_use]
+    pub fn user(&self, line: &[u8], pattern: usize, clock: &Clock) -> Option<String> {
+        match self.own() {
+            Some(own) => user(own.fields(pattern, own.texts(line, &prefix::parse(line)))),
+            None => {
+                self.found_users(line, clock).and_then(|mut users| users.pop().filter(|_| users.is_empty()))
+            }
+        }
+    }
+
     /// The line, in which `pattern` has found a failure, with `<user>` for the name of its user, wherever that stands as a word.
     /// None if the filter cannot tell where that is: the pattern has no such capture, or (in the dialect) the line means
     /// nothing without those before it.
     #[must_use]
     pub fn without_user(&self, line: &[u8], pattern: usize, clock: &Clock) -> Option<Vec<u8>> {
         let names = if self.is_dialect() {
-            let LineVerdict::Match { mut first, .. } = self.line(line, clock, false) else { return None };
-            match first.fields.remove(USER)? {
-                Field::Text(name) => vec![name],
-                Field::List(names) => names,
-            }
+            self.found_users(line, clock)?
         } else {
-            vec![self.user(line, pattern)?]
+            vec![self.user(line, pattern, clock)?]
         };
         let names = names.iter().filter(|name| !name.is_empty());
         names.map(String::as_bytes).try_fold(line.to_vec(), |line, name| blanked(&line, name))
+    }
+
+    /// The users of the first pattern that finds a failure in a line by itself.
+    fn found_users(&self, line: &[u8], clock: &Clock) -> Option<Vec<String>> {
+        let LineVerdict::Match { mut first, .. } = self.line(line, clock, false) else { return None };
+        Some(match first.fields.remove(USER)? {
+            Field::Text(name) => vec![name],
+            Field::List(names) => names,
+        })
     }
 }
 

@@ -37,14 +37,17 @@ impl Draw {
         }
     }
 
-    /// Drops the entry of a few drawn that has the least of what `rank` says: constant work, however many there are.
-    pub(super) fn drop_least<K, V, R: Ord>(&mut self, map: &mut IndexMap<K, V>, rank: impl Fn(&V) -> R) {
+    /// Takes out the entry of a few drawn that has the least of what `rank` says: constant work, however many there are.
+    pub(super) fn drop_least<K, V, R: Ord>(
+        &mut self,
+        map: &mut IndexMap<K, V>,
+        rank: impl Fn(&V) -> R,
+    ) -> Option<(K, V)> {
         let drawn = (0..DRAWN).filter_map(|_| {
             let index = self.below(map.len())?;
             Some((rank(map.get_index(index)?.1), index))
         });
-        if let Some((_, index)) = drawn.min() {
-            map.swap_remove_index(index);
-        }
+        let (_, index) = drawn.min()?;
+        map.swap_remove_index(index)
     }
 }

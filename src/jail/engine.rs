@@ -16,7 +16,7 @@ use super::feed::Feed;
 use super::gathered::Gathered;
 use super::jails::{Jail, JailId};
 use super::lift::Lift;
-use super::logins::Logins;
+use super::logins::{Login, Logins};
 use super::spared::Spared;
 use super::target::banned_as;
 use super::votes::Votes;
@@ -228,15 +228,21 @@ impl Engine {
         })
     }
 
-    /// Somebody logged in.
-    pub fn succeeded(&mut self, id: JailId, success: &Success, now: Timestamp) {
+    /// Somebody logged in. Whether that is worth remembering over a restart: see [`Engine::recall_login`].
+    pub fn succeeded(&mut self, id: JailId, success: &Success, now: Timestamp) -> bool {
         let time = success.time.min(now);
-        if self.jails.get(id.0).is_some_and(|jail| jail.admits) {
-            self.logins.note(success.address.to_canonical(), time);
-        }
-        let Some(prefix) = self.offender(id, success.address.into()) else { return };
-        if let Some(trusted) = self.jails.get_mut(id.0).and_then(|jail| jail.trusted.as_mut()) {
-            trusted.succeeded(prefix, success.user.as_deref(), time);
+        let admits = self.jails.get(id.0).is_some_and(|jail| jail.admits);
+        let news = admits && self.logins.note(success.address.to_canonical(), time);
+        let Some(prefix) = self.offender(id, success.address.into()) else { return news };
+        let trusted = self.jails.get_mut(id.0).and_then(|jail| jail.trusted.as_mut());
+        trusted.is_some_and(|trusted| trusted.succeeded(prefix, success.user.as_deref(), time)) || news
+    }
+
+    /// Somebody had logged in before a restart.
+    pub fn recall_login(&mut self, login: Login, now: Timestamp) {
+        let Login { jail, address, user, time } = login;
+        if let Some(id) = self.jails.iter().position(|known| known.name == jail) {
+            self.succeeded(JailId(id), &Success { time, address, user }, now);
         }
     }
 

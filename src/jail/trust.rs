@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use smallvec::SmallVec;
 
 use super::draw::Draw;
+use super::logins::Last;
 use super::standing::Standing;
 use super::window::{Counted, Window};
 use crate::config::judgement::Trust;
@@ -28,7 +29,7 @@ const MINUTE: SignedDuration = SignedDuration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Trusted {
     rule: Trust,
-    logins: IndexMap<IpNet, Login>,
+    logins: IndexMap<IpNet, Logged>,
     /// Failures of those who are trusted.
     window: Window,
     names: RandomState,
@@ -37,8 +38,8 @@ pub(super) struct Trusted {
 
 /// The last success from an address.
 #[derive(Debug)]
-struct Login {
-    at: Timestamp,
+struct Logged {
+    last: Last,
     /// Who logged in from there, by a hash of the name; and when a failure of theirs was counted last.
     users: SmallVec<[(u64, Option<Timestamp>); 2]>,
 }
@@ -56,30 +57,34 @@ impl Trusted {
         self.rule = rule;
     }
 
-    /// Somebody logged in from `prefix` at `time`.
-    pub(super) fn succeeded(&mut self, prefix: IpNet, user: Option<&str>, time: Timestamp) {
+    /// Somebody logged in from `prefix` at `time`. Whether that is worth keeping.
+    pub(super) fn succeeded(&mut self, prefix: IpNet, user: Option<&str>, time: Timestamp) -> bool {
         self.draw.make_room(&mut self.logins, &prefix, CAPACITY);
         let user = user.map(|user| self.names.hash_one(user));
-        let login = self.logins.entry(prefix).or_insert_with(|| Login { at: time, users: SmallVec::new() });
-        login.at = login.at.max(time);
+        let first = || Logged { last: Last::new(time), users: SmallVec::new() };
+        let login = self.logins.entry(prefix).or_insert_with(first);
+        let mut news = login.last.note(time);
         if let Some(user) = user.filter(|user| login.users.iter().all(|(known, _)| known != user)) {
             if login.users.len() == USERS {
                 login.users.remove(0);
             }
             login.users.push((user, None));
+            news = true;
         }
+        news
     }
 
     /// Whether somebody logged in from `prefix` lately enough.
     pub(super) fn trusts(&self, prefix: &IpNet, now: Timestamp) -> bool {
-        let lately =
-            |login: &Login| login.at.saturating_add(self.rule.after_success.get()).is_ok_and(|end| end > now);
+        let lately = |login: &Logged| {
+            login.last.at.saturating_add(self.rule.after_success.get()).is_ok_and(|end| end > now)
+        };
         self.logins.get(prefix).is_some_and(lately)
     }
 
     /// How `prefix` stands, if it is trusted.
     pub(super) fn standing(&self, prefix: &IpNet, now: Timestamp) -> Option<Standing> {
-        let time = self.logins.get(prefix).filter(|_| self.trusts(prefix, now))?.at;
+        let time = self.logins.get(prefix).filter(|_| self.trusts(prefix, now))?.last.at;
         let until = time.saturating_add(self.rule.after_success.get()).ok()?;
         Some(Standing::Trusted { time, until, failures: self.rule.failures.0 })
     }

@@ -3,7 +3,8 @@
 //! Each tracked prefix keeps at most `maxretry` times, so an entry has a fixed size however long an attack
 //! lasts. When the table is full, the least suspicious of a few randomly drawn entries leaves: whoever has
 //! failed least often, and of those the one heard of longest ago. That is constant work, and a flood of
-//! forged addresses with one failure each pushes out its own kind rather than those who keep trying.
+//! forged addresses with one failure each pushes out its own kind rather than those who keep trying. Of
+//! whoever leaves, a trace is kept for a while (`faint.rs`): whoever comes again is no such address.
 
 use indexmap::IndexMap;
 use ipnet::IpNet;
@@ -12,11 +13,17 @@ use smallvec::SmallVec;
 use std::time::Duration;
 
 use super::draw::Draw;
+use super::faint::Faint;
 
 /// A log time in whole seconds since 1970: what counting needs, at a third of a `Timestamp`'s size.
 /// Times before 1970 or after 2106 are taken as those limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Second(u32);
+pub(super) struct Second(u32);
+
+impl Second {
+    /// No time of a failure.
+    pub(super) const NEVER: Self = Self(0);
+}
 
 impl From<Timestamp> for Second {
     fn from(time: Timestamp) -> Self {
@@ -45,6 +52,8 @@ pub struct Window {
     maxretry: usize,
     capacity: usize,
     tracked: IndexMap<IpNet, Times>,
+    /// Of those for whom there was no room.
+    faint: Faint,
     draw: Draw,
     swept: usize,
 }
@@ -58,6 +67,7 @@ impl Window {
             maxretry: 1,
             capacity: 1,
             tracked: IndexMap::new(),
+            faint: Faint::default(),
             draw: Draw::default(),
             swept: 0,
         };
@@ -83,11 +93,16 @@ impl Window {
         if self.is_over(time, Second::from(now)) {
             return Counted::Stale;
         }
-        if !self.tracked.contains_key(&prefix) && self.tracked.len() >= self.capacity {
-            self.evict();
+        let mut before = None;
+        if !self.tracked.contains_key(&prefix) {
+            before = self.faint.take(&prefix);
+            if self.tracked.len() >= self.capacity {
+                self.evict();
+            }
         }
         let (findtime, maxretry) = (self.findtime, self.maxretry);
         let times = self.tracked.entry(prefix).or_default();
+        times.extend(before);
         // The clock may have been set back since these were counted.
         times.truncate(times.partition_point(|&earlier| earlier <= Second::from(now)));
         let place = times.partition_point(|&earlier| earlier <= time);
@@ -136,6 +151,9 @@ impl Window {
                 _ => self.swept += 1,
             }
         }
+        if self.tracked.len() < self.capacity / 2 {
+            self.faint.clear();
+        }
         if self.tracked.len() < self.tracked.capacity() / 4 {
             self.tracked.shrink_to(self.tracked.len() * 2);
         }
@@ -151,7 +169,12 @@ impl Window {
 
     /// The least suspicious leaves.
     fn evict(&mut self) {
-        self.draw.drop_least(&mut self.tracked, |times| (times.len(), times.last().copied()));
+        let rank = |times: &Times| (times.len(), times.last().copied());
+        if let Some((prefix, times)) = self.draw.drop_least(&mut self.tracked, rank)
+            && let Some(last) = times.last()
+        {
+            self.faint.keep(&prefix, *last, self.capacity);
+        }
     }
 }
 
@@ -239,6 +262,52 @@ mod tests {
             assert!(window.len() <= 1000);
         }
         assert_eq!(window.count(host(0), at(2), 1, at(2)), Counted::Reached(5));
+    }
+
+    /// Each second as many addresses come that never come again as there is room for.
+    #[test]
+    fn who_guesses_slowly_is_caught_in_a_flood() {
+        const ROOM: u32 = 1_000;
+        let mut forged = 1_000_u32;
+        let mut caught = |pause: i64| {
+            let mut window = Window::new(Duration::from_secs(600), 5, usize::try_from(ROOM).unwrap());
+            let (mut caught, mut second) = (0, 0);
+            let mut flood = |window: &mut Window, second: i64| {
+                for _ in 0..ROOM {
+                    forged += 1;
+                    window.count(host(forged), at(second), 1, at(second));
+                }
+            };
+            flood(&mut window, 0);
+            for offender in 0..20 {
+                for _ in 0..10 {
+                    if let Counted::Reached(_) = window.count(host(offender), at(second), 1, at(second)) {
+                        caught += 1;
+                        break;
+                    }
+                    for _ in 0..pause {
+                        second += 1;
+                        flood(&mut window, second);
+                    }
+                }
+            }
+            caught
+        };
+        // By chance one in a hundred and less is not.
+        assert!(caught(2) >= 18);
+        assert!(caught(5) >= 15);
+    }
+
+    #[test]
+    fn what_is_known_of_who_had_to_leave_is_forgotten_with_the_flood() {
+        let mut window = Window::new(MINUTE, 3, 2);
+        for n in 0..50 {
+            window.count(host(n), at(0), 1, at(0));
+        }
+        assert_eq!(window.count(host(49), at(1), 1, at(1)), Counted::Below(2));
+        window.sweep(at(90), 10);
+        assert!(window.is_empty());
+        assert!(matches!(window.count(host(48), at(91), 1, at(91)), Counted::Below(1)));
     }
 
     #[test]

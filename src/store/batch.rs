@@ -8,12 +8,15 @@ use ipnet::IpNet;
 use super::Limits;
 use super::event::Event;
 use crate::jail::Ban;
+use crate::jail::logins::Login;
 use crate::jail::spared::Allowance;
 use crate::source::{Reading, StreamKey};
 
 /// How many bans may wait for a disk that cannot be written (some 50 MB). Bans come and go for as long as it
 /// fails, so merging rows by name alone would not bound them.
 pub(super) const MOST_WAITING: usize = 200_000;
+/// How many logins may wait for it.
+pub(super) const MOST_LOGINS: usize = 20_000;
 /// How many bytes of history may wait for it. When there is more, the oldest is given up: bans never are for its sake.
 pub(super) const MOST_HISTORY: usize = 16 << 20;
 
@@ -23,6 +26,8 @@ pub(super) struct Batch {
     pub(super) bans: BTreeMap<(IpNet, Arc<str>), Option<Ban>>,
     pub(super) allowed: BTreeMap<IpNet, Option<Allowance>>,
     pub(super) readings: BTreeMap<StreamKey, Option<Reading>>,
+    /// Oldest first.
+    pub(super) logins: Vec<Login>,
     pub(super) history: Backlog,
     /// What is to be kept from now on, if that has changed.
     pub(super) limits: Option<Limits>,
@@ -33,6 +38,7 @@ impl Batch {
         self.bans.is_empty()
             && self.allowed.is_empty()
             && self.readings.is_empty()
+            && self.logins.is_empty()
             && self.history.events.is_empty()
             && self.limits.is_none()
     }
@@ -42,6 +48,8 @@ impl Batch {
         self.bans.extend(later.bans);
         self.allowed.extend(later.allowed);
         self.readings.extend(later.readings);
+        let room = MOST_LOGINS.saturating_sub(self.logins.len());
+        self.logins.extend(later.logins.into_iter().take(room));
         self.history.lost += later.history.lost;
         later.history.events.into_iter().for_each(|event| self.history.push(event));
         self.limits = later.limits.or(self.limits.take());

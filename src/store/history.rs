@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use super::event::{Event, What};
 use super::rows::{Names, bad, read_end, read_prefix, read_time, readable};
-use super::{Limits, Offender};
+use super::{Limits, Offender, logins};
 
 /// How many events one step of tidying takes out: some 50 ms.
 const STEP: i64 = 5_000;
@@ -158,6 +158,7 @@ pub(super) fn purge(database: &mut Connection, limits: Limits, now: Timestamp) -
         gone = delete(&transaction, "SELECT id FROM history WHERE ?1 = ?1 ORDER BY id LIMIT ?2", oldest)?;
     }
     gone += forget_offenders(&transaction, oldest)?;
+    gone += logins::forget(&transaction, oldest)?;
     transaction.commit()?;
     let free = pragma(database, "freelist_count")?;
     if free > 0 {

@@ -1,4 +1,4 @@
-//! What survives a restart: the bans in force, who was allowed at run time, how far each file was read, the history of
+//! What survives a restart: the bans in force, who was allowed at run time, who had logged in, how far each file was read, the history of
 //! bans, and who was banned how often.
 //!
 //! A tap on the way the data goes: [`Store::commit`] never waits for the disk. One thread owns the
@@ -10,6 +10,7 @@ mod archive;
 mod batch;
 mod event;
 mod history;
+mod logins;
 mod recall;
 mod rows;
 mod schema;
@@ -28,10 +29,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+use crate::jail::logins::Login;
 use crate::jail::spared::Allowance;
 use crate::jail::{ADOPTED, Ban, FEED, Verdict};
 use crate::source::{Reading, StreamKey};
-use batch::{Batch, MOST_WAITING};
+use batch::{Batch, MOST_LOGINS, MOST_WAITING};
 use recall::Teller;
 use writer::Writer;
 
@@ -74,6 +76,8 @@ pub struct Memory {
     pub bans: Vec<Ban>,
     /// Who was allowed at run time, ended entries included.
     pub allowed: Vec<Allowance>,
+    /// Who had logged in, oldest first.
+    pub logins: Vec<Login>,
     /// How far each stream was read.
     pub readings: BTreeMap<StreamKey, Reading>,
     /// Those of them that were last noted more than a week ago.
@@ -322,6 +326,13 @@ impl Store {
             self.waiting.allowed.insert(entry.prefix, None);
             let what = if who.is_some() { What::Disallow } else { What::AllowOver };
             self.waiting.history.push(Event::of_entry(what, entry, now, who));
+        }
+    }
+
+    /// Notes that somebody logged in; it reaches the disk with the next [`Store::commit`].
+    pub fn note_login(&mut self, login: Login) {
+        if self.queue.is_some() && self.waiting.logins.len() < MOST_LOGINS {
+            self.waiting.logins.push(login);
         }
     }
 

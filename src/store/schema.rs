@@ -11,7 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use super::batch::Batch;
-use super::{Memory, StoreError, history, rows};
+use super::{Memory, StoreError, history, logins, rows};
 
 /// The format that this version writes, kept in SQLite's `user_version`.
 pub(super) const FORMAT: i64 = 6;
@@ -42,6 +42,13 @@ const TABLES: &str = "
         until  INTEGER,
         reason TEXT NOT NULL,
         who    TEXT
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS logins (
+        jail    TEXT NOT NULL,
+        address TEXT NOT NULL,
+        user    TEXT NOT NULL,
+        time    INTEGER NOT NULL,
+        PRIMARY KEY (jail, address, user)
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS readings (
         source TEXT NOT NULL,
@@ -148,7 +155,8 @@ fn try_open(path: &Path) -> Result<(Connection, Memory), StoreError> {
     known(found, path)?;
     prepare(&database, found).map_err(failed)?;
     let memory = rows::read_short(&database).map_err(failed)?;
-    Ok((database, memory))
+    let logins = logins::read(&database).map_err(failed)?;
+    Ok((database, Memory { logins, ..memory }))
 }
 
 /// The format of a database; 0 of an empty one.
@@ -209,6 +217,7 @@ pub(super) fn write(database: &mut Connection, batch: &Batch) -> Result<(), Stor
     let write = |database: &mut Connection| {
         let transaction = database.transaction()?;
         rows::write(&transaction, batch)?;
+        logins::write(&transaction, batch)?;
         history::write(&transaction, &batch.history.events)?;
         transaction.commit()
     };

@@ -1,5 +1,6 @@
 //! Repeat offenders, whole networks, jails that only observe, and the breaker: from the log to the kernel.
 
+use crate::corpus::Package;
 use crate::harness::{Machine, eventually, failed_password, stdout};
 use crate::memory::why;
 
@@ -123,8 +124,19 @@ fn accepted(address: &str, user: &str) -> String {
 
 #[test]
 fn an_office_with_an_old_telephone_is_not_locked_out() {
+    office_with_an_old_telephone("");
+}
+
+/// The same with fail2ban's own filter.
+#[test]
+fn an_office_is_not_locked_out_after_moving_here_either() {
+    let conf = Package::find().config.join("filter.d/sshd.conf");
+    office_with_an_old_telephone(&format!("filter = {conf:?}\n"));
+}
+
+fn office_with_an_old_telephone(filter: &str) {
     let machine = Machine::new();
-    machine.configure("maxretry = 3\ntrust = { after_success = \"1h\", failures = 6 }\n");
+    machine.configure(&format!("{filter}maxretry = 3\ntrust = {{ after_success = \"1h\", failures = 6 }}\n"));
     let _daemon = machine.start(machine.kband());
     let office = "203.0.113.9";
     let failed_as = |user: &str| failed_password(office).replace("for root", &format!("for {user}"));

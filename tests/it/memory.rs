@@ -381,6 +381,51 @@ fn who_was_banned_before_a_crash_stays_longer_and_meets_recidive_after_it() {
     assert_eq!([row(0), row(1)], [("recidive", 1), ("sshd", 2)], "{bans}");
 }
 
+/// Their lines are further back than what is read again.
+#[test]
+fn who_logged_in_before_a_restart_is_trusted_after_it() {
+    let machine = Machine::new();
+    let configure = |keep_users: bool| {
+        machine.configure(&format!(
+            "maxretry = 2\ntrust = {{ failures = 4 }}\n[store]\nkeep_users = {keep_users}\n"
+        ));
+    };
+    configure(true);
+    let (office, stranger) = ("203.0.113.9", "203.0.113.10");
+    let login = failed_password(office).replace("Failed password for root", "Accepted publickey for alice");
+    let failed_as = |user: &str| failed_password(office).replace("for root", &format!("for {user}"));
+    let refused = || machine.banctl(&["ban", office]).status.code() == Some(5);
+    let daemon = machine.start(machine.kband());
+    machine.log(&login);
+    eventually("she is known", || {
+        refused() || {
+            machine.banctl(&["unban", office]);
+            false
+        }
+    });
+    daemon.stop();
+    std::fs::remove_file(machine.path("auth.log")).unwrap();
+    std::fs::write(machine.path("auth.log"), "").unwrap();
+    let daemon = machine.start(machine.kband());
+    assert!(refused(), "a ban by hand may lock her out");
+    (0..9).for_each(|_| machine.log(&failed_as("alice")));
+    (0..2).for_each(|_| machine.log(&failed_as("bob")));
+    (0..2).for_each(|_| machine.log(&failed_password(stranger)));
+    eventually("who never logged in is banned", || machine.listed() == [stranger]);
+    // Without names, she is somebody who logged in, and no more.
+    configure(false);
+    daemon.kill();
+    machine.log(&login.replace("alice", "nobody-else"));
+    let daemon = machine.start(machine.kband());
+    machine.log(&failed_password("203.0.113.11").repeat(2));
+    eventually("it is read", || machine.listed().contains(&"203.0.113.11".to_owned()));
+    daemon.stop();
+    let store = rusqlite::Connection::open(machine.path("state").join("kban.sqlite3")).unwrap();
+    let mut users = store.prepare("SELECT user FROM logins ORDER BY user").unwrap();
+    let users = users.query_map([], |row| row.get(0)).unwrap().collect::<Result<Vec<String>, _>>().unwrap();
+    assert_eq!(users, ["", "alice"]);
+}
+
 #[test]
 fn what_is_only_observed_is_told_as_such_and_counts_for_nothing() {
     let machine = Machine::new();

@@ -134,7 +134,7 @@ fn lived(layout: &Layout, lines: &[(Timestamp, String)]) -> Vec<Row> {
             }
             Told::Failure(failure) => {
                 let asks = engine.asks_for_user(jail, &failure, *now);
-                let user = asks.then(|| filter.user(line, failure.pattern)).flatten();
+                let user = asks.then(|| filter.user(line, failure.pattern, &clock)).flatten();
                 let judged = engine.observe(jail, &failure, user.as_deref(), &source, *now);
                 if let Judgement::Verdicts(verdicts) = judged {
                     note(verdicts, *now, &mut rows);

@@ -152,7 +152,7 @@ impl Reading<'_> {
                     Told::Failure(failure) => {
                         let asked = self.asked.get(filter).is_some_and(|asked| *asked);
                         let filter = self.filters.get(filter).filter(|_| asked);
-                        let user = filter.and_then(|filter| filter.user(line, failure.pattern));
+                        let user = filter.and_then(|filter| filter.user(line, failure.pattern, clock));
                         What::Failure(Failure { time, ..failure }, user)
                     }
                     Told::Success(success) => What::Success(Success { time, ..success }),

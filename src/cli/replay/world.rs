@@ -52,7 +52,9 @@ impl World {
         }
         for &jail in self.jails.get(event.filter).into_iter().flatten() {
             match &event.what {
-                What::Success(success) => self.engine.succeeded(jail, success, now),
+                What::Success(success) => {
+                    self.engine.succeeded(jail, success, now);
+                }
                 What::Failure(failure, user) => {
                     self.engine.sweep(now, SWEPT);
                     let before = self.passed_over(jail);

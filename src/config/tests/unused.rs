@@ -29,7 +29,7 @@ fn keys_that_do_nothing_are_told_with_their_place() {
             "forgotten after 8d, but [store] keep says 1w",
         ),
         (
-            "[defaults]\ntrust = true\n[jail.sshd]\nenabled = true\n[jail.web]\nenabled = true\nfilter = \"here\"\n",
+            "[defaults]\ntrust = true\n[jail.sshd]\nenabled = true\n[jail.web]\nenabled = true\nfilter = \"logless\"\nlogpath = \"/dev/null\"\n",
             ":2:9: ",
             "jail web: nobody will be trusted",
         ),
@@ -45,6 +45,6 @@ fn keys_that_do_nothing_are_told_with_their_place() {
 fn what_does_something_is_not_told_of() {
     let text = "[defaults]\nignorecommand = [\"/bin/x\", \"<ip>\"]\ntrust = true\nescalate = { factor = 3, forget_after = \"90d\" }\n\
                 [jail.sshd]\nenabled = true\n[jail.recidive]\nenabled = true\n\
-                [jail.web]\nenabled = true\nfilter = \"here\"\ntrust = false\n";
+                [jail.web]\nenabled = true\nfilter = \"logless\"\nlogpath = \"/dev/null\"\ntrust = false\n";
     assert_eq!(said(text), Vec::<String>::new());
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use jiff::Timestamp;
@@ -9,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::connection::{Connections, Known, shown};
 use super::date::{Detector, Minute};
-use super::groups::{CONTENT, Groups, Layout, MLFID, NOFAIL};
+use super::groups::{CONTENT, Groups, Layout, MLFID, NOFAIL, USER};
 use super::host::{self, Host};
 use super::lines::{Buffer, Line, Split, text_of};
 use super::regex::{Found, Pattern};
@@ -17,7 +18,7 @@ use super::rules::Rules;
 use crate::filter::date;
 use crate::filter::matcher::{Field, LineMatch, LineVerdict};
 use crate::filter::prefix::DateText;
-use crate::filter::{Clock, Failure, Named};
+use crate::filter::{Clock, Failure, Named, Success, Told};
 use crate::syslog::iso_length;
 
 /// Lines without date belong to the last date, if it is no older than this, in seconds.
@@ -47,6 +48,8 @@ struct Asked {
     all: bool,
     /// What the groups caught.
     groups: bool,
+    /// Who logged in.
+    logins: bool,
 }
 
 /// A pattern that matched, what it and the prefix caught, and how many lines it took.
@@ -70,6 +73,8 @@ struct Results {
     ignored: bool,
     forgotten: bool,
     gained: bool,
+    /// From where somebody logged in, and who.
+    login: Option<(IpAddr, Option<String>)>,
 }
 
 /// One pattern's match that counts.
@@ -124,8 +129,12 @@ impl Memory {
         clock: &Clock,
         all_patterns: bool,
     ) -> LineVerdict {
-        let (results, time) =
-            self.results(rules, line, clock, Asked { now: clock.now, all: all_patterns, groups: true });
+        let (results, time) = self.results(
+            rules,
+            line,
+            clock,
+            Asked { now: clock.now, all: all_patterns, groups: true, logins: false },
+        );
         let matches = results.matches.into_iter();
         let mut matches = matches.map(|found| LineMatch {
             host: found.host.text.to_string(),
@@ -146,23 +155,28 @@ impl Memory {
         }
     }
 
-    /// The failures that [`Memory::line`] would tell of; an error if it would say that the line is ignored. Those of
-    /// hosts that are no addresses are returned.
-    pub(in crate::filter) fn failures(
+    /// The failures that [`Memory::line`] would tell of, and with `logins` who logged in; an error if it would say that the line
+    /// is ignored. Failures of hosts that are no addresses are returned.
+    pub(in crate::filter) fn hear(
         &mut self,
         rules: &Rules,
         line: &[u8],
         clock: &Clock,
-        on_failure: &mut dyn FnMut(Failure),
+        logins: bool,
+        tell: &mut dyn FnMut(Told),
     ) -> Result<Vec<Named>, Ignored> {
-        let (results, time) =
-            self.results(rules, line, clock, Asked { now: clock.now, all: false, groups: false });
+        let asked = Asked { now: clock.now, all: false, groups: false, logins };
+        let (results, time) = self.results(rules, line, clock, asked);
+        if let Some((address, user)) = results.login.filter(|_| logins) {
+            tell(Told::Success(Success { time, address, user }));
+        }
         let nothing = results.matches.is_empty() && !results.any;
         let mut named = Vec::new();
         for Match { pattern, attempts, host, .. } in results.matches {
             match host.address {
                 Some(address) => {
-                    on_failure(Failure { time, address, prefix_len: host.prefix_len, pattern, attempts });
+                    let prefix_len = host.prefix_len;
+                    tell(Told::Failure(Failure { time, address, prefix_len, pattern, attempts }));
                 }
                 None => named.push(Named { name: host.text.to_string(), time, pattern, attempts }),
             }
@@ -251,11 +265,13 @@ impl Memory {
             None => (0..rules.fail.len()).collect(),
         };
         let prefix = prefix.as_ref().map(|(layout, found): &(&Layout, Found)| (*layout, text, found));
-        let may_skip = !asked.groups && chosen.last().is_some_and(|index| rules.says_nothing(*index));
+        let silent =
+            |index: &usize| rules.says_nothing(*index) && !(asked.logins && rules.tells_login(*index));
+        let may_skip = !asked.groups && chosen.last().is_some_and(silent);
         let unknown = may_skip && prefix.is_some_and(|prefix| self.knows_nothing(prefix, asked.now));
         for (tried, index) in chosen.iter().enumerate() {
             let left = chosen.get(tried..).unwrap_or_default();
-            if unknown && left.iter().all(|index| rules.says_nothing(*index)) {
+            if unknown && left.iter().all(silent) {
                 break;
             }
             let Some((pattern, layout)) = rules.fail.get(*index) else { continue };
@@ -346,7 +362,11 @@ impl Memory {
         results.any = true;
         results.forgotten |= merge.forgotten;
         results.gained |= merge.gained;
-        match host::of(&merge.known.groups) {
+        let host = host::of(&merge.known.groups);
+        if let (true, Some(Host { address: Some(address), prefix_len: None, .. })) = (merge.gained, &host) {
+            results.login = Some((*address, merge.known.groups.text(USER).map(str::to_owned)));
+        }
+        match host {
             Some(host) => results.add(asked, pattern, host, merge.known),
             None => self.connections.set_pending(&self.id, asked.now),
         }

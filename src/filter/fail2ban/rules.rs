@@ -6,7 +6,7 @@ use regex_syntax::hir::Hir;
 
 use super::conf::{self, Options};
 use super::date::Formats;
-use super::groups::{Layout, MLFFORGET, MLFGAINED, MLFID, NOFAIL, Name, Names};
+use super::groups::{IP4, IP6, Layout, MLFFORGET, MLFGAINED, MLFID, NOFAIL, Name, Names};
 use super::regex::{Choice, Pattern, Prefix, SyntaxError};
 use super::tags;
 use crate::filter::error::FilterError;
@@ -33,6 +33,8 @@ pub(in crate::filter) struct Rules {
     pub(super) ignore: Vec<Pattern>,
     /// For each pattern, whether its lines tell nothing unless something is known of their connection.
     quiet: Vec<bool>,
+    /// For each pattern, whether it tells of a login, and from where.
+    logins: Vec<bool>,
     /// The patterns as they were before tags were expanded.
     written: Vec<String>,
     pub(super) formats: Formats,
@@ -123,8 +125,14 @@ impl Rules {
         // What is ignored is told, too.
         let may_be_quiet = !several && ignore.is_empty();
         let quiet = |(pattern, layout): &(Pattern, Layout)| may_be_quiet && only_ends(pattern, layout);
+        let tied = prefix.as_ref().is_some_and(|(_, layout)| !layout.lacks(MLFID));
+        let login = |(_, layout): &(Pattern, Layout)| {
+            let who = [IP4, IP6].iter().any(|name| !layout.lacks(*name));
+            !layout.lacks(MLFGAINED) && who && (tied || !layout.lacks(MLFID))
+        };
         Ok(Self {
             choice,
+            logins: fail.iter().map(login).collect(),
             quiet: fail.iter().map(quiet).collect(),
             fail,
             prefix,
@@ -141,6 +149,16 @@ impl Rules {
     /// Whether a line of this pattern tells nothing where nothing is known of its connection.
     pub(super) fn says_nothing(&self, index: usize) -> bool {
         self.quiet.get(index) == Some(&true)
+    }
+
+    /// Whether a line of this pattern may tell who logged in.
+    pub(super) fn tells_login(&self, index: usize) -> bool {
+        self.logins.get(index) == Some(&true)
+    }
+
+    /// Whether any does.
+    pub(in crate::filter) fn tells_logins(&self) -> bool {
+        self.logins.contains(&true)
     }
 
     /// The patterns as they were written.
@@ -164,9 +182,6 @@ impl Rules {
         if self.max_lines > 1 || (!self.journal && self.formats.unbound()) {
             return (None, Vec::new());
         }
-        let required = |pattern: &Pattern| {
-            pattern.superset().as_ref().and_then(|hir: &Hir| prefilter::required_literals(hir))
-        };
         let all: Option<Vec<_>> = self.fail.iter().map(|(pattern, _)| required(pattern)).collect();
         let Some(all) = all else {
             let prefix = self.prefix.as_ref().and_then(|(prefix, _)| required(&prefix.pattern));
@@ -178,6 +193,19 @@ impl Rules {
         }
         (Some(prefilter::join(deciding)), prefilter::join(later))
     }
+
+    /// Literals of which every line holds one that tells of a login and otherwise matters only where something is known of its
+    /// connection.
+    pub(in crate::filter) fn login_literals(&self) -> Vec<Vec<u8>> {
+        let quiet = |index: &usize| self.says_nothing(*index) && self.tells_login(*index);
+        let logins = self.fail.iter().enumerate().filter(|(index, _)| quiet(index));
+        prefilter::join(logins.filter_map(|(_, (pattern, _))| required(pattern)).flatten().collect())
+    }
+}
+
+/// Literals of which every line holds one that the pattern matches, if any are known.
+fn required(pattern: &Pattern) -> Option<Vec<Vec<u8>>> {
+    pattern.superset().as_ref().and_then(|hir: &Hir| prefilter::required_literals(hir))
 }
 
 /// Whether a match of the pattern is always of a line that ends its connection without a failure. Which connection that is the
