@@ -18,7 +18,7 @@ CARGO   ?= cargo
 TARGET   = $(or $(CARGO_TARGET_DIR),target)
 BUILT    = $(TARGET)/release
 
-.PHONY: all packaged deb rpm dist reproducible static appliance demo test test-system test-kernels check bench install clean
+.PHONY: all packaged deb rpm dist reproducible static-tools static appliance demo test test-system test-kernels check bench install clean
 
 all:
 	$(CARGO) build --release --locked
@@ -48,6 +48,7 @@ test-system:
 	$(CARGO) auditable build --locked
 	scripts/test-dist
 	MAKE="$(MAKE)" scripts/test-system
+	MAKE="$(MAKE)" scripts/test-openrc
 
 test-kernels:
 	scripts/install-tools test-kernels
@@ -114,18 +115,21 @@ reproducible:
 	scripts/install-tools rpm
 	scripts/reproducible
 
-# Where there is no target for musl, glibc is bound in: larger, and host names are asked for by its own rules.
+# Where there is no target for musl (rustup has one), glibc is bound in: larger, and host names are asked for by its own rules.
 HOST    = $(shell rustc -vV | sed -n 's/^host: //p')
 MUSL    = $(subst -gnu,-musl,$(HOST))
-STATIC  = $(if $(wildcard $(shell rustc --print target-libdir --target $(MUSL))),$(MUSL),$(HOST))
+STATIC  = $(shell test -d "$$(rustc --print target-libdir --target $(MUSL))" && echo $(MUSL) || echo $(HOST))
 # Nothing unwinds in this profile, so that no tables for it are needed: neither rustc's, nor those that libraries bring along. Addresses that
 # depend on where the program is loaded are written down in one bit each. Of SQLite, what kban never asks for is left out.
 SMALL    = -C target-feature=+crt-static -C force-unwind-tables=no -C link-arg=-Wl,-z,pack-relative-relocs \
 	-C link-arg=-Wl,--no-eh-frame-hdr -C link-arg=-Wl,-T,packaging/appliance/no-unwinding.ld
 SQLITE   = -USQLITE_ENABLE_FTS3 -USQLITE_ENABLE_FTS3_PARENTHESIS -USQLITE_ENABLE_FTS5 -USQLITE_ENABLE_RTREE -USQLITE_ENABLE_STAT4 \
 	-USQLITE_ENABLE_DBSTAT_VTAB -USQLITE_SOUNDEX -USQLITE_ENABLE_LOAD_EXTENSION -DSQLITE_OMIT_LOAD_EXTENSION
-static:
+static-tools:
 	scripts/install-tools packaged
+	scripts/install-tools static
+
+static: static-tools
 	CFLAGS="-Os -fno-asynchronous-unwind-tables" LIBSQLITE3_FLAGS="$(SQLITE)" RUSTFLAGS="$(SMALL)" \
 		scripts/build-packaged --profile appliance --target $(STATIC)
 	@ls -l $(TARGET)/$(STATIC)/appliance/kband $(TARGET)/$(STATIC)/appliance/banctl

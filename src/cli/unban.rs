@@ -92,7 +92,7 @@ fn from_kernel(within: IpNet) -> Result<usize, Failure> {
     let (lifted, rest): (Vec<Element>, Vec<Element>) =
         ranges.into_iter().partition(|element| within.contains(&element.target.prefix));
     if !lifted.is_empty() {
-        let rest: Vec<_> = rest.iter().map(|element| (element.target.prefix, element.left)).collect();
+        let rest: Vec<_> = rest.iter().map(|element| (element.target, element.left)).collect();
         firewall.replace_ranges(&rest)?;
     }
     let targets =

@@ -218,6 +218,9 @@ pub struct FirewallStatus {
     /// Whether the kernel can renew bans with the offender's packets; not known of an older kband.
     #[serde(default)]
     pub can_renew: Option<bool>,
+    /// Whether the kernel can count packets by ban, where that is configured; not known otherwise, or of an older kband.
+    #[serde(default)]
+    pub can_count: Option<bool>,
     /// How many times others have changed the table.
     pub changed_by_others: u64,
     /// The last of these changes.

@@ -118,7 +118,7 @@ fn lift(daemon: &mut Daemon, lift: Lift, client: Client, now: Timestamp) {
 }
 
 fn tell_why(daemon: &mut Daemon, address: IpNet, reply: oneshot::Sender<Answer>, now: Timestamp) {
-    let why = why::why(&mut daemon.pipeline, address, now);
+    let why = why::why(&mut daemon.pipeline, address, daemon.plan.firewall.count, now);
     let tell = |why: Why| Answer::Why(Box::new(why));
     match daemon.pipeline.store.archive() {
         Some(archive) => {

@@ -6,9 +6,11 @@
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    ABI, AccessFs, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetError, RulesetStatus,
 };
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 
 use crate::config::Plan;
 use crate::source::Input;
@@ -45,8 +47,9 @@ fn restrict<'p>(places: impl Iterator<Item = &'p Path>) -> Result<bool, RulesetE
     let mut ruleset =
         Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(write)?.create()?;
     for path in places {
-        // What is not there needs no rule.
-        let Ok(place) = PathFd::new(path) else { continue };
+        // What is not there needs no rule. Only named, not opened: AppArmor lets nobody read /tmp. (With musl, the standard library
+        // leaves O_PATH out, as part of its O_ACCMODE.)
+        let Ok(place) = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) else { continue };
         let allowed = if path.is_dir() { write } else { write & AccessFs::from_file(ABI::V5) };
         ruleset = ruleset.add_rule(PathBeneath::new(place, allowed))?;
     }

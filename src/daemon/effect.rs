@@ -163,11 +163,14 @@ impl Effect {
         let changes = doubted.iter().map(|target| intent::change(engine, *target, now));
         let changes: Vec<Change> = changes.filter(|change| !self.lasts_longer(change)).collect();
         match self.apply(engine, &changes, now) {
-            Ok(rejected) if rejected.is_empty() => {
+            Ok(rejected) => {
+                let all = rejected.is_empty();
+                self.wait_for(rejected, again);
                 self.cut_connections(changes.iter().copied());
-                self.made_room(&changes, again);
+                if all {
+                    self.made_room(&changes, again);
+                }
             }
-            Ok(rejected) => self.wait_for(rejected, again),
             Err(error) => self.wait(doubted, &error, again),
         }
     }
@@ -291,10 +294,11 @@ impl Effect {
         }
     }
 
-    /// Ends what offenders have open, if the administrator wishes that.
+    /// Ends what offenders have open, if the administrator wishes that; not of those whose ban waits.
     fn cut_connections(&self, changes: impl Iterator<Item = Change>) {
         let banned = changes.filter(|change| matches!(change, Change::Ban { .. }));
-        match self.firewall.cut_connections(&banned.map(|change| change.target()).collect()) {
+        let banned = banned.map(|change| change.target()).filter(|target| !self.waits(target));
+        match self.firewall.cut_connections(&banned.collect()) {
             Ok(0) => {}
             Ok(cut) => tracing::info!("{cut} connections of offenders were cut"),
             Err(error) => tracing::warn!("{error}"),

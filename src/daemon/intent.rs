@@ -63,12 +63,17 @@ pub(super) fn is_range(target: &Target) -> bool {
 }
 
 /// All ranges that should be dropped.
-pub(super) fn ranges(engine: &Engine, now: Timestamp) -> Vec<(IpNet, Option<Duration>)> {
-    let ranges = engine.bans().prefixes().map(Target::from).filter(is_range);
+pub(super) fn ranges(engine: &Engine, now: Timestamp) -> Vec<(Target, Option<Duration>)> {
     let left = |target: Target| match remaining(engine, &target, now) {
         Remaining::Nothing => None,
-        Remaining::For(left) => Some((target.prefix, Some(left))),
-        Remaining::Forever => Some((target.prefix, None)),
+        Remaining::For(left) => Some((target, Some(left))),
+        Remaining::Forever => Some((target, None)),
     };
-    ranges.filter_map(left).collect()
+    range_targets(engine).filter_map(left).collect()
+}
+
+/// What the kernel has ranges for.
+pub(super) fn range_targets(engine: &Engine) -> impl Iterator<Item = Target> + '_ {
+    let ranges = engine.bans().prefixes().filter(|prefix| is_range(&Target::from(*prefix)));
+    ranges.flat_map(move |prefix| targets_of(engine, &prefix))
 }

@@ -228,3 +228,32 @@ fn very_many_change_sets_in_slices() {
         }
     });
 }
+
+#[test]
+fn a_kernel_that_cannot_renew_is_told_and_its_bans_have_a_fixed_end() {
+    in_namespace(
+        "daemon::renewal::tests::a_kernel_that_cannot_renew_is_told_and_its_bans_have_a_fixed_end",
+        || {
+            let now = Timestamp::now();
+            let mut pipeline = banned(&[], now);
+            pipeline.engine.set_can_renew(false);
+            let sshd = JailPlan { renew_on_contact: true, ..JailPlan::named("sshd") };
+            pipeline.engine.configure(&Plan::of(vec![sshd], &[]));
+            assert_eq!(warnings(&pipeline.engine).collect::<Vec<_>>(), [IN_VAIN]);
+            // One was renewed by the kernel that ran before.
+            pipeline.engine.restore(Ban { jail: "sshd".into(), ..ban("203.0.113.1", &[], now) });
+            pipeline.place_bans();
+            while pipeline.has_work() {
+                pipeline.work(now);
+            }
+            let elements = pipeline.effect.firewall.elements().unwrap();
+            let targets: Vec<String> = elements.iter().map(|element| element.target.to_string()).collect();
+            assert_eq!(targets, ["203.0.113.1/32"]);
+            let can = [true, false].map(|can| {
+                pipeline.engine.set_can_renew(can);
+                warnings(&pipeline.engine).count()
+            });
+            assert_eq!(can, [0, 1]);
+        },
+    );
+}

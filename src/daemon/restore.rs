@@ -1,6 +1,6 @@
 //! At start: what the store remembers and what the kernel holds become one intent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::jail::engine::Engine;
 use crate::jail::gathered::Gathered;
 use crate::jail::offenders::Past;
 use crate::jail::{ADOPTED, Ban, Ending, Verdict};
+use crate::service::Service;
 use crate::store::{Archive, Offender, Recalled, Recalling, StoreError};
 
 /// The bans of the store, as they are told.
@@ -183,10 +184,14 @@ pub(super) fn adopt(
 ) -> Adopted {
     let mut adopted = Adopted::default();
     // The kernel cuts ranges that overlap and joins those that touch: what counts is that all of it is known.
-    let ranges: Vec<IpNet> =
-        engine.bans().prefixes().filter(|prefix| intent::is_range(&Target::from(*prefix))).collect();
-    let known = Allow::new(ranges.iter().copied());
-    let left_over = Allow::new(ranges.into_iter().chain(listed.iter().copied()));
+    let mut ranges = BTreeMap::<Option<Service>, Vec<IpNet>>::new();
+    for target in intent::range_targets(engine) {
+        ranges.entry(target.service).or_default().push(target.prefix);
+    }
+    let of_everything = ranges.get(&None).into_iter().flatten().chain(listed);
+    let left_over = Allow::new(of_everything.copied());
+    let known: BTreeMap<Option<Service>, Allow> =
+        ranges.into_iter().map(|(service, ranges)| (service, Allow::new(ranges))).collect();
     let listed: BTreeSet<&IpNet> = listed.iter().collect();
     let ended: BTreeSet<_> = ended.iter().map(|verdict| verdict.ban().prefix).collect();
     let (jail, source): (Arc<str>, Arc<str>) = (ADOPTED.into(), "kernel".into());
@@ -197,8 +202,8 @@ pub(super) fn adopt(
         if let (Some(tier), Some(until)) = (renew, end(element, now)) {
             adopted.renewed.extend(engine.renewed(&prefix, service, tier, until));
         }
-        let covered =
-            engine.bans().end(&prefix, service, renew).is_some() || (is_range && known.covers(&prefix));
+        let in_known = || known.get(&service).is_some_and(|known| known.covers(&prefix));
+        let covered = engine.bans().end(&prefix, service, renew).is_some() || (is_range && in_known());
         if covered || ended.contains(&prefix) {
             continue;
         }

@@ -306,12 +306,14 @@ pub(super) fn options(plan: &FirewallPlan) -> Options {
     }
 }
 
+/// What the administrator should know if the kernel cannot count.
+pub(super) const NOT_COUNTED: &str = "[firewall] count = true cannot be had: this kernel has no counters in elements of sets (Linux 5.7 has); \
+     bans hold, and do not count";
+
 /// Has packets counted by ban only if the kernel can.
 pub(super) fn count_if_possible(firewall: &mut Firewall) -> Result<(), FirewallError> {
     if firewall.counts() && !firewall.can_count()? {
-        tracing::warn!(
-            "[firewall] count = true cannot be had: this kernel has no counters in elements of sets"
-        );
+        tracing::warn!("{NOT_COUNTED}");
         firewall.set_counts(false);
     }
     Ok(())

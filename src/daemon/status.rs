@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::allowing;
 use super::pipeline::Pipeline;
 use super::renewal;
-use super::run::Daemon;
+use super::run::{Daemon, NOT_COUNTED};
 use super::sources;
 use crate::config::duration::BanTime;
 use crate::config::judgement::Counts;
@@ -64,6 +64,8 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
     warnings.extend(allowing::warnings(&pipeline.engine));
     warnings.extend(daemon.fleet.warnings(fleet.as_ref()));
     warnings.extend(renewal::warnings(&pipeline.engine));
+    let can_count = daemon.plan.firewall.count.then(|| pipeline.effect.firewall.counts());
+    warnings.extend(can_count.filter(|can| !can).map(|_| NOT_COUNTED.to_owned()));
     warnings.extend(feeds.iter().flat_map(|(feed, tally)| feed_warnings(feed, tally)));
     if !pipeline.store.is_durable() && !daemon.plan.store.in_memory {
         warnings.push(Status::NOT_DURABLE.into());
@@ -82,6 +84,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
             owned: pipeline.effect.firewall.is_owned(),
             why_plain: pipeline.effect.why_plain.map(str::to_owned),
             can_renew: Some(pipeline.engine.can_renew()),
+            can_count,
             changed_by_others: daemon.guard.intrusions,
             last_change: daemon.guard.last.clone().map(|(at, what)| ForeignChange { at, what }),
             restored: pipeline.effect.drift.restored,

@@ -19,8 +19,8 @@ use crate::jail::spared::{Allowance, Origin};
 use crate::jail::standing::Standing;
 use crate::jail::{Ban, shown};
 
-/// What is so now. The history is missing yet.
-pub(super) fn why(pipeline: &mut Pipeline, wanted: IpNet, now: Timestamp) -> Why {
+/// What is so now; whether packets are to be `counted` is for the administrator to say. The history is missing yet.
+pub(super) fn why(pipeline: &mut Pipeline, wanted: IpNet, counted: bool, now: Timestamp) -> Why {
     let prefix = folded(wanted.trunc());
     let (engine, firewall) = (&pipeline.engine, &mut pipeline.effect.firewall);
     let in_force: Vec<Ban> = around(prefix).flat_map(|wider| engine.bans().of(&wider)).collect();
@@ -42,7 +42,7 @@ pub(super) fn why(pipeline: &mut Pipeline, wanted: IpNet, now: Timestamp) -> Why
         (!lines.is_empty()).then(|| FailureRow { jail: jail.to_string(), lines })
     };
     let failures = engine.jails().iter().filter_map(|jail| lines(&jail.name)).collect();
-    let uncounted = bans.iter().any(|ban| ban.in_kernel && ban.packets.is_none());
+    let uncounted = !counted && bans.iter().any(|ban| ban.in_kernel && ban.packets.is_none());
     let uncounted = uncounted.then(|| "packets are not counted: write count = true in [firewall]".to_owned());
     Why {
         address: shown(&prefix),

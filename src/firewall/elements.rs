@@ -14,8 +14,9 @@ use super::netlink::NetlinkError;
 use super::netlink::attr::{AttrWriter, Attrs};
 use super::netlink::constants::{
     NFT_MSG_DELSETELEM, NFT_MSG_NEWSETELEM, NFT_SET_ELEM_INTERVAL_END, NFTA_DATA_VALUE, NFTA_LIST_ELEM,
-    NFTA_SET_ELEM_EXPIRATION, NFTA_SET_ELEM_FLAGS, NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_LIST_ELEMENTS,
-    NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_TIMEOUT, NLM_F_CREATE,
+    NFTA_SET_ELEM_EXPIRATION, NFTA_SET_ELEM_FLAGS, NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_KEY_END,
+    NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_TIMEOUT,
+    NLM_F_CREATE,
 };
 use super::netlink::message::Batch;
 use super::ruleset::TABLE;
@@ -90,7 +91,7 @@ pub(crate) fn name_element(attrs: &mut AttrWriter, set: Set, target: Target) -> 
 
 fn write_element(list: &mut AttrWriter, target: Target, time: Option<Time>) -> Result<(), NetlinkError> {
     list.nest(NFTA_LIST_ELEM, |element| {
-        write_key(element, target.prefix.network(), target.service)?;
+        write_key(element, NFTA_SET_ELEM_KEY, target.prefix.network(), target.service)?;
         write_time(element, time)
     })
 }
@@ -108,9 +109,32 @@ impl Time {
     fn of(set: Set, left: Duration) -> Self {
         match set.tier().map(Tier::length) {
             Some(tier) => Self { timeout: milliseconds(tier), left: milliseconds(left.min(tier)) },
-            None => Self { timeout: milliseconds(left), left: milliseconds(left) },
+            None => Self::once(left),
         }
     }
+
+    fn once(left: Duration) -> Self {
+        Self { timeout: milliseconds(left), left: milliseconds(left) }
+    }
+}
+
+/// Addresses on one service, the first and the last included, and for how long (`None`: until removed).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Interval {
+    pub(crate) first: IpAddr,
+    pub(crate) last: IpAddr,
+    pub(crate) service: Service,
+    pub(crate) left: Option<Duration>,
+}
+
+/// Writes an interval as one element.
+pub(crate) fn write_interval(list: &mut AttrWriter, interval: Interval) -> Result<(), NetlinkError> {
+    let Interval { first, last, service, left } = interval;
+    list.nest(NFTA_LIST_ELEM, |element| {
+        write_key(element, NFTA_SET_ELEM_KEY, first, Some(service))?;
+        write_key(element, NFTA_SET_ELEM_KEY_END, last, Some(service))?;
+        write_time(element, left.map(Time::once))
+    })
 }
 
 /// Writes one end of an interval: its first address with its time, or the first one after it (`None`), which may
@@ -124,9 +148,8 @@ pub(crate) fn write_bound(
         if begins.is_none() {
             element.be32(NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END)?;
         }
-        write_key(element, key, None)?;
-        let time = begins.flatten().map(milliseconds);
-        write_time(element, time.map(|left| Time { timeout: left, left }))
+        write_key(element, NFTA_SET_ELEM_KEY, key, None)?;
+        write_time(element, begins.flatten().map(Time::once))
     })
 }
 
@@ -137,7 +160,12 @@ fn write_time(element: &mut AttrWriter, time: Option<Time>) -> Result<(), Netlin
 }
 
 /// Writes an address, and the service behind it if there is one: each part fills up 4 bytes.
-fn write_key(element: &mut AttrWriter, key: IpAddr, service: Option<Service>) -> Result<(), NetlinkError> {
+fn write_key(
+    element: &mut AttrWriter,
+    kind: u16,
+    key: IpAddr,
+    service: Option<Service>,
+) -> Result<(), NetlinkError> {
     let mut bytes: SmallVec<[u8; 24]> = match key {
         IpAddr::V4(key) => key.octets().into_iter().collect(),
         IpAddr::V6(key) => key.octets().into_iter().collect(),
@@ -146,7 +174,7 @@ fn write_key(element: &mut AttrWriter, key: IpAddr, service: Option<Service>) ->
         let [high, low] = port.to_be_bytes();
         bytes.extend([protocol.number(), 0, 0, 0, high, low, 0, 0]);
     }
-    element.nest(NFTA_SET_ELEM_KEY, |data| data.bytes(NFTA_DATA_VALUE, &bytes))
+    element.nest(kind, |data| data.bytes(NFTA_DATA_VALUE, &bytes))
 }
 
 /// Rounds up: a ban must not end early, and never become nothing.
@@ -175,6 +203,16 @@ pub(crate) fn read_one(attrs: &[u8]) -> Result<(Option<Duration>, Option<u64>), 
 fn read_element(set: Set, element: Attrs<'_>) -> Result<Option<Element>, NetlinkError> {
     let malformed = || NetlinkError::Malformed;
     let (key, left) = read_key(element)?;
+    let Some((address, service)) = read_parts(set, key)? else { return Ok(None) };
+    let length = set.prefix_len().ok_or_else(malformed)?;
+    let prefix = IpNet::new(address, length).map_err(|_| malformed())?;
+    let target = Target { prefix, service, renew: set.tier() };
+    Ok(Some(Element { target, left, packets: read_packets(element)? }))
+}
+
+/// The parts of a key of `set`; none if somebody else put in a protocol that has no ports.
+fn read_parts(set: Set, key: &[u8]) -> Result<Option<(IpAddr, Option<Service>)>, NetlinkError> {
+    let malformed = || NetlinkError::Malformed;
     let (host, rest) = key.split_at_checked(set.family().address_len().into()).ok_or_else(malformed)?;
     let service = match (set.has_service(), rest) {
         (false, []) => None,
@@ -184,11 +222,18 @@ fn read_element(set: Set, element: Attrs<'_>) -> Result<Option<Element>, Netlink
         }
         _ => return Err(malformed()),
     };
-    let address = address(host).ok_or_else(malformed)?;
-    let length = set.prefix_len().ok_or_else(malformed)?;
-    let prefix = IpNet::new(address, length).map_err(|_| malformed())?;
-    let target = Target { prefix, service, renew: set.tier() };
-    Ok(Some(Element { target, left, packets: read_packets(element)? }))
+    Ok(Some((address(host).ok_or_else(malformed)?, service)))
+}
+
+/// One interval; none if somebody else put in a protocol that has no ports.
+pub(crate) fn read_interval(set: Set, element: Attrs<'_>) -> Result<Option<Interval>, NetlinkError> {
+    let (key, left) = read_key(element)?;
+    // An interval of one key may have no end.
+    let end = element.nested(NFTA_SET_ELEM_KEY_END)?.find(NFTA_DATA_VALUE)?.unwrap_or(key);
+    Ok(match (read_parts(set, key)?, read_parts(set, end)?) {
+        (Some((first, Some(service))), Some((last, _))) => Some(Interval { first, last, service, left }),
+        _ => None,
+    })
 }
 
 /// An element's key and the time that is left to it.

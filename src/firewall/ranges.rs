@@ -2,17 +2,21 @@
 //!
 //! The kernel refuses overlapping intervals, or merges them and keeps the longest time for all (`auto-merge`). So
 //! overlapping bans are cut here into pieces that do not overlap, each with the time of the longest ban on it, and the
-//! sets, which are small, are written anew in one transaction.
+//! sets, which are small, are written anew in one transaction. Those with ports are cut for each service by itself: the kernel
+//! keeps them as intervals of keys of several parts.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use nix::errno::Errno;
 
-use super::elements::{address, flush, name_set, read_key, write_bound};
+use super::elements::{
+    Interval, address, flush, name_set, read_interval, read_key, write_bound, write_interval,
+};
 use super::netlink::NetlinkError;
-use super::netlink::attr::Attrs;
+use super::netlink::attr::{AttrWriter, Attrs};
 use super::netlink::constants::{
     NFT_MSG_GETSETELEM, NFT_MSG_NEWSETELEM, NFT_SET_ELEM_INTERVAL_END, NFTA_SET_ELEM_FLAGS,
     NFTA_SET_ELEM_LIST_ELEMENTS, NLM_F_CREATE,
@@ -20,6 +24,7 @@ use super::netlink::constants::{
 use super::netlink::message::Batch;
 use super::set::Family;
 use super::{Attempt, Element, Firewall, FirewallError, Set, Target, rules, ruleset};
+use crate::service::Service;
 
 /// An interval of IPv6 addresses with times is 136 bytes: 450 of them stay below what an attribute can have.
 const INTERVALS_PER_MESSAGE: usize = 450;
@@ -36,22 +41,22 @@ struct Piece {
 }
 
 impl Firewall {
-    /// Makes `bans` the only ones of networks of unusual lengths (see [`Set::ANY4`]), in one transaction. Prefixes may
-    /// be nested; where they are, the longest time counts.
+    /// Makes `bans` the only ones of networks of unusual lengths (see [`Set::RANGES`]), in one transaction. Prefixes may
+    /// be nested; where they are, the longest time counts for each service.
     ///
     /// # Errors
     /// As [`Firewall::apply`]; none of it is done then.
-    pub fn replace_ranges(&mut self, bans: &[(IpNet, Option<Duration>)]) -> Result<(), FirewallError> {
+    pub fn replace_ranges(&mut self, bans: &[(Target, Option<Duration>)]) -> Result<(), FirewallError> {
         let attempt = Attempt::Ranges;
         let mut table = self.table(attempt)?;
         let counter = self.dropped()?;
         let size = self.options.set_size.saturating_mul(2);
-        let mut written = Set::ANY4;
+        let [mut written, ..] = Set::RANGES;
         let mut write = || {
             let mut batch = self.socket.batch(None)?;
             let mut gone = Vec::new();
-            for (set, family) in [(Set::ANY4, Family::V4), (Set::ANY6, Family::V6)] {
-                let pieces = pieces(bans.iter().filter(|(prefix, _)| is_of(prefix, family)));
+            for set in Set::RANGES {
+                let pieces = pieces_of(set, bans);
                 if pieces.is_empty() {
                     table.used.remove(&set);
                     gone.extend(table.sizes.remove(&set).map(|_| set));
@@ -79,6 +84,9 @@ impl Firewall {
 
     /// The networks that an interval set holds, in the fewest prefixes.
     pub(super) fn list_ranges(&mut self, set: Set) -> Result<Vec<Element>, NetlinkError> {
+        if set.has_service() {
+            return self.list_with_services(set);
+        }
         let mut bounds: Vec<(u128, bool, Option<Duration>)> = Vec::new();
         self.socket.dump(
             NFT_MSG_GETSETELEM,
@@ -96,38 +104,92 @@ impl Firewall {
         )?;
         // The end of one interval comes before the beginning of the next at the same place.
         bounds.sort_unstable_by_key(|(at, begins, _)| (*at, *begins));
-        let last = if set.family() == Family::V4 { u128::from(u32::MAX) } else { u128::MAX };
+        let last = last_of(set.family());
         let mut found = Vec::new();
         for (index, (first, begins, left)) in bounds.iter().enumerate() {
             if *begins {
                 let until = bounds.get(index + 1).map_or(last, |(after, _, _)| after.saturating_sub(1));
-                found.extend(prefixes(set.family(), *first, until).map(|prefix| Element {
-                    target: Target::from(prefix),
-                    left: *left,
-                    packets: None,
-                }));
+                found.extend(elements(set.family(), (*first, until), None, *left));
             }
         }
         Ok(found)
     }
+
+    fn list_with_services(&mut self, set: Set) -> Result<Vec<Element>, NetlinkError> {
+        let mut found = Vec::new();
+        self.socket.dump(
+            NFT_MSG_GETSETELEM,
+            |attrs| name_set(attrs, set),
+            |attrs| {
+                for element in Attrs::new(attrs).nested(NFTA_SET_ELEM_LIST_ELEMENTS)? {
+                    if let Some(interval) = read_interval(set, Attrs::new(element?.value))? {
+                        let Interval { first, last, service, left } = interval;
+                        let ends = (number(first), number(last));
+                        found.extend(elements(set.family(), ends, Some(service), left));
+                    }
+                }
+                Ok(())
+            },
+        )?;
+        Ok(found)
+    }
 }
 
-fn write_pieces(batch: &mut Batch, set: Set, pieces: &[Piece]) -> Result<(), NetlinkError> {
+/// The fewest elements that stand for an interval, both its ends included.
+fn elements(
+    family: Family,
+    (first, last): (u128, u128),
+    service: Option<Service>,
+    left: Option<Duration>,
+) -> impl Iterator<Item = Element> {
+    let target = move |prefix| Target { service, ..Target::from(prefix) };
+    prefixes(family, first, last).map(move |prefix| Element { target: target(prefix), left, packets: None })
+}
+
+fn write_pieces(
+    batch: &mut Batch,
+    set: Set,
+    pieces: &[(Option<Service>, Piece)],
+) -> Result<(), NetlinkError> {
     for pieces in pieces.chunks(INTERVALS_PER_MESSAGE) {
         batch.push(NFT_MSG_NEWSETELEM, NLM_F_CREATE, |attrs| {
             name_set(attrs, set)?;
             attrs.nest(NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
-                for piece in pieces {
-                    write_bound(list, host(set.family(), piece.first), Some(piece.left))?;
-                    if let Ok(after) = piece.after {
-                        write_bound(list, host(set.family(), after), None)?;
-                    }
-                }
-                Ok(())
+                pieces
+                    .iter()
+                    .try_for_each(|(service, piece)| write_piece(list, set.family(), *service, piece))
             })
         })?;
     }
     Ok(())
+}
+
+fn write_piece(
+    list: &mut AttrWriter,
+    family: Family,
+    service: Option<Service>,
+    piece: &Piece,
+) -> Result<(), NetlinkError> {
+    let first = host(family, piece.first);
+    if let Some(service) = service {
+        let last = piece.after.map_or_else(|()| last_of(family), |after| after.saturating_sub(1));
+        let interval = Interval { first, last: host(family, last), service, left: piece.left };
+        return write_interval(list, interval);
+    }
+    write_bound(list, first, Some(piece.left))?;
+    piece.after.map_or(Ok(()), |after| write_bound(list, host(family, after), None))
+}
+
+/// What `set` is to hold of `bans`.
+fn pieces_of(set: Set, bans: &[(Target, Option<Duration>)]) -> Vec<(Option<Service>, Piece)> {
+    let mut by_service = BTreeMap::<Option<Service>, Vec<(IpNet, Option<Duration>)>>::new();
+    for (target, left) in bans.iter().filter(|(target, _)| Set::for_ban(*target) == Some(set)) {
+        by_service.entry(target.service).or_default().push((target.prefix, *left));
+    }
+    let cut = |(service, bans): (Option<Service>, Vec<_>)| {
+        pieces(bans.iter()).into_iter().map(move |piece| (service, piece))
+    };
+    by_service.into_iter().flat_map(cut).collect()
 }
 
 /// Cuts nested prefixes into pieces that do not overlap; neighbours with the same time are one. Two prefixes are nested or
@@ -176,14 +238,14 @@ fn longer(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
     a.zip(b).map(|(a, b)| a.max(b))
 }
 
-fn is_of(prefix: &IpNet, family: Family) -> bool {
-    matches!((prefix, family), (IpNet::V4(_), Family::V4) | (IpNet::V6(_), Family::V6))
+fn last_of(family: Family) -> u128 {
+    if family == Family::V4 { u128::from(u32::MAX) } else { u128::MAX }
 }
 
 /// The place behind a prefix. Numbers of IPv4 addresses are those of their 32 bits.
 fn after(prefix: &IpNet) -> Place {
     let last = number(prefix.broadcast());
-    let all = if matches!(prefix, IpNet::V4(_)) { u128::from(u32::MAX) } else { u128::MAX };
+    let all = last_of(if matches!(prefix, IpNet::V4(_)) { Family::V4 } else { Family::V6 });
     if last == all { Err(()) } else { Ok(last + 1) }
 }
 
@@ -221,7 +283,7 @@ mod tests {
             .iter()
             .map(|(prefix, left)| (prefix.parse().unwrap(), left.map(Duration::from_secs)))
             .collect();
-        let family = if is_of(&bans[0].0, Family::V4) { Family::V4 } else { Family::V6 };
+        let family = if bans[0].0.addr().is_ipv4() { Family::V4 } else { Family::V6 };
         let shown = |piece: Piece| {
             let after = piece.after.map_or("end".to_owned(), |after| host(family, after).to_string());
             (host(family, piece.first).to_string(), after, piece.left.map(|left| left.as_secs()))

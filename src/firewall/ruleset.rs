@@ -19,9 +19,10 @@ use super::netlink::attr::{AttrWriter, Attrs};
 use super::netlink::constants::{
     NF_ACCEPT, NF_INET_PRE_ROUTING, NFT_MSG_DELCHAIN, NFT_MSG_DELRULE, NFT_MSG_DELSET, NFT_MSG_DELTABLE,
     NFT_MSG_GETCHAIN, NFT_MSG_GETGEN, NFT_MSG_GETRULE, NFT_MSG_GETSET, NFT_MSG_GETTABLE, NFT_MSG_NEWCHAIN,
-    NFT_MSG_NEWSET, NFT_MSG_NEWTABLE, NFT_SET_EVAL, NFT_SET_INTERVAL, NFT_SET_TIMEOUT, NFTA_CHAIN_HOOK,
-    NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE, NFTA_GEN_ID, NFTA_HOOK_HOOKNUM,
-    NFTA_HOOK_PRIORITY, NFTA_SET_COUNT, NFTA_SET_DESC, NFTA_SET_DESC_SIZE, NFTA_SET_FLAGS, NFTA_SET_ID,
+    NFT_MSG_NEWSET, NFT_MSG_NEWTABLE, NFT_SET_CONCAT, NFT_SET_EVAL, NFT_SET_INTERVAL, NFT_SET_TIMEOUT,
+    NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE, NFTA_GEN_ID,
+    NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY, NFTA_LIST_ELEM, NFTA_SET_COUNT, NFTA_SET_DESC,
+    NFTA_SET_DESC_CONCAT, NFTA_SET_DESC_SIZE, NFTA_SET_FIELD_LEN, NFTA_SET_FLAGS, NFTA_SET_ID,
     NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_TABLE, NFTA_TABLE_FLAGS, NFTA_TABLE_NAME,
     NFTA_TABLE_OWNER, NLM_F_CREATE,
 };
@@ -133,7 +134,10 @@ pub(crate) fn add_named_set(
             counting::give_counters(attrs)?;
         }
         if set.is_ban() {
-            attrs.nest(NFTA_SET_DESC, |desc| desc.be32(NFTA_SET_DESC_SIZE, size))
+            attrs.nest(NFTA_SET_DESC, |desc| {
+                desc.be32(NFTA_SET_DESC_SIZE, size)?;
+                set.interval_parts().map_or(Ok(()), |parts| write_parts(desc, parts))
+            })
         } else {
             Ok(())
         }
@@ -195,8 +199,18 @@ fn chain(attrs: &mut AttrWriter, name: &str) -> Result<(), NetlinkError> {
     attrs.name(NFTA_CHAIN_NAME, name)
 }
 
+/// The parts of a key, each with its length in bytes.
+fn write_parts(desc: &mut AttrWriter, parts: [u8; 3]) -> Result<(), NetlinkError> {
+    desc.nest(NFTA_SET_DESC_CONCAT, |list| {
+        parts.into_iter().try_for_each(|length| {
+            list.nest(NFTA_LIST_ELEM, |part| part.be32(NFTA_SET_FIELD_LEN, length.into()))
+        })
+    })
+}
+
 fn flags(set: Set) -> u32 {
-    let interval = if set.is_interval() { NFT_SET_INTERVAL } else { 0 };
+    let concatenated = if set.interval_parts().is_some() { NFT_SET_CONCAT } else { 0 };
+    let interval = concatenated | if set.is_interval() { NFT_SET_INTERVAL } else { 0 };
     let dynamic = if set.tier().is_some() { NFT_SET_EVAL } else { 0 };
     interval | dynamic | if set.is_ban() { NFT_SET_TIMEOUT } else { 0 }
 }

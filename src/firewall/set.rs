@@ -53,6 +53,10 @@ enum Kind {
     Any4,
     /// Banned IPv6 networks of any other length.
     Any6,
+    /// IPv4 networks of any other length that are banned from one port each.
+    PortAny4,
+    /// IPv6 networks of any other length that are banned from one port each.
+    PortAny6,
     /// IPv4 networks that are never dropped.
     Allow4,
     /// IPv6 networks that are never dropped.
@@ -80,7 +84,7 @@ struct Traits {
 
 impl Kind {
     /// In the order of their rules.
-    const BANS: [Self; 14] = [
+    const BANS: [Self; 16] = [
         Self::Host4,
         Self::Host6,
         Self::Net4x24,
@@ -95,6 +99,8 @@ impl Kind {
         Self::Port6x48,
         Self::Any4,
         Self::Any6,
+        Self::PortAny4,
+        Self::PortAny6,
     ];
 
     fn traits(self) -> Traits {
@@ -113,6 +119,8 @@ impl Kind {
             Self::Port6x48 => ("port6_48", Some("renew_port6_48"), Family::V6, Some(48), true),
             Self::Any4 => ("net4_any", None, Family::V4, None, false),
             Self::Any6 => ("net6_any", None, Family::V6, None, false),
+            Self::PortAny4 => ("port4_any", None, Family::V4, None, true),
+            Self::PortAny6 => ("port6_any", None, Family::V6, None, true),
             Self::Allow4 => ("allow4", None, Family::V4, None, false),
             Self::Allow6 => ("allow6", None, Family::V6, None, false),
         };
@@ -125,10 +133,13 @@ impl Set {
     pub const HOST4: Self = Self { tier: None, kind: Kind::Host4 };
     /// Banned IPv6 addresses.
     pub const HOST6: Self = Self { tier: None, kind: Kind::Host6 };
-    /// Banned IPv4 networks of unusual lengths.
-    pub const ANY4: Self = Self { tier: None, kind: Kind::Any4 };
-    /// Banned IPv6 networks of unusual lengths.
-    pub const ANY6: Self = Self { tier: None, kind: Kind::Any6 };
+    /// Those of banned networks of unusual lengths: of IPv4 and IPv6, from everything and from one port each.
+    pub const RANGES: [Self; 4] = [
+        Self { tier: None, kind: Kind::Any4 },
+        Self { tier: None, kind: Kind::Any6 },
+        Self { tier: None, kind: Kind::PortAny4 },
+        Self { tier: None, kind: Kind::PortAny6 },
+    ];
     /// IPv4 networks that are never dropped.
     pub const ALLOW4: Self = Self { tier: None, kind: Kind::Allow4 };
     /// IPv6 networks that are never dropped.
@@ -228,6 +239,11 @@ impl Set {
     pub(crate) fn key_len(self) -> u8 {
         self.family().address_len() + if self.has_service() { 8 } else { 0 }
     }
+
+    /// The lengths of the parts of its keys in bytes, if each of its elements is an interval of keys of several parts.
+    pub(crate) fn interval_parts(self) -> Option<[u8; 3]> {
+        (self.is_interval() && self.has_service()).then(|| [self.family().address_len(), 1, 2])
+    }
 }
 
 impl Family {
@@ -270,7 +286,9 @@ mod tests {
             ("0.0.0.0/0", None, None, None),
             ("203.0.113.9/32", Some("tcp/22"), Some("port4"), Some("renew_port4_3600")),
             ("2001:db8::/64", Some("udp/53"), Some("port6_64"), Some("renew_port6_64_3600")),
-            ("203.0.112.0/23", Some("tcp/22"), None, None),
+            ("203.0.112.0/23", Some("tcp/22"), Some("port4_any"), None),
+            ("2001:db8::/32", Some("udp/53"), Some("port6_any"), None),
+            ("::/0", Some("tcp/22"), None, None),
         ] {
             assert_eq!(name(prefix, service, None).as_deref(), fixed, "{prefix}");
             assert_eq!(name(prefix, service, Some("3600")).as_deref(), renewed, "{prefix}");

@@ -13,7 +13,7 @@ use super::allow::AllowLists;
 use super::elements::{Action, Entry, write_elements};
 use super::netlink::NetlinkError;
 use super::ruleset::Table;
-use super::{Attempt, Change, Element, Firewall, FirewallError, Rejected, Set, rules, ruleset};
+use super::{Attempt, Change, Element, Firewall, FirewallError, Rejected, Set, Target, rules, ruleset};
 
 /// How often [`Firewall::set_up`] begins again when others change the ruleset while it reads; the
 /// last attempt does not ask.
@@ -127,7 +127,7 @@ impl Firewall {
         &mut self,
         allow: &[IpNet],
         bans: &[Element],
-        ranges: &[(IpNet, Option<Duration>)],
+        ranges: &[(Target, Option<Duration>)],
     ) -> Result<Vec<Rejected>, FirewallError> {
         let failed = |reason| FirewallError::of(Attempt::SetUp, reason);
         let mut found = ruleset::read(&mut self.socket, self.options.count).map_err(failed)?;

@@ -107,8 +107,8 @@ impl Tally {
     }
 }
 
-/// The filter of the server that administrators log in to.
-const SSHD: &str = "sshd";
+/// The filters of servers that administrators log in to.
+const ADMITTING: [&str; 2] = ["sshd", "dropbear"];
 /// What an observed ban closes.
 const NOTHING: [Service; 0] = [];
 
@@ -188,7 +188,7 @@ impl Jail {
             renews: plan.renew_on_contact,
             observes: plan.mode == Mode::Observe,
             ipv6_prefix: plan.ipv6_prefix,
-            admits: plan.filter.as_ref().is_some_and(|filter| filter.name() == SSHD),
+            admits: plan.filter.as_ref().is_some_and(|filter| ADMITTING.contains(&filter.name())),
             counts: plan.counts,
             window,
             subnets,

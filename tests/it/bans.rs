@@ -161,6 +161,28 @@ fn a_full_set_holds_up_its_own_bans_only_and_takes_them_when_there_is_room() {
     assert_eq!(machine.set("host4").len(), 2);
 }
 
+/// The kernel counts elements that have ended until it collects them.
+#[test]
+fn a_full_set_has_room_again_when_its_bans_have_ended() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nbantime = \"1h\"\n[firewall]\nset_size = 2\n");
+    let _daemon = machine.start(machine.kband());
+    for round in 1..=3 {
+        for host in [1, 2] {
+            // Whoever bans by hand is told that the set is full, until those of the round before are collected.
+            let ban = ["ban", &format!("203.0.113.{host}"), "--for", "2s"];
+            eventually("there is room", || machine.banctl(&ban).status.success());
+        }
+        let third = format!("198.51.100.{round}");
+        machine.log(&failed_password(&third));
+        eventually("it is intended", || machine.listed().contains(&third));
+        eventually("it gets in", || machine.set("host4").iter().any(|(address, _)| *address == third));
+        eventually("nothing waits", || machine.banctl_json(&["status"])["firewall"]["pending"] == 0);
+        eventually("the others are over", || machine.listed() == [&*third]);
+        assert!(machine.banctl(&["unban", &third]).status.success());
+    }
+}
+
 #[test]
 fn whoever_is_banned_and_still_heard_is_put_back_into_the_kernel() {
     let machine = Machine::new();

@@ -2,8 +2,9 @@
 //! connections.
 
 use std::fs;
+use std::process::Command;
 
-use crate::harness::{Machine, eventually, failed_password, stdout};
+use crate::harness::{Background, Machine, eventually, failed_password, stdout};
 
 /// Two jails over one log, each closing its own ports.
 fn two_jails(machine: &Machine) {
@@ -154,10 +155,22 @@ fn gateways_and_resolvers_are_spared() {
     machine.configure("maxretry = 1\n[firewall]\nprotect = []\n");
     assert!(machine.banctl(&["reload"]).status.success());
     assert!(machine.banctl(&["ban", "198.51.100.254"]).status.success(), "as the administrator wishes");
+    // One of them alone, which lifts the ban that is in the way.
+    for (protect, spared, other) in
+        [("gateway", "198.51.100.254", "192.0.2.53"), ("resolvers", "192.0.2.53", "198.51.100.254")]
+    {
+        machine.configure(&format!("maxretry = 1\n[firewall]\nprotect = [\"{protect}\"]\n"));
+        assert!(machine.banctl(&["reload"]).status.success());
+        assert_eq!(machine.banctl(&["ban", spared]).status.code(), Some(5), "{protect}");
+        assert!(machine.banctl(&["ban", other]).status.success(), "{protect}");
+        let allowed = machine.sh("nft list set inet kban allow4");
+        assert!(allowed.contains(spared) && !allowed.contains(other), "{protect}: {allowed}");
+    }
 }
 
-/// attacker (198.51.100.9) -- wan0 [firewall] lan0 -- server (10.0.0.2), port 8080 of the firewall led to it.
-fn appliance(machine: &Machine) {
+/// attacker (198.51.100.9) -- wan0 [firewall] lan0 -- server (10.0.0.2), port 8080 of the firewall led to it; and the same in
+/// IPv6.
+pub(crate) fn appliance(machine: &Machine) {
     machine.sh("
         ip netns add attacker; ip netns add server
         ip link add wan0 type veth peer name eth0 netns attacker
@@ -165,66 +178,95 @@ fn appliance(machine: &Machine) {
         ip addr add 198.51.100.1/24 dev wan0; ip link set wan0 up
         ip addr add 10.0.0.1/24 dev lan0; ip link set lan0 up
         for address in 9 10; do ip -n attacker addr add 198.51.100.$address/24 dev eth0; done
+        ip addr add 2001:db8:51::1/64 dev wan0 nodad; ip addr add 2001:db8:10::1/64 dev lan0 nodad
+        for address in 9 10; do ip -n attacker addr add 2001:db8:51::$address/64 dev eth0 nodad; done
+        ip -n server addr add 2001:db8:10::2/64 dev eth0 nodad
         ip -n attacker link set eth0 up; ip -n attacker route add default via 198.51.100.1
+        ip -n attacker route add default via 2001:db8:51::1
         ip -n server addr add 10.0.0.2/24 dev eth0; ip -n server link set eth0 up
-        ip -n server route add default via 10.0.0.1
+        ip -n server route add default via 10.0.0.1; ip -n server route add default via 2001:db8:10::1
         mount -t proc proc /proc; echo 1 > /proc/sys/net/ipv4/ip_forward
+        echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
         nft 'table ip nat { chain prerouting { type nat hook prerouting priority dstnat; iifname wan0 tcp dport 8080 dnat to 10.0.0.2:80
+        }
+        }
+        table ip6 nat { chain prerouting { type nat hook prerouting priority dstnat; iifname wan0 tcp dport 8080 dnat to [2001:db8:10::2]:80
         }
         }'
     ");
 }
 
 /// Whether a TCP connection of the attacker's address comes about.
-fn reaches(machine: &Machine, from: &str, to: &str, port: u16) -> bool {
-    let connect = format!(
-        "import socket; s = socket.socket(); s.settimeout(1); s.bind(('{from}', 0)); s.connect(('{to}', {port}))"
+pub(crate) fn reaches(machine: &Machine, from: &str, to: &str, port: u16) -> bool {
+    refusal(machine, from, to, port).is_empty()
+}
+
+/// Why it does not, as python names it; nothing if it does.
+pub(crate) fn refusal(machine: &Machine, from: &str, to: &str, port: u16) -> String {
+    let script = format!(
+        "import socket\n\
+         try: socket.create_connection(('{to}', {port}), 1, ('{from}', 0))\n\
+         except OSError as error: print(type(error).__name__, end='')"
     );
-    let mut command = machine.command("ip");
-    command.args(["netns", "exec", "attacker", "/usr/bin/python3", "-c", &connect]);
-    command.output().unwrap().status.success()
+    stdout(&python("attacker", machine, &script).output().unwrap())
+}
+
+/// A server on a port of a namespace, which keeps whoever comes.
+pub(crate) fn serve(machine: &Machine, namespace: &str, port: u16) -> Background {
+    let script = format!(
+        "import socket; s = socket.create_server(('::', {port}), family=socket.AF_INET6, dualstack_ipv6=True)\n\
+         kept = []\n\
+         while True: kept.append(s.accept())"
+    );
+    Background(python(namespace, machine, &script).spawn().unwrap())
+}
+
+/// A script in a namespace, or in the machine's own (``).
+pub(crate) fn python(namespace: &str, machine: &Machine, script: &str) -> Command {
+    let mut command = machine.command(if namespace.is_empty() { "/usr/bin/env" } else { "ip" });
+    if !namespace.is_empty() {
+        command.args(["netns", "exec", namespace]);
+    }
+    command.args(["/usr/bin/python3", "-c", script]);
+    command
 }
 
 #[test]
 fn a_firewall_guards_what_is_behind_it() {
     let machine = Machine::new();
     appliance(&machine);
-    let serve = |namespace: &str, port: u16| {
-        let mut command = machine.command("ip");
-        let script = format!(
-            "import socket,time; s = socket.create_server(('0.0.0.0', {port}), backlog=100); time.sleep(600)"
-        );
-        command.args(["netns", "exec", namespace, "/usr/bin/python3", "-c", &script]);
-        crate::harness::Background(command.spawn().unwrap())
-    };
-    let _server = (serve("server", 80), serve("server", 22));
+    let _server = (serve(&machine, "server", 80), serve(&machine, "server", 22));
     machine.configure("maxretry = 1\nport = 8080\n[firewall]\ninterfaces = [\"wan*\"]\n");
     let _daemon = machine.start(machine.kband());
-    eventually("the server answers", || {
-        reaches(&machine, "198.51.100.9", "198.51.100.1", 8080)
-            && reaches(&machine, "198.51.100.9", "10.0.0.2", 22)
-    });
-    // One port: as the attacker sees it, before it is led elsewhere.
-    machine.log(&failed_password("198.51.100.9"));
-    eventually("banned", || machine.listed() == ["198.51.100.9"]);
-    assert!(!reaches(&machine, "198.51.100.9", "198.51.100.1", 8080));
-    assert!(
-        reaches(&machine, "198.51.100.9", "10.0.0.2", 22)
-            && reaches(&machine, "198.51.100.9", "10.0.0.2", 80)
-    );
-    assert!(reaches(&machine, "198.51.100.10", "198.51.100.1", 8080));
-    // Everything, forwarded or led elsewhere.
-    assert!(machine.banctl(&["ban", "198.51.100.9", "--for", "1h"]).status.success());
-    for (to, port) in [("198.51.100.1", 8080), ("10.0.0.2", 22), ("10.0.0.2", 80)] {
-        assert!(!reaches(&machine, "198.51.100.9", to, port), "{to} {port}");
-        assert!(reaches(&machine, "198.51.100.10", to, port), "{to} {port}");
+    for (attacker, other, outside, server, inside) in [
+        ("198.51.100.9", "198.51.100.10", "198.51.100.1", "10.0.0.2", "10.0.0.1"),
+        // Its /64 is this machine's too.
+        ("2001:db8:51::9", "2001:db8:51::10", "2001:db8:51::1", "2001:db8:10::2", "2001:db8:10::1"),
+    ] {
+        eventually("the server answers", || {
+            reaches(&machine, attacker, outside, 8080) && reaches(&machine, attacker, server, 22)
+        });
+        // One port: as the attacker sees it, before it is led elsewhere.
+        machine.log(&failed_password(attacker));
+        eventually("banned", || machine.listed() == [attacker]);
+        assert!(!reaches(&machine, attacker, outside, 8080));
+        assert!(reaches(&machine, attacker, server, 22) && reaches(&machine, attacker, server, 80));
+        assert!(reaches(&machine, other, outside, 8080));
+        // Everything, forwarded or led elsewhere.
+        assert!(machine.banctl(&["ban", attacker, "--for", "1h"]).status.success());
+        for (to, port) in [(outside, 8080), (server, 22), (server, 80)] {
+            assert!(!reaches(&machine, attacker, to, port), "{to} {port}");
+            assert!(reaches(&machine, other, to, port), "{to} {port}");
+        }
+        // The other side is not looked at: whoever is inside may have any address.
+        let ping = format!("ip netns exec server ping -c 1 -W 2 {inside} >/dev/null");
+        machine.sh(&ping);
+        assert!(machine.banctl(&["ban", server, "--for", "1h"]).status.success());
+        machine.sh(&ping);
+        assert!(machine.banctl(&["unban", attacker]).status.success());
+        assert!(reaches(&machine, attacker, outside, 8080));
+        assert!(machine.banctl(&["unban", server]).status.success());
     }
-    // The other side is not looked at: whoever is inside may have any address.
-    machine.sh("ip netns exec server ping -c 1 -W 2 10.0.0.1 >/dev/null");
-    assert!(machine.banctl(&["ban", "10.0.0.2", "--for", "1h"]).status.success());
-    machine.sh("ip netns exec server ping -c 1 -W 2 10.0.0.1 >/dev/null");
-    assert!(machine.banctl(&["unban", "198.51.100.9"]).status.success());
-    assert!(reaches(&machine, "198.51.100.9", "198.51.100.1", 8080));
 }
 
 #[test]

@@ -20,7 +20,11 @@ mod burst;
 #[cfg(test)]
 mod catalogue;
 #[cfg(test)]
+mod chosen;
+#[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod clock;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
@@ -66,6 +70,8 @@ mod memory;
 mod moving;
 #[cfg(test)]
 mod mutate;
+#[cfg(test)]
+mod ports;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]

@@ -19,6 +19,8 @@ struct Asked {
     can_own: Option<bool>,
     /// Whether the kernel renews bans with packets; not asked while kband answers.
     can_renew: Option<bool>,
+    /// Whether the kernel counts packets by ban; not asked while kband answers.
+    can_count: Option<bool>,
 }
 
 /// What the configuration asks of the kernel.
@@ -27,6 +29,8 @@ pub(super) struct Wanted {
     pub(super) ownership: Ownership,
     /// A jail has `renew_on_contact`.
     pub(super) renewal: bool,
+    /// Packets are to be counted by ban.
+    pub(super) counting: bool,
 }
 
 /// Asks the kernel, and kband (by its `status`) where the kernel does not answer us. `elsewhere`: kband's is another
@@ -45,6 +49,7 @@ pub(super) fn checks(status: Option<&Status>, elsewhere: bool, wanted: Wanted) -
     let mut found = vec![nf_tables(asked.as_ref(), status), table];
     found.extend(ownership(asked.as_ref(), status, wanted.ownership));
     found.extend(renewal(asked.as_ref(), status, wanted.renewal));
+    found.extend(counting(asked.as_ref(), status).filter(|_| wanted.counting));
     found
 }
 
@@ -69,6 +74,7 @@ fn ask(alone: bool) -> Result<Asked, FirewallError> {
         ruled: belonging.is_some() && firewall.ruled()?.is_some(),
         can_own: if alone { Some(firewall.can_own()?) } else { None },
         can_renew: if alone { Some(firewall.can_renew()?) } else { None },
+        can_count: if alone { Some(firewall.can_count()?) } else { None },
     })
 }
 
@@ -200,6 +206,24 @@ fn renewal(asked: Result<&Asked, &FirewallError>, status: Option<&Status>, wante
     })
 }
 
+/// Where it is asked for.
+fn counting(asked: Result<&Asked, &FirewallError>, status: Option<&Status>) -> Option<Check> {
+    let name = "kernel.counting";
+    let can = match status {
+        Some(status) => status.firewall.can_count,
+        None => asked.ok()?.can_count,
+    }?;
+    Some(if can {
+        Check::ok(name, "the kernel can count packets by ban")
+    } else {
+        Check::warn(
+            name,
+            "the kernel cannot count packets by ban: bans hold, and do not count",
+            "use a newer kernel (Linux 5.7), or leave [firewall] count out",
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::status;
@@ -210,7 +234,7 @@ mod tests {
     const DENIED: FirewallError = FirewallError::Permission { attempt: Attempt::Read };
 
     fn asked(belonging: Option<Belonging>, ruled: bool) -> Asked {
-        Asked { belonging, ruled, can_own: Some(true), can_renew: Some(false) }
+        Asked { belonging, ruled, can_own: Some(true), can_renew: Some(false), can_count: Some(false) }
     }
 
     #[test]
@@ -277,6 +301,18 @@ mod tests {
         let mut older = status();
         older.firewall.can_renew = None;
         assert_eq!(renewal(Ok(&seen), Some(&older), true), None);
+    }
+
+    #[test]
+    fn counting_is_told_where_the_kernel_cannot() {
+        let (seen, mut running) = (asked(None, false), status());
+        let check = counting(Ok(&seen), None).unwrap();
+        assert!(check.state == State::Warn && check.found.contains("cannot count"), "{check:?}");
+        assert_eq!(counting(Ok(&seen), Some(&running)), None, "kband was not asked for it");
+        for (can, state) in [(true, State::Ok), (false, State::Warn)] {
+            running.firewall.can_count = Some(can);
+            assert_eq!(counting(Err(&DENIED), Some(&running)).unwrap().state, state);
+        }
     }
 
     #[test]

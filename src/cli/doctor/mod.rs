@@ -80,6 +80,7 @@ fn diagnose(patient: &Patient, asked: &Asked, now: Timestamp) -> Vec<Check> {
     let wanted = kernel::Wanted {
         ownership: plan.map_or(Ownership::Auto, |plan| plan.firewall.ownership),
         renewal: plan.is_some_and(|plan| plan.jails.iter().any(|jail| jail.renew_on_contact)),
+        counting: plan.is_some_and(|plan| plan.firewall.count),
     };
     let interfaces = plan.map(|plan| &*plan.firewall.interfaces).unwrap_or_default();
 

@@ -51,6 +51,7 @@ pub(super) fn status() -> Status {
             owned: false,
             why_plain: Some("so the configuration says".into()),
             can_renew: Some(true),
+            can_count: None,
             changed_by_others: 0,
             last_change: None,
             restored: 0,

@@ -139,7 +139,11 @@ pub fn check(name: &str) -> Result<(), FilterError> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use jiff::tz::TimeZone;
+
     use super::*;
+    use crate::filter::{Clock, Filter, Scanner, Success, Told};
 
     #[test]
     fn every_filter_does_what_its_examples_say() {
@@ -151,13 +155,62 @@ mod tests {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
+    /// As the services write it; and what looks like it, but is a guess.
+    #[test]
+    fn who_logged_in_is_told() {
+        let login = Some(("203.0.113.9", "deploy"));
+        let (syslog, clock) = ("Nov 21 06:50:25 gw ", Clock { now: Timestamp::now(), zone: TimeZone::UTC });
+        for (filter, line, found) in [
+            ("dovecot", "dovecot: imap-login: Login: user=<deploy>, method=PLAIN, rip=203.0.113.9, lip=192.0.2.7, TLS", login),
+            ("dovecot", "dovecot: pop3-login: Logged in: user=<deploy>, rip=203.0.113.9, lip=192.0.2.7", login),
+            ("dovecot", "dovecot: imap-login: Disconnected (auth failed, 1 attempts): user=<imap-login: Login: user=<deploy>, rip=198.51.100.1, rip=203.0.113.9, lip=192.0.2.7", None),
+            ("postfix", "postfix/submission/smtpd[42]: 4F1B2C3D: client=h.example.net[203.0.113.9], sasl_method=PLAIN, sasl_username=deploy", login),
+            ("postfix", "postfix/smtpd[42]: 4F1B2C3D: client=h.example.net[203.0.113.9]", None),
+            ("cyrus-imap", "cyrus/imaps[42]: login: h.example.net [203.0.113.9] deploy plaintext+TLS User logged in SESSIONID=<cyrus-1>", login),
+            ("courier-auth", "imapd: LOGIN, user=deploy, ip=[::ffff:203.0.113.9], port=[40022], protocol=IMAP", login),
+            ("courier-auth", "imapd: LOGIN FAILED, user=LOGIN, user=deploy, ip=[::ffff:203.0.113.9]", None),
+            ("proftpd", "proftpd[42] ftp.example.org (h.example.net[203.0.113.9]): USER deploy: Login successful.", login),
+            ("proftpd", "proftpd[42] ftp.example.org (h.example.net[203.0.113.9]): USER deploy: Login successful. (Login failed): Incorrect password", None),
+            ("pure-ftpd", "pure-ftpd: (?@203.0.113.9) [INFO] deploy is now logged in", login),
+            ("dropbear", "dropbear[42]: Password auth succeeded for 'deploy' from 203.0.113.9:40022", login),
+            ("dropbear", "dropbear[42]: Pubkey auth succeeded for 'deploy' with ssh-ed25519 key SHA256:x from 203.0.113.9:40022", login),
+            ("webmin-auth", "webmin[42]: Successful login as deploy from 203.0.113.9", login),
+        ]
+        .map(|(filter, line, found)| (filter, format!("{syslog}{line}"), found))
+        .into_iter()
+        .chain(
+            [
+                ("vsftpd", r#"Sat Nov 21 06:50:25 2026 [pid 42] [deploy] OK LOGIN: Client "::ffff:203.0.113.9""#, login),
+                ("vsftpd", r#"Sat Nov 21 06:50:25 2026 [pid 42] [ftp] OK LOGIN: Client "203.0.113.9", anon password "x""#, None),
+                ("roundcube-auth", "[21-Nov-2026 06:50:25 +0000]: <a1b2> Successful login for deploy (ID: 1) from 203.0.113.9 in session abc", login),
+                ("vaultwarden", "[2026-11-21 06:50:25.123][vaultwarden::api::identity][INFO] User deploy logged in successfully. IP: 203.0.113.9", login),
+            ]
+            .map(|(filter, line, found)| (filter, line.to_owned(), found)),
+        ) {
+            let filter = Arc::new(Filter::load(filter, &[]).unwrap());
+            assert!(filter.tells_successes(), "{line}");
+            let mut scanner = Scanner::new(&[filter]);
+            scanner.tell_successes();
+            let mut told = None;
+            scanner.scan_all(line.as_bytes(), &clock, &mut |_, one, _| {
+                if let Told::Success(Success { address, user, .. }) = one {
+                    told = Some((address.to_string(), user.unwrap()));
+                }
+            });
+            let told = told.as_ref().map(|(address, user)| (address.as_str(), user.as_str()));
+            assert_eq!(told, found, "{line}");
+        }
+    }
+
     #[test]
     fn a_free_name_is_followed_by_a_rigid_tail() {
         for (name, text) in FILTERS {
             let definition = Definition::parse(name, text).unwrap();
             let in_modes = definition.mode.values().flat_map(|mode| &mode.failregex);
-            let tied =
-                definition.connection.iter().flat_map(|tied| [&tied.known, &tied.withheld, &tied.close]);
+            let tied = definition
+                .connection
+                .iter()
+                .flat_map(|tied| [&tied.known, &tied.withheld, &tied.success, &tied.close]);
             for pattern in definition.failregex.iter().chain(in_modes).chain(tied.flatten()) {
                 let pattern = pattern.get_ref();
                 let Some((before_host, behind)) = pattern.split_once("<HOST>") else { continue };

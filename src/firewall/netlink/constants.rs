@@ -95,6 +95,8 @@ pub(crate) const NFT_SET_INTERVAL: u32 = 0x4;
 pub(crate) const NFT_SET_TIMEOUT: u32 = 0x10;
 /// Rules may change its elements; nft says `dynamic`.
 pub(crate) const NFT_SET_EVAL: u32 = 0x20;
+/// Its intervals are of several parts.
+pub(crate) const NFT_SET_CONCAT: u32 = 0x80;
 pub(crate) const NFTA_SET_TABLE: u16 = 1;
 pub(crate) const NFTA_SET_NAME: u16 = 2;
 pub(crate) const NFTA_SET_FLAGS: u16 = 3;
@@ -107,6 +109,9 @@ pub(crate) const NFTA_SET_ID: u16 = 10;
 /// An expression that each element is given; since Linux 5.7.
 pub(crate) const NFTA_SET_EXPR: u16 = 17;
 pub(crate) const NFTA_SET_DESC_SIZE: u16 = 1;
+/// The parts of keys of which each element is an interval; since Linux 5.6.
+pub(crate) const NFTA_SET_DESC_CONCAT: u16 = 2;
+pub(crate) const NFTA_SET_FIELD_LEN: u16 = 1;
 
 // enum nft_set_elem_attributes, nft_set_elem_list_attributes, nft_set_elem_flags
 pub(crate) const NFT_SET_ELEM_INTERVAL_END: u32 = 0x1;
@@ -115,6 +120,7 @@ pub(crate) const NFTA_SET_ELEM_FLAGS: u16 = 3;
 pub(crate) const NFTA_SET_ELEM_TIMEOUT: u16 = 4;
 pub(crate) const NFTA_SET_ELEM_EXPIRATION: u16 = 5;
 pub(crate) const NFTA_SET_ELEM_EXPR: u16 = 7;
+pub(crate) const NFTA_SET_ELEM_KEY_END: u16 = 10;
 pub(crate) const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
 pub(crate) const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 pub(crate) const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;

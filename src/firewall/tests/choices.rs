@@ -22,7 +22,7 @@ fn with(options: Options) -> Firewall {
 }
 
 /// Whether a datagram to `port` arrives.
-fn arrives(from: &str, port: u16) -> bool {
+pub(super) fn arrives(from: &str, port: u16) -> bool {
     let receiver = UdpSocket::bind(("127.0.0.1", port)).unwrap();
     receiver.set_nonblocking(true).unwrap();
     let sender = UdpSocket::bind((from, 0)).unwrap();

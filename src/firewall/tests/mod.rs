@@ -3,6 +3,7 @@
 mod apply;
 mod choices;
 mod counting;
+mod logging;
 mod monitor;
 mod owner;
 mod packets;

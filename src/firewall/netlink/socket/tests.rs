@@ -85,3 +85,65 @@ fn what_was_read_before_others_committed_is_not_written() {
         },
     );
 }
+
+/// Without `NETLINK_CAP_ACK` the answer would hold the whole message, without `NETLINK_EXT_ACK` nothing but a number.
+#[test]
+fn the_answer_to_a_long_message_is_short_and_in_the_kernels_words() {
+    in_namespace(
+        "firewall::netlink::socket::tests::the_answer_to_a_long_message_is_short_and_in_the_kernels_words",
+        || {
+            let mut socket = Socket::open().unwrap();
+            socket.buffer = vec![0; 256];
+            let mut batch = socket.batch(None).unwrap();
+            let name = "t".repeat(40_000);
+            batch.push(NFT_MSG_NEWTABLE, NLM_F_CREATE, |attrs| attrs.name(NFTA_TABLE_NAME, &name)).unwrap();
+            let refused = socket.commit(batch).unwrap_err();
+            let NetlinkError::Refused { errno: Errno::ERANGE, text, .. } = &refused else {
+                panic!("{refused:?}")
+            };
+            // Older kernels have no words for batches: 6.12 has none, 6.18 has.
+            let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+            let mut numbers = release.split('.').map_while(|number| number.parse::<u32>().ok());
+            let has_words = numbers.next().zip(numbers.next()) >= Some((6, 18));
+            assert!(text.is_some() || !has_words, "{refused:?}");
+            assert!(text.iter().all(|text| text.contains("policy")), "{refused}");
+        },
+    );
+}
+
+/// Whoever is root here may not exceed what the system grants everybody; what is granted can be sent whole.
+#[test]
+fn a_batch_as_long_as_the_send_limit_is_sent() {
+    in_namespace("firewall::netlink::socket::tests::a_batch_as_long_as_the_send_limit_is_sent", || {
+        let mut socket = Socket::open().unwrap();
+        assert_eq!(setsockopt(&socket.carrier, SndBufForce, &SEND_BUFFER), Err(Errno::EPERM));
+        let full = |socket: &Socket, bytes: usize| {
+            let mut batch = socket.batch(None).unwrap();
+            while batch.len() < bytes {
+                batch.push(NFT_MSG_NEWTABLE, NLM_F_CREATE, named).unwrap();
+            }
+            batch
+        };
+        let limit = socket.send_limit();
+        // A message has 28 bytes, and so has the one at the end less its attribute.
+        let batch = full(&socket, limit - 100);
+        assert_eq!(socket.commit(batch), Ok(()));
+        assert_eq!(asks(&mut socket), Ok(true));
+        let batch = full(&socket, limit);
+        assert!(matches!(socket.commit(batch), Err(NetlinkError::TooBig { .. })));
+    });
+}
+
+/// Root of the system is granted the whole send buffer, which `net.core.wmem_max` does not allow others.
+#[test]
+fn root_of_the_system_has_a_longer_send_limit() {
+    let everybodys = std::fs::read_to_string("/proc/self/uid_map").unwrap();
+    let is_first = everybodys.split_whitespace().eq(["0", "0", "4294967295"]);
+    let socket = Socket::open().unwrap();
+    if is_first && setsockopt(&socket.carrier, SndBufForce, &SEND_BUFFER).is_ok() {
+        // The kernel doubles what it is asked for.
+        assert_eq!(Socket::open().unwrap().send_limit(), 2 * SEND_BUFFER - SEND_OVERHEAD);
+    } else {
+        assert!(socket.send_limit() < 2 * SEND_BUFFER);
+    }
+}
