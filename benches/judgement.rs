@@ -28,28 +28,55 @@ const TENTHS: u32 = 300;
 const FORGED: u32 = 10_000;
 /// Bans in each tenth of a second.
 const BANS: u32 = 500;
+/// How long a ban may take while there are 5,000 a second: the table is written to four times a second.
+const SOON: Duration = Duration::from_secs(1);
+/// By how much two runs of the same may differ.
+const SLACK: Duration = Duration::from_millis(250);
+/// The most memory, in MB.
+const LARGEST: f64 = 100.0;
 
 fn main() -> Outcome<()> {
     if !live::in_namespace()? {
         return Ok(());
     }
-    decisions()?;
-    flood()?;
+    let mut goals = Goals::default();
+    decisions(&mut goals)?;
+    flood(&mut goals)?;
     let memory = history("mode = \"memory\"\nevidence = 0\n")?;
     let disk = history("")?;
-    told("slowest ban of 5,000 a second, no history", memory, None)?;
-    told("slowest ban of 5,000 a second, with history", disk, None)?;
-    Ok(())
+    goals.time("slowest ban of 5,000 a second, no history", memory, SOON)?;
+    // Bans never wait for the disk; what it takes of the processor is not more than they take themselves.
+    goals.time("slowest ban of 5,000 a second, with history", disk, memory * 2 + SLACK)?;
+    match goals.missed.as_slice() {
+        [] => Ok(()),
+        missed => Err(format!("goals that were missed: {}", missed.join("; ")).into()),
+    }
 }
 
-fn told(what: &str, is: Duration, goal: Option<Duration>) -> Outcome<()> {
-    let goal = match goal {
-        Some(goal) if is < goal => format!("goal {goal:?} reached"),
-        Some(goal) => format!("goal {goal:?} FALLS SHORT"),
-        None => String::new(),
-    };
-    writeln!(std::io::stdout(), "{what:<44} {is:>9.2?}  {goal}")?;
-    Ok(())
+/// What is to be reached, and what was not.
+#[derive(Default)]
+struct Goals {
+    missed: Vec<String>,
+}
+
+impl Goals {
+    fn time(&mut self, what: &str, is: Duration, goal: Duration) -> Outcome<()> {
+        let verdict = if is < goal { "reached" } else { "FALLS SHORT" };
+        writeln!(std::io::stdout(), "{what:<44} {is:>9.2?}  goal {goal:?} {verdict}")?;
+        self.note(what, is < goal);
+        Ok(())
+    }
+
+    fn size(&mut self, what: &str, is: f64) -> Outcome<()> {
+        self.note(what, is < LARGEST);
+        report_size(what, is, LARGEST)
+    }
+
+    fn note(&mut self, what: &str, reached: bool) {
+        if !reached {
+            self.missed.push(what.to_owned());
+        }
+    }
 }
 
 /// This process's memory in MB.
@@ -61,7 +88,7 @@ fn megabytes() -> Outcome<f64> {
 }
 
 /// A failure of each of a million, twice: nobody is banned.
-fn decisions() -> Outcome<()> {
+fn decisions(goals: &mut Goals) -> Outcome<()> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("kban.toml");
     let log = dir.path().join("log");
@@ -83,10 +110,9 @@ fn decisions() -> Outcome<()> {
             std::hint::black_box(engine.observe(JailId(0), &failure, None, &source, now));
         }
         let each = begin.elapsed() / TRACKED;
-        told(&format!("a decision, {round} failure of {TRACKED}"), each, Some(Duration::from_micros(2)))?;
+        goals.time(&format!("a decision, {round} failure of {TRACKED}"), each, Duration::from_micros(2))?;
     }
-    report_size("memory of 1,000,000 tracked offenders", megabytes()? - before, 100.0)?;
-    Ok(())
+    goals.size("memory of 1,000,000 tracked offenders", megabytes()? - before)
 }
 
 fn holds(firewall: &mut Firewall, address: Ipv4Addr) -> Outcome<bool> {
@@ -105,7 +131,7 @@ const GUESSING: [(Ipv4Addr, u32); 3] = [
 ];
 
 /// 100,000 forged addresses a second, amid which some guess slowly.
-fn flood() -> Outcome<()> {
+fn flood(goals: &mut Goals) -> Outcome<()> {
     let mut kband = Kband::new("maxretry = 5\n")?;
     kband.start()?;
     kband.wait_until_it_answers()?;
@@ -147,14 +173,15 @@ fn flood() -> Outcome<()> {
                 None => "FALLS SHORT: not banned".to_owned(),
             }
         )?;
+        goals.note(&format!("who guesses every {} s in a flood is banned", every / 10), caught.is_some());
     }
-    let goal = Some(Duration::from_millis(100));
-    told("banctl status meanwhile, slowest", percentile(&mut answers, 99), goal)?;
-    told("banctl status meanwhile, median", percentile(&mut answers, 50), goal)?;
+    let goal = Duration::from_millis(100);
+    goals.time("banctl status meanwhile, slowest", percentile(&mut answers, 99), goal)?;
+    goals.time("banctl status meanwhile, median", percentile(&mut answers, 50), goal)?;
     if kband.had_children()? {
         return Err("kband has started other processes".into());
     }
-    report_size("resident memory after the flood", kband.megabytes("VmRSS")?, 100.0)
+    goals.size("resident memory after the flood", kband.megabytes("VmRSS")?)
 }
 
 /// 5,000 bans a second: the longest from a line to its element.

@@ -121,7 +121,7 @@ fn run_list(shared: &Shared, within: Option<IpNet>, out: &mut dyn Write) -> Resu
     if let (true, Some(within)) = (rows.is_empty(), within) {
         return Err(Failure::new(exit, format!("{} is not allowed", shown(&within))));
     }
-    let mut table = output::table(&["ADDRESS", "ORIGIN", "JAIL", "LEFT", "REASON"]);
+    let mut table = output::table(&["ADDRESS", "ORIGIN", "JAIL", "LEFT", "BY", "REASON"]);
     for row in &rows {
         let left = row.seconds_left.map(|left| output::duration(Duration::from_secs(left)));
         table.add_row([
@@ -129,6 +129,7 @@ fn run_list(shared: &Shared, within: Option<IpNet>, out: &mut dyn Write) -> Resu
             output::harmless(&row.origin),
             row.jail.as_deref().map_or_else(|| "all".to_owned(), output::harmless),
             left.unwrap_or_default(),
+            row.who.as_deref().map(output::harmless).unwrap_or_default(),
             output::harmless(&row.reason),
         ]);
     }

@@ -40,6 +40,9 @@ struct Import {
     /// Instead of a configuration, have the running kband take over the bans in force, out of fail2ban's database.
     #[arg(long, value_name = "DATABASE", num_args = 0..=1, default_missing_value = import::bans::DATABASE, conflicts_with = "to")]
     bans: Option<PathBuf>,
+    /// With --bans: also those of a proxy, of addresses from which somebody lately logged in, and of your own.
+    #[arg(long, requires = "bans")]
+    force: bool,
 }
 
 /// `{"schema":1,"config":"...","problems":[...]}`.
@@ -57,7 +60,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
     };
     if let Some(database) = &import.bans {
         let bans = import::bans::read(database, Timestamp::now())?;
-        let loaded = moving::send(&mut shared.connect()?, bans)?;
+        let loaded = moving::send(&mut shared.connect()?, bans, import.force)?;
         return moving::tell(shared, &loaded, out);
     }
     // Filters are named by their path, so the path has to be good from everywhere.

@@ -68,8 +68,8 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
             output::moment(event.time),
             what(event).to_owned(),
             event.address.clone(),
-            output::harmless(&event.jail),
-            event.count.to_string(),
+            jail(event),
+            Some(event.count).filter(|count| *count > 0).map(|count| count.to_string()).unwrap_or_default(),
             event.until.map_or_else(|| "permanent".into(), output::moment),
             by(event),
             output::harmless(&event.reason),
@@ -83,6 +83,9 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
 pub(super) fn what(event: &EventRow) -> &'static str {
     match event.ending.as_deref() {
         None if event.event == "would_ban" => "would ban",
+        None if event.event == "allow" => "allow",
+        Some("expired") if event.event == "disallow" => "allow over",
+        Some(_) if event.event == "disallow" => "disallow",
         None => "ban",
         Some("expired") => "expired",
         Some("by_hand") => "lifted",
@@ -93,6 +96,11 @@ pub(super) fn what(event: &EventRow) -> &'static str {
         Some("withdrawn") => "withdrawn",
         Some(_) => "unban",
     }
+}
+
+/// The jail, as people read it.
+pub(super) fn jail(event: &EventRow) -> String {
+    if event.jail.is_empty() { "all".to_owned() } else { output::harmless(&event.jail) }
 }
 
 /// Who did it: somebody, or kband because of a log.

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::{Shared, output, unexpected};
+use super::{Shared, output, session, unexpected};
 use crate::control::client::Client;
 use crate::control::moved::{Moved, SCHEMA};
 use crate::control::protocol::{Answer, BanRow, LONGEST_REQUEST, Request, Unloaded};
@@ -38,6 +38,9 @@ pub(super) struct Load {
     /// What `banctl export` has written [default: standard input].
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Also bans of a proxy, of addresses from which somebody lately logged in, and of your own.
+    #[arg(long)]
+    force: bool,
 }
 
 /// What has become of the bans that were loaded.
@@ -89,7 +92,7 @@ pub(super) fn load(shared: &Shared, options: &Load, out: &mut dyn Write) -> Resu
         }
         None => read(io::stdin().lock(), "standard input")?,
     };
-    let loaded = send(&mut shared.connect()?, bans)?;
+    let loaded = send(&mut shared.connect()?, bans, options.force)?;
     tell(shared, &loaded, out)
 }
 
@@ -119,9 +122,9 @@ fn read(mut from: impl BufRead, name: &str) -> Result<Vec<Moved>, Failure> {
     Ok(bans)
 }
 
-/// Has the daemon take over bans.
-pub(super) fn send(client: &mut Client, bans: Vec<Moved>) -> Result<Loaded, Failure> {
-    let mut all = Loaded::default();
+/// Has the daemon take over bans; by `force`, those that may lock somebody out as well.
+pub(super) fn send(client: &mut Client, bans: Vec<Moved>, force: bool) -> Result<Loaded, Failure> {
+    let (mut all, caller) = (Loaded::default(), session::caller());
     let bar = ProgressBar::hidden();
     if bans.len() > MANY && io::stderr().is_terminal() {
         bar.set_length(bans.len() as u64);
@@ -141,7 +144,7 @@ pub(super) fn send(client: &mut Client, bans: Vec<Moved>) -> Result<Loaded, Fail
             together.push(ban);
         }
         let loaded = together.len() as u64;
-        let answer = client.ask(&Request::Load { bans: together })?;
+        let answer = client.ask(&Request::Load { bans: together, force, caller })?;
         bar.inc(loaded);
         match answer {
             Answer::Loaded { loaded, known, other_jail, refused } => {

@@ -15,7 +15,8 @@ pub(super) struct Options {
     /// Only what is about this jail.
     #[arg(long, value_name = "JAIL", add = complete::jails())]
     jail: Option<String>,
-    /// One JSON document a line.
+    /// One JSON document a line: failure, ban, would_ban, unban, allow, disallow, alarm (more bans than max_bans_per_minute),
+    /// restore (somebody had changed the kernel's table) or missed.
     #[arg(long)]
     jsonl: bool,
 }
@@ -44,7 +45,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
 
 fn jail(what: &What) -> Option<&str> {
     match what {
-        What::Failure { jail, .. } | What::Unban { jail, .. } => Some(jail),
+        What::Failure { jail, .. } | What::Unban { jail, .. } | What::Alarm { jail, .. } => Some(jail),
         What::Ban(banned) | What::WouldBan(banned) => Some(&banned.jail),
         What::Allow { .. } | What::Disallow { .. } | What::Restore { .. } | What::Missed { .. } => None,
     }
@@ -74,7 +75,11 @@ pub(super) fn sentence(event: &Event) -> String {
         What::Allow { address, until: Some(until), .. } => {
             format!("Allow {address} for {}", output::duration(output::between(event.time, *until)))
         }
-        What::Disallow { address, why } => format!("{address} is not allowed any more ({why})"),
+        What::Disallow { address, why, .. } => format!("{address} is not allowed any more ({why})"),
+        What::Alarm { jail, waiting } => {
+            let who = output::counted(*waiting, "offender waits", "offenders wait");
+            format!("[{jail}] more bans than max_bans_per_minute allows: {who}, the worst are banned first")
+        }
         What::Restore { by, bans } => {
             format!("{by} changed table inet kban: {} restored", output::counted(*bans, "ban", "bans"))
         }

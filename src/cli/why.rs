@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::exit::{Exit, Failure};
-use super::history::{by, what};
+use super::history::{by, jail, what};
 use super::output::moment;
 use super::recall::{Past, StateDir};
 use super::{Shared, complete, list, output, unban, unexpected};
@@ -93,6 +93,9 @@ pub(super) fn print(why: &Why, out: &mut dyn Write) -> io::Result<()> {
     for rule in &why.allowed {
         writeln!(out, "  allowed: {}", output::harmless(rule))?;
     }
+    for note in &why.notes {
+        writeln!(out, "  {}", output::harmless(note))?;
+    }
     for failures in &why.failures {
         writeln!(out, "\nFailures counted by {}, too few for a ban:", output::harmless(&failures.jail))?;
         print_lines(&failures.lines, out)?;
@@ -107,14 +110,10 @@ pub(super) fn print(why: &Why, out: &mut dyn Write) -> io::Result<()> {
     }
     for event in &why.history {
         let begins = event.ending.is_none();
-        let times = if begins { format!(" (time {})", event.count) } else { String::new() };
-        let mut text = format!(
-            "  {}  {} by {}{times} [{}]",
-            moment(event.time),
-            what(event),
-            by(event),
-            output::harmless(&event.jail)
-        );
+        let times =
+            if begins && event.count > 0 { format!(" (time {})", event.count) } else { String::new() };
+        let mut text =
+            format!("  {}  {} by {}{times} [{}]", moment(event.time), what(event), by(event), jail(event));
         let address = Some(&event.address).filter(|address| **address != why.address).cloned();
         let reason = Some(output::harmless(&event.reason)).filter(|reason| begins && !reason.is_empty());
         for word in address.into_iter().chain(reason) {

@@ -8,6 +8,7 @@ use super::file::File;
 use super::merge::{Layers, Merged};
 use super::plan::{JailPlan, Plan};
 use super::report::Problem;
+use super::unused::unused;
 use crate::filter::{Filter, catalogue};
 use crate::source::Input;
 use crate::source::file::is_there;
@@ -17,7 +18,7 @@ use crate::source::file::is_there;
 pub fn lint(merged: &Merged, plan: &Plan) -> Vec<Problem> {
     let Merged { file, layers, .. } = merged;
     let mut linted = BTreeSet::new();
-    let mut problems = Vec::new();
+    let mut problems = unused(file, plan, layers);
     for jail in &plan.jails {
         problems.extend(one_failure(jail, file, layers));
         problems.extend(no_log(jail, file, layers));

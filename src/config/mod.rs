@@ -35,6 +35,7 @@ pub mod setting;
 pub mod size;
 pub mod source;
 mod suggest;
+mod unused;
 pub mod validate;
 pub mod value;
 

@@ -5,18 +5,18 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use super::feed::ListPath;
 use super::value::{At, Text, deserialize_text, refusal, short};
 
-/// An address or a prefix, canonical (no host bits), IPv4-mapped folded to IPv4, never everything.
+/// An address or a prefix, canonical (no host bits), IPv4-mapped folded to IPv4, never [too wide](too_wide).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network(pub IpNet);
 
@@ -53,6 +53,12 @@ impl Text for Network {
             return Err((
                 format!("`{}` covers everything", short(typed)),
                 "nobody would ever be banned: name the networks that are to be spared".to_owned(),
+            ));
+        }
+        if let Some(widest) = too_wide(&canonical) {
+            return Err((
+                format!("`{}` covers a large part of the Internet", short(typed)),
+                format!("nobody in it would ever be banned: name networks of at least /{widest}"),
             ));
         }
         if canonical != prefix {
@@ -160,6 +166,25 @@ impl From<&Entries> for Ignored {
     }
 }
 
+/// What is wider is taken for a slip of the pen: as prefix lengths of IPv4 and IPv6.
+const WIDEST: (u8, u8) = (8, 16);
+
+/// Networks of IPv6 that no host of the Internet is in, however wide: private ones (RFC 4193) and the local link.
+const PRIVATE: [Ipv6Net; 2] = [
+    Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7),
+    Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
+];
+
+/// If so much of the Internet lies in `prefix` that nobody means to spare it: the shortest length that is meant.
+#[must_use]
+pub fn too_wide(prefix: &IpNet) -> Option<u8> {
+    let (widest, private) = match prefix {
+        IpNet::V4(_) => (WIDEST.0, false),
+        IpNet::V6(v6) => (WIDEST.1, PRIVATE.iter().any(|private| private.contains(v6))),
+    };
+    (prefix.prefix_len() < widest && !private).then_some(widest)
+}
+
 /// `::ffff:192.0.2.0/120` is `192.0.2.0/24`.
 #[must_use]
 pub fn folded(prefix: IpNet) -> IpNet {
@@ -247,8 +272,15 @@ mod tests {
             "file:office",
             "0.0.0.0/0",
             "::/0",
+            "0.0.0.0/1",
+            "128.0.0.0/1",
+            "10.0.0.0/7",
+            "2000::/3",
         ] {
             assert!(Entry::read(wrong).is_err(), "{wrong}");
+        }
+        for wide in ["10.0.0.0/8", "2001::/16", "fc00::/7", "fe80::/10"] {
+            assert!(Entry::read(wide).is_ok(), "{wide}");
         }
     }
 }

@@ -27,6 +27,9 @@ pub struct AllowRow {
     pub seconds_left: Option<u64>,
     /// Why.
     pub reason: String,
+    /// Who allowed it at run time, if that is known.
+    #[serde(default)]
+    pub who: Option<String>,
 }
 
 impl AllowRow {
@@ -41,6 +44,7 @@ impl AllowRow {
             until: None,
             seconds_left: None,
             reason: String::new(),
+            who: None,
         }
     }
 
@@ -58,6 +62,7 @@ impl AllowRow {
             until: entry.until,
             seconds_left: entry.until.map(|until| seconds_left(until, now)),
             reason: entry.reason.to_string(),
+            who: entry.who.as_ref().map(ToString::to_string),
             ..Self::configured(&entry.prefix, Origin::ByHand, None)
         }
     }

@@ -65,6 +65,9 @@ pub enum What {
         until: Option<Timestamp>,
         /// Why.
         reason: String,
+        /// Who said so.
+        #[serde(default)]
+        who: Option<String>,
     },
     /// Somebody is not allowed any more.
     Disallow {
@@ -72,6 +75,16 @@ pub enum What {
         address: String,
         /// Why not.
         why: String,
+        /// Who said so; `null`: its time is over.
+        #[serde(default)]
+        who: Option<String>,
+    },
+    /// More bans were to be made than `max_bans_per_minute` allows: whom they are about waits, the worst are banned first.
+    Alarm {
+        /// The jail whose bans wait.
+        jail: String,
+        /// How many wait by now.
+        waiting: usize,
     },
     /// Somebody else had changed the kernel's table, and it was put right.
     Restore {

@@ -134,6 +134,12 @@ pub enum Request {
     Load {
         /// With the time that is left to them.
         bans: Vec<Moved>,
+        /// As that of a ban.
+        #[serde(default)]
+        force: bool,
+        /// As that of a ban.
+        #[serde(default)]
+        caller: Option<IpAddr>,
     },
     /// Read the configuration again.
     Reload,
@@ -146,11 +152,11 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether it changes bans: the history has who did.
+    /// Whether it changes bans or who is allowed: the history has who did.
     #[must_use]
     pub fn changes(&self) -> bool {
         let bans = matches!(self, Self::Ban { .. } | Self::Unban { .. } | Self::Load { .. } | Self::Flush);
-        bans || matches!(self, Self::Allow { .. })
+        bans || matches!(self, Self::Allow { .. } | Self::Disallow { .. })
     }
 }
 

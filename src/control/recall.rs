@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::protocol::{Answer, BanRow, Kind, PAGE, Refused, Request};
-use crate::jail::shown;
+use crate::jail::{Ending, shown};
 use crate::store::{Archive, Event, Line, Place, Query, StoreError, What};
 
 /// How many events `why` tells at most.
@@ -28,16 +28,16 @@ pub struct EventCursor {
 pub struct EventRow {
     /// When.
     pub time: Timestamp,
-    /// `ban`, `would_ban` (by a jail that only observes) or `unban`.
+    /// `ban`, `would_ban` (by a jail that only observes) or `unban`; of entries at run time, `allow` or `disallow`.
     pub event: String,
-    /// How a ban ended: `expired`, `by_hand`, `jail_gone`, `unlisted`, `allowed`,
+    /// How a ban ended, or an entry at run time (by the first two): `expired`, `by_hand`, `jail_gone`, `unlisted`, `allowed`,
     /// `widened` (the network that it is in is banned) or `withdrawn` (the firewall of the fleet has lifted it).
     pub ending: Option<String>,
     /// The address, or the prefix if it is more than one address.
     pub address: String,
-    /// The jail.
+    /// The jail; empty for an entry at run time, which holds for all.
     pub jail: String,
-    /// When the ban was to end; `null` is never.
+    /// When it was to end; `null` is never.
     pub until: Option<Timestamp>,
     /// How many times the jail had banned it.
     pub count: u32,
@@ -122,6 +122,9 @@ pub struct Why {
     pub in_kernel: Option<bool>,
     /// Why it is not banned by whom, where that is so.
     pub allowed: Vec<String>,
+    /// What else is to be known: which jail trusts it, was told to spare it, or has it wait.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// How long each jail would ban it next.
     pub next: Vec<NextRow>,
     /// The log lines of failures that are not enough for a ban yet.
@@ -225,11 +228,16 @@ fn past(archive: &Archive, prefix: IpNet) -> Result<Vec<EventRow>, StoreError> {
 
 impl EventRow {
     fn new(event: &Event) -> Self {
-        let ending = matches!(event.what, What::Unban(_)).then(|| event.what.name().to_owned());
+        let (name, ending) = match event.what {
+            What::Unban(_) => ("unban", Some(event.what)),
+            What::Disallow => ("disallow", Some(What::Unban(Ending::ByHand))),
+            What::AllowOver => ("disallow", Some(What::Unban(Ending::Expired))),
+            What::Ban | What::WouldBan | What::Allow => (event.what.name(), None),
+        };
         Self {
             time: event.time,
-            event: if ending.is_some() { "unban" } else { event.what.name() }.into(),
-            ending,
+            event: name.into(),
+            ending: ending.map(|ending| ending.name().to_owned()),
             address: shown(&event.prefix),
             jail: event.jail.to_string(),
             until: event.until,

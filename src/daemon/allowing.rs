@@ -10,7 +10,7 @@ use super::lookups::Found;
 use super::pipeline::Pipeline;
 use super::run::Daemon;
 use crate::config::duration::BanTime;
-use crate::config::network::folded;
+use crate::config::network::{folded, too_wide};
 use crate::control::allowed::AllowRow;
 use crate::control::events::{Events, What};
 use crate::control::protocol::{Answer, Kind, Refused};
@@ -29,14 +29,20 @@ pub(super) struct Wanted {
 }
 
 /// Allows somebody: the kernel lets them pass when this returns, and the bans that are returned are to be lifted.
-pub(super) fn add(daemon: &mut Daemon, wanted: Wanted, now: Timestamp) -> Result<Lift, Refused> {
+pub(super) fn add(
+    daemon: &mut Daemon,
+    wanted: Wanted,
+    who: &Arc<str>,
+    now: Timestamp,
+) -> Result<Lift, Refused> {
     short_enough(&wanted.reason)?;
     let until = match wanted.time {
         Some(BanTime::For(length)) => Some(now.saturating_add(length).unwrap_or(Timestamp::MAX)),
         Some(BanTime::Permanent) | None => None,
     };
     let prefix = folded(wanted.prefix.trunc());
-    let allowance = Allowance { prefix, since: now, until, reason: Arc::from(wanted.reason) };
+    let allowance =
+        Allowance { prefix, since: now, until, reason: Arc::from(wanted.reason), who: Some(Arc::clone(who)) };
     let Pipeline { engine, effect, store, events, .. } = &mut daemon.pipeline;
     let (lift, before) = engine.allow(allowance.clone(), wanted.force).map_err(|error| match error {
         NotAllowed::TooWide { .. } => Refused::new(Kind::Usage, error),
@@ -47,19 +53,24 @@ pub(super) fn add(daemon: &mut Daemon, wanted: Wanted, now: Timestamp) -> Result
         return Err(Refused::new(Kind::Kernel, error));
     }
     tracing::info!(
-        "Allow {}{}",
+        "Allow {}{} ({who})",
         shown(&prefix),
         until.map_or_else(String::new, |until| format!(" until {until:.0}"))
     );
     let (address, reason) = (shown(&prefix), allowance.reason.to_string());
-    events.tell(now, || What::Allow { address, until, reason });
-    store.note_allowed(prefix, Some(allowance));
+    events.tell(now, || What::Allow { address, until, reason, who: Some(who.to_string()) });
+    store.note_allowed(&allowance);
     store.commit();
     Ok(lift)
 }
 
 /// Takes back an entry at run time.
-pub(super) fn delete(daemon: &mut Daemon, prefix: &IpNet, now: Timestamp) -> Result<Answer, Refused> {
+pub(super) fn delete(
+    daemon: &mut Daemon,
+    prefix: &IpNet,
+    who: &Arc<str>,
+    now: Timestamp,
+) -> Result<Answer, Refused> {
     let prefix = folded(prefix.trunc());
     let Pipeline { engine, effect, store, events, .. } = &mut daemon.pipeline;
     let taken = engine.disallow(&prefix).map_err(|error: NotDeleted| Refused::new(Kind::No, error))?;
@@ -67,8 +78,8 @@ pub(super) fn delete(daemon: &mut Daemon, prefix: &IpNet, now: Timestamp) -> Res
         engine.undo_allow(&prefix, Some(taken));
         return Err(Refused::new(Kind::Kernel, error));
     }
-    tell_end(events, &prefix, "by hand", now);
-    store.note_allowed(prefix, None);
+    tell_end(events, &prefix, Some(who), now);
+    store.note_disallowed(&taken, Some(who), now);
     store.commit();
     Ok(Answer::Disallowed)
 }
@@ -86,17 +97,31 @@ pub(super) fn take_found(daemon: &mut Daemon, found: Found, now: Timestamp) {
 pub(super) fn expire(pipeline: &mut Pipeline, now: Timestamp) -> bool {
     let over = pipeline.engine.expire_allowed(now);
     for entry in &over {
-        tell_end(&pipeline.events, &entry.prefix, "expired", now);
-        pipeline.store.note_allowed(entry.prefix, None);
+        tell_end(&pipeline.events, &entry.prefix, None, now);
+        pipeline.store.note_disallowed(entry, None, now);
     }
     pipeline.store.commit();
     !over.is_empty()
 }
 
-fn tell_end(events: &Events, prefix: &IpNet, why: &str, now: Timestamp) {
+fn tell_end(events: &Events, prefix: &IpNet, who: Option<&Arc<str>>, now: Timestamp) {
     let address = shown(prefix);
-    tracing::info!("{address} is not allowed any more ({why})");
-    events.tell(now, || What::Disallow { address, why: why.to_owned() });
+    let why = if who.is_some() { "by hand" } else { "expired" };
+    let by = who.map_or_else(String::new, |who| format!(", {who}"));
+    tracing::info!("{address} is not allowed any more ({why}{by})");
+    let who = who.map(ToString::to_string);
+    events.tell(now, || What::Disallow { address, why: why.to_owned(), who });
+}
+
+/// What was allowed by force and is forgotten easily: nobody in it is banned, and a restart does not change that.
+pub(super) fn warnings(engine: &Engine) -> impl Iterator<Item = String> {
+    let wide = engine.spared().by_hand().filter(|entry| too_wide(&entry.prefix).is_some());
+    wide.map(|Allowance { prefix, until, .. }| {
+        let end = until.map_or_else(|| "for good".to_owned(), |until| format!("until {until:.0}"));
+        format!(
+            "{prefix} is a large part of the Internet, and nobody in it is banned {end}: `banctl allow del {prefix}` takes it back"
+        )
+    })
 }
 
 /// Who is never banned: first who was allowed at run time.

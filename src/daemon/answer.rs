@@ -24,6 +24,7 @@ use crate::control::server::Call;
 use crate::firewall::{Element, FirewallError, Target};
 use crate::jail::bans::{Bans, Key};
 use crate::jail::by_hand::{ByHand, Refusal};
+use crate::jail::engine::Engine;
 use crate::jail::lift::Lift;
 use crate::jail::{ADOPTED, Ban, FEED, MANUAL, shown, written};
 
@@ -41,7 +42,7 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
         Request::Ban { prefix, jail, bantime, reason, force, caller } => {
             let reason = reason.unwrap_or_default();
             let wanted = ByHand { prefix, jail: jail.as_deref(), bantime, reason: &reason };
-            let doubt = daemon.pipeline.engine.doubt(&wanted, caller, now).filter(|_| !force);
+            let doubt = daemon.pipeline.engine.doubt(prefix, caller, now).filter(|_| !force);
             let sure = doubt.map_or(Ok(()), |doubt| Err(Refused::new(Kind::Allowed, doubt)));
             known_jail(daemon, wanted.jail).and(sure).and_then(|()| ban(daemon, &wanted, &who, now))
         }
@@ -53,20 +54,23 @@ pub(super) fn answer(daemon: &mut Daemon, call: Call, now: Timestamp) {
         },
         Request::Allow { prefix, time, reason, force } => {
             let wanted = allowing::Wanted { prefix, time, reason: reason.unwrap_or_default(), force };
-            match allowing::add(daemon, wanted, now) {
+            match allowing::add(daemon, wanted, &who, now) {
                 Ok(lift) => {
                     return daemon.lifts.begin(lift, Some(Client { who, reply }), &mut daemon.pipeline, now);
                 }
                 Err(refused) => Err(refused),
             }
         }
-        Request::Disallow { prefix } => allowing::delete(daemon, &prefix, now),
+        Request::Disallow { prefix } => allowing::delete(daemon, &prefix, &who, now),
         Request::Allowed { within } => Ok(allowing::list(&daemon.pipeline.engine, within, now)),
         Request::Why { address } => return tell_why(daemon, address, reply, now),
         past @ (Request::History { .. } | Request::Stats { .. }) => {
             return tell_past(daemon, past, reply);
         }
-        Request::Load { bans } => Ok(load(daemon, &bans, &who, now)),
+        Request::Load { bans, force, caller } => {
+            let doubt = |engine: &Engine, prefix| engine.doubt(prefix, caller, now).filter(|_| !force);
+            Ok(load(daemon, &bans, doubt, &who, now))
+        }
         Request::Reload => reload(daemon),
         Request::Config => {
             Ok(Answer::Config { read_from: daemon.layout.named(), settings: daemon.plan.settings.clone() })
@@ -114,7 +118,7 @@ fn lift(daemon: &mut Daemon, lift: Lift, client: Client, now: Timestamp) {
 }
 
 fn tell_why(daemon: &mut Daemon, address: IpNet, reply: oneshot::Sender<Answer>, now: Timestamp) {
-    let why = why::why(&mut daemon.pipeline, address, now);
+    let why = why::why(&mut daemon.pipeline, address, daemon.plan.firewall.count, now);
     let tell = |why: Why| Answer::Why(Box::new(why));
     match daemon.pipeline.store.archive() {
         Some(archive) => {
@@ -167,7 +171,13 @@ fn not_banned(bans: &Bans, within: &IpNet, jail: Option<&str>) -> String {
     }
 }
 
-fn load(daemon: &mut Daemon, bans: &[Moved], who: &Arc<str>, now: Timestamp) -> Answer {
+fn load(
+    daemon: &mut Daemon,
+    bans: &[Moved],
+    doubt: impl Fn(&Engine, IpNet) -> Option<Refusal>,
+    who: &Arc<str>,
+    now: Timestamp,
+) -> Answer {
     let engine = &mut daemon.pipeline.engine;
     let (mut verdicts, mut refused, mut known, mut other_jail) = (Vec::new(), Vec::new(), 0, 0);
     for moved in bans {
@@ -176,6 +186,10 @@ fn load(daemon: &mut Daemon, bans: &[Moved], who: &Arc<str>, now: Timestamp) -> 
             refused.push(Unloaded { address: moved.address.clone(), why });
             continue;
         };
+        if let Some(doubt) = doubt(engine, prefix) {
+            refused.push(Unloaded { address: moved.address.clone(), why: doubt.to_string() });
+            continue;
+        }
         // Whatever is replaced may have closed other ports.
         daemon.pipeline.effect.doubt(intent::targets_of(engine, &folded(prefix.trunc())));
         let is_here = engine.knows(&moved.jail) && !moved.jail.starts_with(FEED);

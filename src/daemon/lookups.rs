@@ -15,9 +15,8 @@ use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 
 use super::names::Names;
-use crate::config::network::{Lookup, folded};
+use crate::config::network::{Lookup, folded, too_wide};
 use crate::feed;
-use crate::jail::allow::too_wide;
 
 /// How often a name is asked for: what its zone says of that, getaddrinfo(3) does not tell.
 const EVERY: Duration = Duration::from_secs(300);

@@ -28,7 +28,7 @@ use crate::filter::{Clock, Failure, Filter, Success, Told};
 use crate::firewall::{FirewallError, Set};
 use crate::jail::by_hand::{ByHand, Refusal};
 use crate::jail::engine::Engine;
-use crate::jail::jails::JailId;
+use crate::jail::jails::{Jail, JailId};
 use crate::jail::lift::Lift;
 use crate::jail::logins::Login;
 use crate::jail::{Ban, FEED, Verdict, shown};
@@ -206,6 +206,9 @@ impl Pipeline {
                 "[{jail}] more bans than max_bans_per_minute allows: the other offenders wait, the worst are banned \
                  first; is it an attack, or does a service refuse everybody?"
             );
+            let waiting =
+                self.engine.jails().iter().find(|known| known.name == jail).map_or(0, Jail::waiting);
+            self.events.tell(now, || What::Alarm { jail: jail.to_string(), waiting });
         }
         for verdict in verdicts {
             let lines = match verdict {
@@ -310,7 +313,7 @@ impl Pipeline {
     pub(super) fn until_deadline(&self, now: Timestamp) -> Option<Duration> {
         let until = |end: Timestamp| Duration::try_from(end.duration_since(now)).unwrap_or_default();
         let next_end = self.engine.bans().next_end().map(until);
-        let next_release = self.engine.next_release().map(until);
+        let next_release = self.engine.next_release(now).map(until);
         let next_try = self.effect.next_try().map(|again| again.saturating_duration_since(Instant::now()));
         let next_allowed = self.engine.spared().next_end().map(until);
         [next_end, next_release, next_try, next_allowed].into_iter().flatten().min()

@@ -67,7 +67,7 @@ pub(super) struct Memory<K, V> {
     most: usize,
 }
 
-impl<K: Eq + Hash, V: Clone> Memory<K, V> {
+impl<K: Clone + Eq + Hash, V: Clone> Memory<K, V> {
     /// Remembers no more than so many.
     pub(super) fn new(most: usize) -> Self {
         Self { known: Mutex::default(), most }
@@ -86,10 +86,11 @@ impl<K: Eq + Hash, V: Clone> Memory<K, V> {
     pub(super) fn remember(&self, key: K, value: V) {
         let now = Instant::now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= self.most {
+        if known.len() >= self.most && !known.contains_key(&key) {
             known.retain(|_, (_, until)| *until > now);
-            if known.len() >= self.most {
-                known.clear();
+            let oldest = known.iter().min_by_key(|(_, (_, until))| *until).map(|(key, _)| key.clone());
+            if let Some(oldest) = oldest.filter(|_| known.len() >= self.most) {
+                known.remove(&oldest);
             }
         }
         known.insert(key, (value, now + LASTS));
@@ -107,8 +108,11 @@ mod tests {
             memory.remember(number, ());
             assert_eq!(memory.recall(&number), Some(()));
         }
-        assert!(memory.known.lock().unwrap().len() <= 10);
-        assert_eq!(memory.recall(&0), None);
+        assert_eq!(memory.known.lock().unwrap().len(), 10);
+        let left: Vec<_> = (0..30).filter(|number| memory.recall(number).is_some()).collect();
+        assert_eq!(left, (20..30).collect::<Vec<_>>(), "the oldest leave");
+        memory.remember(20, ());
+        assert_eq!(memory.recall(&21), Some(()), "one that is known takes no room");
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use super::effect::Effect;
 use super::intent;
 use super::renewal::end;
+use crate::config::duration::Period;
 use crate::config::judgement::Mode;
 use crate::config::plan::Plan;
 use crate::firewall::{Element, FirewallError, Target};
@@ -120,7 +122,18 @@ pub(super) fn doubtful(engine: &Engine) -> Vec<Target> {
     range.into_iter().chain(shared).collect()
 }
 
-/// Tells the jails who was banned before, and those that count bans of the bans that still count.
+/// How far back bans count for anything: for jails that count them, for networks of which they are members, and for breakers.
+fn remembered_by(plan: &Plan) -> Option<Duration> {
+    let each = plan.jails.iter().flat_map(|jail| {
+        let counted = jail.filter.is_none().then_some(jail.findtime);
+        let members = jail.subnet.as_ref().and_then(|subnet| subnet.within).map(Period::get);
+        let breaker = jail.max_bans_per_minute.or(plan.firewall.max_bans_per_minute);
+        [counted, members, breaker.map(|_| Duration::from_secs(60))]
+    });
+    each.flatten().max()
+}
+
+/// Tells the jails who was banned before, and those that count bans, their networks and breakers of the bans that still count.
 pub(super) fn remind(
     engine: &mut Engine,
     offenders: Vec<Offender>,
@@ -131,17 +144,20 @@ pub(super) fn remind(
     for Offender { prefix, jail, count, until, .. } in offenders {
         engine.recall_offender(prefix, Past { jail, count, until: until.unwrap_or(Timestamp::MAX) });
     }
-    let counting = plan.jails.iter().filter(|jail| jail.filter.is_none()).map(|jail| jail.findtime).max();
-    let (Some(window), Some(archive)) = (counting, archive) else { return };
+    let (Some(window), Some(archive)) = (remembered_by(plan), archive) else { return };
     let counts = |name: &str| {
         let mut bans = plan.jails.iter().filter(|jail| jail.filter.is_some() && jail.mode == Mode::Ban);
         bans.any(|jail| &*jail.name == name)
     };
     match archive.made(now.checked_sub(window).unwrap_or(Timestamp::MIN)) {
-        Ok(made) => made
-            .into_iter()
-            .filter(|(_, jail, _)| counts(jail))
-            .for_each(|(prefix, _, time)| engine.recall_ban(prefix, time, now)),
+        Ok(made) => {
+            for (prefix, jail, time) in made {
+                engine.recall_made(&jail, prefix, time);
+                if counts(&jail) {
+                    engine.recall_ban(prefix, time, now);
+                }
+            }
+        }
         Err(error) => tracing::warn!("bans of before the start are not counted: {error}"),
     }
 }
@@ -215,7 +231,6 @@ pub(super) fn adopt(
 mod tests {
     use super::*;
     use crate::jail::MANUAL;
-    use std::time::Duration;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + second).unwrap()

@@ -2,9 +2,11 @@
 
 use jiff::Timestamp;
 
+use super::allowing;
 use super::renewal;
 use super::run::{Daemon, NOT_COUNTED};
 use super::sources;
+use crate::config::duration::BanTime;
 use crate::config::judgement::Counts;
 use crate::control::protocol::{
     AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, Loading, Status,
@@ -62,6 +64,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         ));
     }
     warnings.extend(daemon.lookups.warnings());
+    warnings.extend(allowing::warnings(&pipeline.engine));
     warnings.extend(daemon.fleet.warnings(fleet.as_ref()));
     warnings.extend(renewal::warnings(&pipeline.engine));
     let can_count = daemon.plan.firewall.count.then(|| pipeline.effect.firewall.counts());
@@ -122,6 +125,14 @@ fn jail_warnings(engine: &Engine) -> Vec<String> {
                 "{name}: ignorecommand gave no answer {} of {}, and the ban went ahead; the last time: {why}",
                 asked.failed,
                 counted(asked.times, "time", "times")
+            ));
+        }
+        if tally.ahead > 0 {
+            let last = BanTime::For(tally.last_ahead.unsigned_abs());
+            told.push(format!(
+                "{name}: {} dated in the future, the last by {last}: set the clock, or the time zone, of whoever writes \
+                 them; they count as of when they were read",
+                counted(tally.ahead, "line is", "lines are")
             ));
         }
         if let Some(proxy) = tally.last_proxy {

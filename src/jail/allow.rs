@@ -1,27 +1,8 @@
 //! Who is never banned: a set of prefixes, asked once for every failure.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv6Net};
-
-/// What is wider is taken for a slip of the pen: as prefix lengths of IPv4 and IPv6.
-const WIDEST: (u8, u8) = (8, 16);
-
-/// Networks of IPv6 that no host of the Internet is in, however wide: private ones (RFC 4193) and the local link.
-const PRIVATE: [Ipv6Net; 2] = [
-    Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7),
-    Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
-];
-
-/// If so much of the Internet lies in `prefix` that nobody means to spare it: the shortest length that is meant.
-#[must_use]
-pub fn too_wide(prefix: &IpNet) -> Option<u8> {
-    let (widest, private) = match prefix {
-        IpNet::V4(_) => (WIDEST.0, false),
-        IpNet::V6(v6) => (WIDEST.1, PRIVATE.iter().any(|private| private.contains(v6))),
-    };
-    (prefix.prefix_len() < widest && !private).then_some(widest)
-}
+use ipnet::IpNet;
 
 /// Disjoint prefixes in ascending order, so that one binary search answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::allow::too_wide;
 use super::engine::Engine;
 use super::lift::Lift;
 use super::shown;
 use super::spared::{Allowance, Origin};
+use crate::config::network::too_wide;
 
 /// How many entries there may be: each change writes all of them to the kernel.
 const MOST: usize = 10_000;
@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn entry(prefix: &str, until: Option<i64>) -> Allowance {
-        Allowance { prefix: net(prefix), since: at(0), until: until.map(at), reason: "".into() }
+        Allowance { prefix: net(prefix), since: at(0), until: until.map(at), reason: "".into(), who: None }
     }
 
     fn ban(engine: &mut Engine, prefix: &str) -> Result<Verdict, Refusal> {

@@ -58,6 +58,9 @@ impl Engine {
         let Some(id) = self.jails.iter().position(|jail| jail.name == case.jail) else { return Vec::new() };
         let Some(jail) = self.jails.get_mut(id) else { return Vec::new() };
         jail.asked.take(advice);
+        if *advice == Advice::Spare {
+            jail.vouched.note(case.address, now);
+        }
         let settled = |jail: &Jail| {
             jail.allow.overlapping(&case.prefix).is_some()
                 || self.bans.since(&case.prefix, &jail.name).is_some()

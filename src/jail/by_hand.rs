@@ -125,10 +125,10 @@ impl Engine {
         Ok(self.insert(new, now))
     }
 
-    /// Why a ban by hand is made by force only, if so. The `caller` is where whoever wants it is logged in from.
+    /// Why somebody bans `prefix` by force only, if so. The `caller` is where whoever wants it is logged in from.
     #[must_use]
-    pub fn doubt(&self, wanted: &ByHand<'_>, caller: Option<IpAddr>, now: Timestamp) -> Option<Refusal> {
-        let prefix = wanted.folded();
+    pub fn doubt(&self, prefix: IpNet, caller: Option<IpAddr>, now: Timestamp) -> Option<Refusal> {
+        let prefix = folded(prefix.trunc());
         if let Some(caller) =
             caller.map(|caller| caller.to_canonical()).filter(|caller| prefix.contains(caller))
         {

@@ -10,6 +10,7 @@ use super::engine::{Engine, New};
 use super::escalation;
 use super::jails::{Jail, JailId};
 use super::offenders::Past;
+use super::subnet::Subnets;
 use super::target::unbannable;
 use super::window::Counted;
 use super::{Ban, Ending, Verdict};
@@ -34,45 +35,72 @@ impl Engine {
             jail.tally.no_room += 1;
             return Vec::new();
         }
-        let free = jail.observes || (jail.breaker.allows(now) && self.breaker.allows(now));
-        if !free {
-            if jail.queue.is_empty() {
-                self.alarm = Some(Arc::clone(&jail.name));
-            }
-            jail.tally.held += 1;
-            jail.queue.push(prefix, Held { failures, last: now, source: Arc::clone(source) });
+        if !self.may_ban(id, now) {
+            self.hold(
+                id,
+                prefix,
+                Held { failures, last: now, source: Arc::clone(source), is_network: false },
+            );
             return Vec::new();
         }
         self.sentence(id, prefix, source, now)
+    }
+
+    /// The ban by which a jail holds `prefix`, its own or that of a network around it, and since when.
+    pub(super) fn banned_already(&self, id: JailId, prefix: IpNet) -> Option<(IpNet, Timestamp)> {
+        let jail = self.jails.get(id.0)?;
+        let networks = jail.subnets.iter().flat_map(|subnets| subnets.networks(prefix));
+        let mut bans = [prefix].into_iter().chain(networks);
+        bans.find_map(|prefix| Some((prefix, self.bans.since(&prefix, &jail.name)?)))
+    }
+
+    /// Whether the breakers let a jail make one more ban.
+    fn may_ban(&mut self, id: JailId, now: Timestamp) -> bool {
+        let Some(jail) = self.jails.get_mut(id.0) else { return false };
+        jail.observes || (jail.breaker.allows(now) && self.breaker.allows(now))
+    }
+
+    /// A ban has to wait.
+    fn hold(&mut self, id: JailId, prefix: IpNet, held: Held) {
+        let Some(jail) = self.jails.get_mut(id.0) else { return };
+        if jail.queue.is_empty() {
+            self.alarm = Some(Arc::clone(&jail.name));
+        }
+        jail.tally.held += 1;
+        jail.queue.push(prefix, held);
     }
 
     /// Bans of those who had to wait, now that more may be made; the worst first.
     pub fn release(&mut self, now: Timestamp) -> Vec<Verdict> {
         let mut verdicts = Vec::new();
         for id in (0..self.jails.len()).map(JailId) {
-            while let Some(jail) = self.jails.get_mut(id.0)
-                && !jail.queue.is_empty()
-                && jail.breaker.allows(now)
-                && self.breaker.allows(now)
-            {
+            while self.jails.get(id.0).is_some_and(|jail| !jail.queue.is_empty()) && self.may_ban(id, now) {
+                let Some(jail) = self.jails.get_mut(id.0) else { break };
                 let findtime = jail.window.findtime();
                 let Some((prefix, held)) = jail.queue.pop_worst() else { break };
-                // Whoever has been quiet since, or is allowed now, is let off.
+                // Whoever has been quiet since, is allowed now, or was banned with a network, is let off.
                 let quiet = now.duration_since(held.last) > SignedDuration::from_secs(findtime.into());
                 let ignored = jail.allow.overlapping(&prefix).is_some();
-                if !quiet && !ignored && !self.spares(&prefix) && self.bans.len() < self.capacity {
-                    verdicts.extend(self.sentence(id, prefix, &held.source, now));
+                let sheltered = held.is_network && self.shelters(id, &prefix, now);
+                if quiet || ignored || sheltered || self.spares(&prefix) || self.bans.len() >= self.capacity {
+                    continue;
+                }
+                if self.banned_already(id, prefix).is_none() {
+                    verdicts.extend(match held.is_network {
+                        true => self.close(id, prefix, &held.source, now),
+                        false => self.sentence(id, prefix, &held.source, now),
+                    });
                 }
             }
         }
         verdicts
     }
 
-    /// When somebody who waits may be banned, if anybody does.
+    /// When somebody who waits may be banned, seen at `now`, if anybody does.
     #[must_use]
-    pub fn next_release(&self) -> Option<Timestamp> {
+    pub fn next_release(&self, now: Timestamp) -> Option<Timestamp> {
         let waiting = self.jails.iter().filter(|jail| !jail.queue.is_empty());
-        let free = waiting.map(|jail| jail.breaker.next().max(self.breaker.next()));
+        let free = waiting.map(|jail| jail.breaker.next(now).max(self.breaker.next(now)));
         free.map(|free| free.unwrap_or(Timestamp::MIN)).min()
     }
 
@@ -81,11 +109,16 @@ impl Engine {
         self.alarm.take()
     }
 
-    /// How long the next ban of `prefix` by a jail lasts (without the part that is left to chance).
+    /// How long the next ban of `prefix` by a jail lasts (without the part that is left to chance). A single address that is
+    /// banned as the network that it is in (IPv6) is known by that as well.
     #[must_use]
     pub fn next_bantime(&self, jail: &Jail, prefix: &IpNet, now: Timestamp) -> BanTime {
         let Some(escalate) = &jail.escalate else { return jail.bantime };
-        let known = self.bans.known(prefix);
+        let mut known = self.bans.known(prefix);
+        let whole = self.counted_as(jail, *prefix);
+        if prefix.prefix_len() == prefix.max_prefix_len() && whole != *prefix {
+            known.extend(self.bans.known(&whole));
+        }
         let previous = escalation::previous(escalate, &jail.name, known.iter(), now);
         escalation::length(escalate, jail.bantime, previous)
     }
@@ -130,36 +163,61 @@ impl Engine {
         Some(self.insert(new, now))
     }
 
-    /// The networks that are banned because of `member`, and the bans that are parts of them now.
+    /// `member` is banned: what becomes of the network that it is in.
     fn widen(&mut self, id: JailId, member: IpNet, source: &Arc<str>, now: Timestamp) -> Vec<Verdict> {
-        let (mut verdicts, mut member) = (Vec::new(), member);
-        while let Some(jail) = self.jails.get_mut(id.0)
-            && let Some(subnets) = &mut jail.subnets
-            && let Some(network) = subnets.offended(member, now)
-        {
-            let spared = jail.allow.overlapping(&network).is_some() || unbannable(network.network());
-            let within =
-                subnets.rule().within.map_or(BanTime::Permanent, |within| BanTime::For(within.get()));
-            let reason = format!("{} of its members were banned within {within}", subnets.rule().after.0);
-            let name = Arc::clone(&jail.name);
-            if spared || self.spares(&network) {
-                break;
-            }
-            let Some(verdict) = self.imprison(id, network, source, reason.into(), now) else { break };
-            let until = verdict.ban().until;
-            verdicts.push(verdict);
-            // Whoever is banned for longer than the network stays banned by itself.
-            let part = |ban: &Ban| {
-                ban.jail == name
-                    && ban.prefix != network
-                    && until.is_none_or(|until| ban.until.is_some_and(|end| end <= until))
-            };
-            let parts: Vec<IpNet> =
-                self.bans.within(&network).take(PARTS).filter(part).map(|ban| ban.prefix).collect();
-            let absorbed = parts.iter().filter_map(|prefix| self.bans.remove(prefix, &name));
-            verdicts.extend(absorbed.map(|ban| Verdict::Unban(ban, Ending::Widened)));
-            member = network;
+        let Some(jail) = self.jails.get_mut(id.0) else { return Vec::new() };
+        let Some(subnets) = &mut jail.subnets else { return Vec::new() };
+        let waits = subnets.networks(member).next().is_some_and(|network| jail.queue.again(network, 1, now));
+        let Some(network) = (!waits).then(|| subnets.offended(member, now)).flatten() else {
+            return Vec::new();
+        };
+        let members = subnets.rule().after.0;
+        if self.shelters(id, &network, now) {
+            return Vec::new();
         }
+        if !self.may_ban(id, now) {
+            let held = Held { failures: members, last: now, source: Arc::clone(source), is_network: true };
+            self.hold(id, network, held);
+            return Vec::new();
+        }
+        self.close(id, network, source, now)
+    }
+
+    /// Whether there is somebody in `network` who must not be banned for what their neighbours do: whoever is never banned, has
+    /// lately logged in, or was spared by the jail's `ignorecommand`.
+    fn shelters(&self, id: JailId, network: &IpNet, now: Timestamp) -> bool {
+        let Some(jail) = self.jails.get(id.0) else { return true };
+        let trusting = self.jails.iter().filter_map(|jail| jail.trusted.as_ref());
+        jail.allow.overlapping(network).is_some()
+            || unbannable(network.network())
+            || self.spares(network)
+            || self.logins.within(network, now).is_some()
+            || jail.vouched.within(network, now).is_some()
+            || trusting.into_iter().any(|trusted| trusted.trusts_within(network, now))
+    }
+
+    /// The ban of a network because of its members, the end of those bans that are parts of it now, and what becomes of the
+    /// network around it.
+    fn close(&mut self, id: JailId, network: IpNet, source: &Arc<str>, now: Timestamp) -> Vec<Verdict> {
+        let Some(jail) = self.jails.get(id.0) else { return Vec::new() };
+        let Some(rule) = jail.subnets.as_ref().map(Subnets::rule) else { return Vec::new() };
+        let within = rule.within.map_or(BanTime::Permanent, |within| BanTime::For(within.get()));
+        let reason = format!("{} of its members were banned within {within}", rule.after.0);
+        let name = Arc::clone(&jail.name);
+        let Some(verdict) = self.imprison(id, network, source, reason.into(), now) else { return Vec::new() };
+        let until = verdict.ban().until;
+        // Whoever is banned for longer than the network stays banned by itself.
+        let part = |ban: &Ban| {
+            ban.jail == name
+                && ban.prefix != network
+                && until.is_none_or(|until| ban.until.is_some_and(|end| end <= until))
+        };
+        let parts: Vec<IpNet> =
+            self.bans.within(&network).take(PARTS).filter(part).map(|ban| ban.prefix).collect();
+        let absorbed = parts.iter().filter_map(|prefix| self.bans.remove(prefix, &name));
+        let absorbed = absorbed.map(|ban| Verdict::Unban(ban, Ending::Widened));
+        let mut verdicts: Vec<Verdict> = [verdict].into_iter().chain(absorbed).collect();
+        verdicts.extend(self.widen(id, network, source, now));
         verdicts
     }
 
@@ -183,6 +241,17 @@ impl Engine {
     pub fn recall_ban(&mut self, prefix: IpNet, time: Timestamp, now: Timestamp) {
         for id in (0..self.jails.len()).map(JailId) {
             self.count_ban(id, prefix, time, now);
+        }
+    }
+
+    /// A ban that `jail` made at `time`, before a restart: its networks count it, and so do the breakers. To be told oldest first.
+    pub fn recall_made(&mut self, jail: &str, prefix: IpNet, time: Timestamp) {
+        let Some(jail) = self.jails.iter_mut().find(|known| *known.name == *jail) else { return };
+        jail.breaker.made(time);
+        self.breaker.made(time);
+        if let Some(subnets) = &mut jail.subnets {
+            // What was to come of it came of it then.
+            subnets.offended(prefix, time);
         }
     }
 

@@ -1,15 +1,19 @@
 //! What becomes of offenders, with time as an argument.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
 
 use crate::config::duration::{BanTime, Period};
+use crate::config::ignorecommand::IgnoreCommand;
 use crate::config::judgement::{Counts, Escalate, Mode, Subnet, Widest};
+use crate::config::judgement::{Factor, Trust};
 use crate::config::plan::{JailPlan, Plan};
 use crate::config::value::Count;
-use crate::filter::Failure;
+use crate::filter::{Failure, Success};
+use crate::jail::asking::Advice;
 use crate::jail::by_hand::ByHand;
 use crate::jail::engine::{Engine, Judgement};
 use crate::jail::jails::JailId;
@@ -225,11 +229,11 @@ fn past_the_breaker_the_worst_are_banned_first() {
         fail(&mut engine, 0, "203.0.113.7", 2);
     }
     fail(&mut engine, 0, "203.0.113.8", 3);
-    assert_eq!((engine.jails()[0].waiting(), engine.next_release()), (7, Some(at(60))));
+    assert_eq!((engine.jails()[0].waiting(), engine.next_release(at(3))), (7, Some(at(60))));
     assert!(engine.release(at(59)).is_empty());
     assert_eq!(said(&engine.release(at(60))), ["+203.0.113.7 sshd 1h", "+203.0.113.8 sshd 1h"]);
     assert!(engine.release(at(700)).is_empty(), "the others were quiet for longer than findtime");
-    assert_eq!((engine.jails()[0].waiting(), engine.next_release()), (0, None));
+    assert_eq!((engine.jails()[0].waiting(), engine.next_release(at(700))), (0, None));
 }
 
 #[test]
@@ -241,4 +245,131 @@ fn the_breaker_of_all_jails_holds_each_of_them() {
     assert_eq!(fail(&mut engine, 0, "203.0.113.1", 0).len(), 1);
     assert!(fail(&mut engine, 1, "203.0.113.2", 0).is_empty());
     assert_eq!(said(&engine.release(at(60))), ["+203.0.113.2 mail 1h"]);
+}
+
+#[test]
+fn the_breaker_holds_networks_too() {
+    let limited = JailPlan { max_bans_per_minute: Some(3), subnet: subnet(3), ..JailPlan::named("sshd") };
+    let mut engine = engine(vec![limited]);
+    for last in 1..=3 {
+        let own = format!("203.0.113.{last}");
+        assert_eq!(fail(&mut engine, 0, &own, 0), [format!("+{own} sshd 1h")]);
+    }
+    assert_eq!(engine.take_alarm().as_deref(), Some("sshd"));
+    assert!(fail(&mut engine, 0, "198.51.100.9", 1).is_empty());
+    assert_eq!(engine.jails()[0].waiting(), 2);
+    assert!(engine.release(at(59)).is_empty());
+    let released = said(&engine.release(at(60)));
+    assert_eq!(released.first().map(String::as_str), Some("+203.0.113.0/24 sshd 1h"), "{released:?}");
+    assert_eq!(released.iter().filter(|one| one.ends_with("its network is banned")).count(), 3);
+    assert_eq!(released.last().map(String::as_str), Some("+198.51.100.9 sshd 1h"), "{released:?}");
+    let network = engine.bans().iter().find(|ban| ban.prefix.prefix_len() == 24).unwrap();
+    assert_eq!(&*network.reason, "3 of its members were banned within 1h");
+}
+
+#[test]
+fn a_single_address_of_ipv6_is_known_by_its_network() {
+    let mut engine =
+        engine(vec![JailPlan { escalate: Some(Escalate::default()), ..JailPlan::named("sshd") }]);
+    assert_eq!(fail(&mut engine, 0, "2001:db8::1", 0), ["+2001:db8::/64 sshd 1h"]);
+    expire(&mut engine, 3_600);
+    let prefix: IpNet = "2001:db8::2/128".parse().unwrap();
+    let next = engine.next_bantime(&engine.jails()[0], &prefix, at(3_600));
+    assert_eq!(next, BanTime::For(2 * HOUR));
+    let wanted = ByHand { prefix, jail: Some("sshd"), bantime: None, reason: "" };
+    assert_eq!(said(&[engine.ban(&wanted, at(3_600)).unwrap()]), ["+2001:db8::2 sshd 2h"]);
+    expire(&mut engine, 5 * 3_600);
+    let next = engine.next_bantime(&engine.jails()[0], &prefix, at(5 * 3_600));
+    assert_eq!(next, BanTime::For(4 * HOUR), "that one counts as well");
+}
+
+fn success(address: &str, second: i64) -> Success {
+    Success { time: at(second), address: address.parse().unwrap(), user: None }
+}
+
+#[test]
+fn no_network_is_banned_over_somebody_who_logged_in_or_was_spared() {
+    let networked = JailPlan { subnet: subnet(2), ..JailPlan::named("sshd") };
+    let mail = JailPlan {
+        filter: None,
+        trust: Some(Trust::default()),
+        subnet: subnet(2),
+        ..JailPlan::named("mail")
+    };
+    let command = IgnoreCommand { words: vec!["/bin/true".into(), "<ip>".into()], limit: HOUR };
+    let asking =
+        JailPlan { ignorecommand: Some(Arc::new(command)), subnet: subnet(2), ..JailPlan::named("web") };
+    let mut engine = engine(vec![networked, mail, asking]);
+    engine.succeeded(JailId(0), &success("203.0.113.200", 0), at(0));
+    engine.succeeded(JailId(1), &success("198.51.100.200", 0), at(0));
+    let ask = |engine: &mut Engine, address: &str, advice: Advice| {
+        let failure = Failure::of(address, at(1));
+        let judged = engine.observe(JailId(2), &failure, None, &"web.log".into(), at(1));
+        let Judgement::Ask(case) = judged else { panic!("{judged:?}") };
+        said(&engine.follow(&case, &advice, at(1)))
+    };
+    assert!(ask(&mut engine, "198.18.5.200", Advice::Spare).is_empty());
+    for last in 1..=4 {
+        for (id, network) in [(0, "203.0.113"), (1, "198.51.100"), (0, "198.51.100")] {
+            let said = fail(&mut engine, id, &format!("{network}.{last}"), 1);
+            assert_eq!(said.len(), 1, "{said:?}");
+        }
+        assert_eq!(ask(&mut engine, &format!("198.18.5.{last}"), Advice::Ban).len(), 1);
+    }
+    let day = 86_400;
+    expire(&mut engine, day);
+    for last in 11..=12 {
+        for (id, network) in [(0, "203.0.113"), (1, "198.51.100")] {
+            let said = fail(&mut engine, id, &format!("{network}.{last}"), day + 1);
+            assert_eq!(said.len() > 1, last == 12, "it is long ago: {said:?}");
+        }
+    }
+}
+
+#[test]
+fn who_waits_does_not_wait_for_longer_when_the_clock_is_set_back() {
+    let limited = JailPlan { max_bans_per_minute: Some(1), ..JailPlan::named("sshd") };
+    let mut engine = engine(vec![limited]);
+    fail(&mut engine, 0, "203.0.113.1", 3_600);
+    assert!(fail(&mut engine, 0, "203.0.113.2", 3_601).is_empty());
+    assert_eq!(engine.next_release(at(3_601)), Some(at(3_660)));
+    assert!(engine.next_release(at(1)).is_some_and(|free| free <= at(1)));
+    assert_eq!(said(&engine.release(at(1))), ["+203.0.113.2 sshd 1h"]);
+}
+
+#[test]
+fn a_reload_that_changes_trust_and_escalation_keeps_what_is_known() {
+    let plan = |failures, factor| {
+        let trust = Trust { failures: Count(failures), ..Trust::default() };
+        let escalate = Escalate { factor: Factor(factor), ..Escalate::default() };
+        let jail = JailPlan { trust: Some(trust), escalate: Some(escalate), ..JailPlan::named("sshd") };
+        Plan::of(vec![jail], &[])
+    };
+    let mut engine = Engine::new();
+    engine.configure(&plan(30, 2.0));
+    engine.succeeded(JailId(0), &success("203.0.113.9", 0), at(0));
+    assert_eq!(fail(&mut engine, 0, "203.0.113.1", 0), ["+203.0.113.1 sshd 1h"]);
+    assert!(fail(&mut engine, 0, "203.0.113.9", 1).is_empty());
+    engine.configure(&plan(3, 5.0));
+    assert!(fail(&mut engine, 0, "203.0.113.9", 2).is_empty(), "it is trusted still");
+    assert_eq!(
+        fail(&mut engine, 0, "203.0.113.9", 3),
+        ["+203.0.113.9 sshd 1h"],
+        "the third, by the new rule"
+    );
+    expire(&mut engine, 3_600);
+    assert_eq!(fail(&mut engine, 0, "203.0.113.1", 3_600), ["+203.0.113.1 sshd 5h"], "it is no new offender");
+}
+
+#[test]
+fn bans_of_before_a_restart_count_for_networks_and_breakers() {
+    let jail = JailPlan { max_bans_per_minute: Some(3), subnet: subnet(3), ..JailPlan::named("sshd") };
+    let mut engine = engine(vec![jail]);
+    for (last, second) in [(1, 0), (2, 50)] {
+        engine.recall_made("sshd", format!("203.0.113.{last}/32").parse().unwrap(), at(second));
+    }
+    engine.recall_made("gone", "203.0.113.9/32".parse().unwrap(), at(51));
+    assert_eq!(fail(&mut engine, 0, "203.0.113.3", 55), ["+203.0.113.3 sshd 1h"], "one of three is left");
+    assert_eq!((engine.jails()[0].waiting(), engine.next_release(at(55))), (1, Some(at(60))));
+    assert_eq!(said(&engine.release(at(60)))[0], "+203.0.113.0/24 sshd 1h");
 }

@@ -258,7 +258,7 @@ impl Engine {
     ) -> Judgement {
         let offender = self.offender(id, failure.logged());
         let Some(jail) = self.jails.get_mut(id.0) else { return Judgement::Nothing };
-        jail.tally.failures += 1;
+        jail.tally.failed(failure.time, now);
         let Some(prefix) = offender else {
             jail.tally.ignored += 1;
             let address = failure.address.to_canonical();
@@ -268,17 +268,14 @@ impl Engine {
             }
             return Judgement::Nothing;
         };
-        let networks = jail.subnets.iter().flat_map(|subnets| subnets.networks(prefix));
-        let mut bans = [prefix].into_iter().chain(networks);
-        let banned = bans.find_map(|prefix| Some((prefix, self.bans.since(&prefix, &jail.name)?)));
+        let banned = self.banned_already(id, prefix);
+        let Some(jail) = self.jails.get_mut(id.0) else { return Judgement::Nothing };
         if let Some((banned, since)) = banned {
             jail.tally.already_banned += 1;
             let late = failure.time.duration_since(since) > LATE && !jail.observes;
             return if late { Judgement::StillHeard(banned) } else { Judgement::Nothing };
         }
-        if let Some(held) = jail.queue.get_mut(&prefix) {
-            held.failures = held.failures.saturating_add(failure.attempts);
-            held.last = now;
+        if jail.queue.again(prefix, failure.attempts, now) {
             return Judgement::Counted(prefix);
         }
         let Failure { time, attempts, .. } = *failure;
@@ -320,9 +317,13 @@ impl Engine {
         let (jail, logged) = (self.jails.get(id.0)?, folded(logged));
         let address = logged.addr();
         let spared = self.spared.spares(address) || jail.allow.covering(address).is_some();
+        (!spared).then(|| self.counted_as(jail, logged))
+    }
+
+    /// The same, whether it is spared or not.
+    pub(super) fn counted_as(&self, jail: &Jail, logged: IpNet) -> IpNet {
         let [allow, own, neighbours, proxies] = self.spared.lists();
-        (!spared)
-            .then(|| banned_as(logged, jail.ipv6_prefix, &[allow, own, neighbours, proxies, &jail.allow]))
+        banned_as(logged, jail.ipv6_prefix, &[allow, own, neighbours, proxies, &jail.allow])
     }
 
     /// Takes back what was done to the bans of `prefix`: `rows` are in force again.

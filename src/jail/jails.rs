@@ -4,10 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use jiff::{SignedDuration, Timestamp};
 
 use super::allow::Allow;
 use super::asking::Asked;
 use super::breaker::{Breaker, Queue};
+use super::logins::Logins;
 use super::reports::Heard;
 use super::spared::Spared;
 use super::subnet::Subnets;
@@ -39,6 +41,8 @@ pub struct Jail {
     pub(super) ignorecommand: Option<Arc<IgnoreCommand>>,
     /// What came of that.
     pub asked: Asked,
+    /// Whom it spared lately.
+    pub(super) vouched: Logins,
     pub(super) bantime: BanTime,
     pub(super) escalate: Option<Escalate>,
     /// What bans by hand close; its own do so unless it observes.
@@ -75,6 +79,10 @@ pub struct Tally {
     pub last_proxy: Option<IpAddr>,
     /// Of the failures, older than `findtime`.
     pub stale: u64,
+    /// Of the failures, dated later than they were read; they count as of then.
+    pub ahead: u64,
+    /// By how much the last of these was.
+    pub last_ahead: SignedDuration,
     /// Of these, from addresses already banned.
     pub already_banned: u64,
     /// Bans.
@@ -83,6 +91,21 @@ pub struct Tally {
     pub no_room: u64,
     /// Bans that had to wait, because too many were made in a minute.
     pub held: u64,
+}
+
+/// Clocks differ a little, and a log is read a moment later.
+const AHEAD: SignedDuration = SignedDuration::from_secs(60);
+
+impl Tally {
+    /// One more failure, dated `time` and read at `now`.
+    pub(super) fn failed(&mut self, time: Timestamp, now: Timestamp) {
+        self.failures += 1;
+        let ahead = time.duration_since(now);
+        if ahead > AHEAD {
+            self.ahead += 1;
+            self.last_ahead = ahead;
+        }
+    }
 }
 
 /// The filters of servers that administrators log in to.
@@ -122,6 +145,8 @@ impl Jail {
 
     pub(super) fn configured(plan: &JailPlan, mut known: Option<Self>, spared: &Spared) -> Self {
         let asked = known.as_mut().map(|jail| std::mem::take(&mut jail.asked)).unwrap_or_default();
+        let vouched = known.as_mut().filter(|jail| jail.ignorecommand == plan.ignorecommand);
+        let vouched = vouched.map(|jail| std::mem::take(&mut jail.vouched)).unwrap_or_default();
         let heard = known.as_mut().map(|jail| std::mem::take(&mut jail.heard)).unwrap_or_default();
         let known =
             known.map(|jail| (jail.tally, jail.window, jail.subnets, jail.trusted, jail.breaker, jail.queue));
@@ -157,6 +182,7 @@ impl Jail {
             allow: Allow::default(),
             ignorecommand: plan.ignorecommand.clone(),
             asked,
+            vouched,
             bantime: plan.bantime,
             escalate: plan.escalate.clone(),
             services: plan.services.clone(),

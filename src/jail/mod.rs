@@ -4,7 +4,7 @@
 //! daemon, `banctl test` and the tests see the same behaviour. [`engine`] is the door, [`by_hand`] the one for administrators,
 //! [`feed`] the one for lists, [`reports`], [`decided`] and [`votes`] those for a fleet, [`lift`] the way out; [`window`] counts, [`jails`] are the jails, `convict` makes bans of
 //! offenders (`escalation`, `subnet`, `breaker`), `trust` and `logins` know who lately logged in, [`spared`] who is never banned and why
-//! ([`allowance`] changes that at run time), [`asking`] waits for a program, [`target`] says what is banned for an address,
+//! ([`allowance`] changes that at run time), [`asking`] waits for a program, [`standing`] tells what keeps somebody from their ban, [`target`] says what is banned for an address,
 //! [`renewal`] which bans last for as long as the offender knocks, [`bans`] holds the intent that the firewall makes true
 //! ([`gathered`] at start).
 
@@ -30,6 +30,7 @@ pub mod renewal;
 pub mod reports;
 mod row;
 pub mod spared;
+pub mod standing;
 mod subnet;
 pub mod target;
 mod trust;

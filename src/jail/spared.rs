@@ -26,6 +26,8 @@ pub struct Allowance {
     pub until: Option<Timestamp>,
     /// Why; may be empty.
     pub reason: Arc<str>,
+    /// Who said so, if that is known.
+    pub who: Option<Arc<str>>,
 }
 
 /// On whose word somebody is never banned.

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use super::draw::Draw;
 use super::logins::Last;
+use super::standing::Standing;
 use super::window::{Counted, Window};
 use crate::config::judgement::Trust;
 
@@ -79,6 +80,18 @@ impl Trusted {
             login.last.at.saturating_add(self.rule.after_success.get()).is_ok_and(|end| end > now)
         };
         self.logins.get(prefix).is_some_and(lately)
+    }
+
+    /// How `prefix` stands, if it is trusted.
+    pub(super) fn standing(&self, prefix: &IpNet, now: Timestamp) -> Option<Standing> {
+        let time = self.logins.get(prefix).filter(|_| self.trusts(prefix, now))?.last.at;
+        let until = time.saturating_add(self.rule.after_success.get()).ok()?;
+        Some(Standing::Trusted { time, until, failures: self.rule.failures.0 })
+    }
+
+    /// Whether somebody of `network` is trusted.
+    pub(super) fn trusts_within(&self, network: &IpNet, now: Timestamp) -> bool {
+        self.logins.keys().any(|prefix| network.contains(prefix) && self.trusts(prefix, now))
     }
 
     /// Counts failures of somebody who is trusted.

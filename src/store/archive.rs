@@ -253,7 +253,7 @@ fn made(database: &Connection, since: i64) -> rusqlite::Result<Vec<(IpNet, Arc<s
 fn jails(database: &Connection, since: i64) -> rusqlite::Result<Vec<JailCount>> {
     let mut counted = database.prepare(
         "SELECT jail, sum(what = 'ban'), sum(what NOT IN ('ban', 'would_ban')), count(DISTINCT iif(what = 'ban', prefix, NULL))
-         FROM history WHERE time >= ? GROUP BY jail ORDER BY jail",
+         FROM history WHERE time >= ? AND jail <> '' GROUP BY jail ORDER BY jail",
     )?;
     let count = |row: &rusqlite::Row<'_>| {
         let jail: String = row.get(0)?;

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use crate::jail::{Ending, Verdict};
+use crate::jail::spared::Allowance;
+use crate::jail::{BY_HAND, Ending, Verdict};
 
-/// Something that happened to a ban.
+/// Something that happened to a ban, or to an entry at run time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// When it happened.
     pub time: Timestamp,
     /// To whom.
     pub prefix: IpNet,
-    /// On whose behalf the ban is, or was.
+    /// On whose behalf the ban is, or was; empty for an entry at run time, which holds for all.
     pub jail: Arc<str>,
     /// What happened.
     pub what: What,
@@ -32,7 +33,7 @@ pub struct Event {
     pub lines: Vec<Line>,
 }
 
-/// What happened to a ban.
+/// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// It began, or its end was changed.
@@ -41,6 +42,12 @@ pub enum What {
     WouldBan,
     /// It ended.
     Unban(Ending),
+    /// Somebody was allowed at run time, or until another time.
+    Allow,
+    /// That was taken back.
+    Disallow,
+    /// Its time was over.
+    AllowOver,
 }
 
 /// A log line that tells of a failure.
@@ -65,9 +72,13 @@ const ENDINGS: [(&str, Ending); 8] = [
 ];
 const BAN: &str = "ban";
 const WOULD_BAN: &str = "would_ban";
+const ALLOW: &str = "allow";
+const DISALLOW: &str = "disallow";
+const ALLOW_OVER: &str = "allow_over";
 
 impl What {
-    /// `ban`, `would_ban`, or how a ban ended: `expired`, `by_hand`, `jail_gone`, `unlisted`, `allowed`, `widened`, `observed`, `withdrawn`.
+    /// `ban`, `would_ban`, or how a ban ended: `expired`, `by_hand`, `jail_gone`, `unlisted`, `allowed`, `widened`, `observed`, `withdrawn`;
+    /// of entries at run time, `allow`, `disallow` and `allow_over`.
     #[must_use]
     pub fn name(self) -> &'static str {
         let named = |ending| ENDINGS.iter().find(|(_, known)| *known == ending).map_or("", |(name, _)| name);
@@ -75,6 +86,9 @@ impl What {
             Self::Ban => BAN,
             Self::WouldBan => WOULD_BAN,
             Self::Unban(ending) => named(ending),
+            Self::Allow => ALLOW,
+            Self::Disallow => DISALLOW,
+            Self::AllowOver => ALLOW_OVER,
         }
     }
 
@@ -83,6 +97,9 @@ impl What {
         match name {
             BAN => Some(Self::Ban),
             WOULD_BAN => Some(Self::WouldBan),
+            ALLOW => Some(Self::Allow),
+            DISALLOW => Some(Self::Disallow),
+            ALLOW_OVER => Some(Self::AllowOver),
             _ => ENDINGS.iter().find(|(known, _)| *known == name).map(|(_, ending)| Self::Unban(*ending)),
         }
     }
@@ -115,6 +132,23 @@ impl Event {
         }
     }
 
+    /// What becomes of an entry at run time.
+    pub(super) fn of_entry(what: What, entry: &Allowance, now: Timestamp, who: Option<&Arc<str>>) -> Self {
+        let over = entry.until.filter(|_| what == What::AllowOver).map_or(now, |until| until.min(now));
+        Self {
+            time: over,
+            prefix: entry.prefix,
+            jail: "".into(),
+            what,
+            until: entry.until,
+            count: 0,
+            source: BY_HAND.into(),
+            reason: Arc::clone(&entry.reason),
+            who: who.cloned(),
+            lines: Vec::new(),
+        }
+    }
+
     /// About how many bytes it takes in memory.
     pub(super) fn weight(&self) -> usize {
         let lines: usize = self.lines.iter().map(|line| size_of::<Line>() + line.bytes.len()).sum();
@@ -128,8 +162,8 @@ mod tests {
 
     #[test]
     fn whatever_happens_has_a_name_of_its_own() {
-        let all =
-            ENDINGS.map(|(_, ending)| What::Unban(ending)).into_iter().chain([What::Ban, What::WouldBan]);
+        let others = [What::Ban, What::WouldBan, What::Allow, What::Disallow, What::AllowOver];
+        let all = ENDINGS.map(|(_, ending)| What::Unban(ending)).into_iter().chain(others);
         for what in all {
             assert_eq!(What::named(what.name()), Some(what));
         }

@@ -310,10 +310,22 @@ impl Store {
         }
     }
 
-    /// Notes that `prefix` is allowed at run time, or (`None`) no longer; it reaches the disk with the next [`Store::commit`].
-    pub fn note_allowed(&mut self, prefix: IpNet, allowance: Option<Allowance>) {
+    /// Notes that somebody is allowed at run time; it reaches the disk with the next [`Store::commit`].
+    pub fn note_allowed(&mut self, entry: &Allowance) {
         if self.queue.is_some() {
-            self.waiting.allowed.insert(prefix, allowance);
+            self.waiting.allowed.insert(entry.prefix, Some(entry.clone()));
+            let event = Event::of_entry(What::Allow, entry, entry.since, entry.who.as_ref());
+            self.waiting.history.push(event);
+        }
+    }
+
+    /// Notes that an entry at run time was taken back by somebody, or (`None`) its time is over; it reaches the disk with the
+    /// next [`Store::commit`].
+    pub fn note_disallowed(&mut self, entry: &Allowance, who: Option<&Arc<str>>, now: Timestamp) {
+        if self.queue.is_some() {
+            self.waiting.allowed.insert(entry.prefix, None);
+            let what = if who.is_some() { What::Disallow } else { What::AllowOver };
+            self.waiting.history.push(Event::of_entry(what, entry, now, who));
         }
     }
 

@@ -43,7 +43,7 @@ pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
             None => delete.execute(params![prefix.to_string(), jail.as_ref()])?,
         };
     }
-    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO allowed VALUES (?, ?, ?, ?)")?;
+    let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO allowed VALUES (?, ?, ?, ?, ?)")?;
     let mut delete = transaction.prepare_cached("DELETE FROM allowed WHERE prefix = ?")?;
     for (prefix, allowance) in &batch.allowed {
         match allowance {
@@ -52,6 +52,7 @@ pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
                 allowance.since.as_microsecond(),
                 allowance.until.map(Timestamp::as_microsecond),
                 allowance.reason.as_ref(),
+                allowance.who.as_deref(),
             ])?,
             None => delete.execute(params![prefix.to_string()])?,
         };
@@ -74,7 +75,7 @@ pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::R
 /// Reads what there is little of: who is allowed, and the positions.
 pub(super) fn read_short(database: &Connection) -> rusqlite::Result<Memory> {
     let mut memory = Memory::default();
-    let mut allowed = database.prepare("SELECT prefix, since, until, reason FROM allowed")?;
+    let mut allowed = database.prepare("SELECT prefix, since, until, reason, who FROM allowed")?;
     let mut rows = allowed.query([])?;
     while let Some(row) = rows.next()? {
         memory.allowed.extend(readable(row, read_allowance(row))?);
@@ -171,6 +172,7 @@ fn read_allowance(row: &Row<'_>) -> rusqlite::Result<Allowance> {
         since: read_time(row, 1)?,
         until: read_end(row, 2)?,
         reason: row.get_ref(3)?.as_str()?.into(),
+        who: row.get::<_, Option<String>>(4)?.map(Into::into),
     })
 }
 

@@ -14,7 +14,7 @@ use super::batch::Batch;
 use super::{Memory, StoreError, history, logins, rows};
 
 /// The format that this version writes, kept in SQLite's `user_version`.
-pub(super) const FORMAT: i64 = 5;
+pub(super) const FORMAT: i64 = 6;
 /// How long the write-ahead log stays on disk, in bytes; while much is written it may be longer.
 const LONGEST_LOG: i64 = 4 << 20;
 /// How long is waited for whoever else is using the database: a reader in memory, `sqlite3`.
@@ -40,7 +40,8 @@ const TABLES: &str = "
         prefix TEXT PRIMARY KEY,
         since  INTEGER NOT NULL,
         until  INTEGER,
-        reason TEXT NOT NULL
+        reason TEXT NOT NULL,
+        who    TEXT
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS logins (
         jail    TEXT NOT NULL,
@@ -191,6 +192,11 @@ fn prepare(database: &Connection, found: i64) -> rusqlite::Result<()> {
     }
     if (1..5).contains(&found) {
         database.execute_batch(POSITIONS)?;
+    }
+    // Who allowed somebody is known since format 6.
+    let named = "SELECT count(*) FROM pragma_table_info('allowed') WHERE name = 'who'";
+    if database.query_row(named, [], |row| row.get::<_, i64>(0))? == 0 {
+        database.execute_batch("ALTER TABLE allowed ADD COLUMN who TEXT")?;
     }
     database.pragma_update(None, "user_version", FORMAT)?;
     change.commit()?;

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::harness::{Background, Machine, eventually, failed_password, stderr, stdout};
+use crate::memory::why;
 
 /// Beside the machine, which is 203.0.113.1, a host 203.0.113.9.
 fn two_hosts() -> Machine {
@@ -83,7 +84,7 @@ fn an_entry_survives_restarts_and_ends_by_itself() {
 fn what_cannot_be_meant_is_refused_with_a_sentence() {
     let machine = Machine::new();
     machine.configure("ignoreip = [\"198.51.100.7\"]\n[defaults]\nignoreip = [\"192.0.2.0/24\"]\n");
-    let _daemon = machine.start(machine.kband());
+    let daemon = machine.start(machine.kband());
     for (arguments, code, words) in [
         (["add", "0.0.0.0/0"], 2, "nobody in it would ever be banned"),
         (["add", "2001::/15"], 2, "or say --force"),
@@ -101,6 +102,12 @@ fn what_cannot_be_meant_is_refused_with_a_sentence() {
     assert_eq!((&row["origin"], &row["jail"]), (&"ignoreip".into(), &"sshd".into()));
     assert!(machine.banctl(&["allow", "add", "0.0.0.0/0", "--force"]).status.success());
     assert_eq!(machine.banctl(&["ban", "203.0.113.9"]).status.code(), Some(5));
+    daemon.kill();
+    let _daemon = machine.start(machine.kband());
+    let warnings = machine.banctl_json(&["status"])["warnings"].to_string();
+    assert!(warnings.contains("nobody in it is banned for good: `banctl allow del 0.0.0.0/0`"), "{warnings}");
+    assert!(machine.banctl(&["allow", "del", "0.0.0.0/0"]).status.success());
+    assert!(!machine.banctl_json(&["status"])["warnings"].to_string().contains("large part"));
 }
 
 #[test]
@@ -287,6 +294,8 @@ fn a_program_says_who_is_not_banned() {
         ["2001:db8:5::7 sshd", "203.0.113.10 sshd", "203.0.113.9 sshd"],
         "each once: answers are remembered"
     );
+    let notes = why(&machine, "203.0.113.9").1["notes"].to_string();
+    assert!(notes.contains("sshd: its ignorecommand spared it at 20"), "{notes}");
     assert!(machine.banctl(&["ban", "203.0.113.9"]).status.success(), "an administrator is not asked about");
 }
 
@@ -360,4 +369,19 @@ fn an_administrator_is_not_locked_out_by_a_slip_of_the_pen() {
     let refused = machine.banctl(&["ban", "198.51.100.7"]);
     assert!(stderr(&refused).contains("somebody logged in from 198.51.100.7 at 20"), "{}", stderr(&refused));
     assert!(machine.banctl(&["ban", "198.51.100.7", "--force"]).status.success());
+
+    // What is moved here locks nobody out either.
+    let moved = machine.path("moved.jsonl");
+    assert!(machine.banctl(&["export", moved.to_str().unwrap()]).status.success());
+    assert!(machine.banctl(&["flush"]).status.success());
+    let load = format!("{banctl} load {}", moved.display());
+    let loaded = from(session, &load);
+    assert_eq!(loaded.status.code(), Some(5), "{}", stderr(&loaded));
+    let said = stdout(&loaded);
+    assert!(said.starts_with("loaded 1 ban\n"), "{said}");
+    assert!(said.contains("not loaded: 203.0.113.9: 203.0.113.9 is where your own SSH session"), "{said}");
+    assert!(said.contains("not loaded: 198.51.100.7: somebody logged in from 198.51.100.7"), "{said}");
+    assert_eq!(machine.listed(), ["203.0.113.10"]);
+    assert!(from(session, &format!("{load} --force")).status.success());
+    assert_eq!(machine.listed(), ["198.51.100.7", "203.0.113.9", "203.0.113.10"]);
 }

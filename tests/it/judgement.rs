@@ -2,6 +2,7 @@
 
 use crate::corpus::Package;
 use crate::harness::{Machine, eventually, failed_password, stdout};
+use crate::memory::why;
 
 fn ban_of(machine: &Machine, jail: &str, address: &str) -> Option<serde_json::Value> {
     let bans = machine.banctl_json(&["list"]);
@@ -58,6 +59,20 @@ fn a_network_of_offenders_becomes_one_element() {
 }
 
 #[test]
+fn members_of_before_a_restart_count() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nbantime = \"1h\"\nsubnet = { after = 3 }\n");
+    let daemon = machine.start(machine.kband());
+    machine.log(&["203.0.113.1", "203.0.113.2"].map(failed_password).concat());
+    let remembered = || machine.banctl_json(&["history"])["events"].as_array().unwrap().len();
+    eventually("remembered", || remembered() == 2);
+    daemon.kill();
+    let _daemon = machine.start(machine.kband());
+    machine.log(&failed_password("203.0.113.3"));
+    eventually("the network", || machine.listed() == ["203.0.113.0/24"]);
+}
+
+#[test]
 fn a_jail_that_observes_says_whom_it_would_ban() {
     let machine = Machine::new();
     machine.configure("maxretry = 1\nmode = \"observe\"\n");
@@ -94,6 +109,8 @@ fn the_breaker_raises_the_alarm_and_holds_the_rest() {
     assert!(machine.kband_log().contains("[sshd] more bans than max_bans_per_minute allows"));
     let said = stdout(&machine.banctl(&["status"]));
     assert!(said.contains("WARNING: sshd: 6 offenders wait for their ban"), "{said}");
+    let waits = why(&machine, "203.0.113.9").1["notes"].clone();
+    assert_eq!(waits[0], "sshd: its ban waits (failures: 1): more bans than max_bans_per_minute were made");
     // Who is banned by hand does not wait.
     assert!(machine.banctl(&["ban", "198.51.100.1"]).status.success());
 }
@@ -135,9 +152,31 @@ fn office_with_an_old_telephone(filter: &str) {
         machine.log(&failed_password("203.0.113.10"));
     }
     eventually("who never logged in is banned", || machine.listed() == ["203.0.113.10"]);
+    let notes = why(&machine, office).1["notes"].to_string();
+    assert!(
+        notes.contains("sshd: trusts it until 20") && notes.contains("6 failures lead to a ban"),
+        "{notes}"
+    );
+    let notes = why(&machine, "203.0.113.10").1["notes"].to_string();
+    assert!(notes.contains("write count = true in [firewall]"), "{notes}");
     // Somebody guesses from within the office.
     for user in ["carol", "dave", "eve"] {
         machine.log(&failed_as(user));
     }
     eventually("that is too much", || machine.listed().contains(&office.to_owned()));
+}
+
+#[test]
+fn a_log_from_next_year_is_told_of() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 2\n");
+    let _daemon = machine.start(machine.kband());
+    let ahead =
+        jiff::Timestamp::now() + jiff::SignedDuration::from_hours(8760) + jiff::SignedDuration::from_mins(5);
+    let line = failed_password("203.0.113.9");
+    let (_, rest) = line.split_once(" sshd").unwrap();
+    machine.log(&format!("{ahead:.0} host sshd{rest}").repeat(2));
+    eventually("it counts", || machine.listed() == ["203.0.113.9"]);
+    let warnings = machine.banctl_json(&["status"])["warnings"].to_string();
+    assert!(warnings.contains("sshd: 2 lines are dated in the future, the last by 365d"), "{warnings}");
 }

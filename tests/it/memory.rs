@@ -9,7 +9,7 @@ fn failed_user(user: &str, address: &str) -> String {
     failed_password(address).replace("for root from", &format!("for invalid user {user} from"))
 }
 
-fn why(machine: &Machine, address: &str) -> (Option<i32>, Value) {
+pub(crate) fn why(machine: &Machine, address: &str) -> (Option<i32>, Value) {
     let output = machine.banctl(&["--json", "why", address]);
     (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
 }
@@ -150,6 +150,51 @@ fn the_history_has_how_bans_end_and_who_ended_them() {
 }
 
 #[test]
+fn who_allows_somebody_is_named_and_so_is_whose_ban_that_lifts() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nbantime = \"1h\"\n");
+    let daemon = machine.start(machine.kband());
+    machine.log(&failed_password("203.0.113.1"));
+    told(&machine, 1);
+    let office = ["allow", "add", "203.0.113.0/24", "--for", "8h", "--reason", "the office"];
+    assert!(machine.banctl(&office).status.success());
+    let entry =
+        |machine: &Machine| machine.banctl_json(&["allow", "list", "203.0.113.0/24"])["allowed"][0].clone();
+    assert_eq!((&entry(&machine)["who"], &entry(&machine)["reason"]), (&"root".into(), &"the office".into()));
+    let rule = why(&machine, "203.0.113.1").1["allowed"][0].as_str().unwrap().to_owned();
+    for word in
+        ["203.0.113.0/24 since 20", " by root, until 20", ": the office (`banctl allow del 203.0.113.0/24`"]
+    {
+        assert!(rule.contains(word), "{rule}");
+    }
+    assert!(machine.banctl(&["allow", "add", "198.51.100.7", "--for", "1s"]).status.success());
+    eventually("its time is over", || {
+        machine.kband_log().contains("198.51.100.7 is not allowed any more (expired)")
+    });
+    daemon.kill();
+    let _daemon = machine.start(machine.kband());
+    assert_eq!(entry(&machine)["who"], "root", "it is remembered");
+    assert!(machine.banctl(&["allow", "del", "203.0.113.0/24"]).status.success());
+    let all = [
+        happened("disallowby_hand", "203.0.113.0/24", Some("root")),
+        happened("disallowexpired", "198.51.100.7", None),
+        happened("allow", "198.51.100.7", Some("root")),
+        happened("unbanallowed", "203.0.113.1", Some("root")),
+        happened("allow", "203.0.113.0/24", Some("root")),
+        happened("ban", "203.0.113.1", None),
+    ];
+    told(&machine, all.len());
+    assert_eq!(history(&machine, &[]), all);
+    assert_eq!(history(&machine, &["--jail", "sshd"]).len(), 2);
+    let shown = stdout(&machine.banctl(&["history", "203.0.113.1"]));
+    assert!(shown.contains("disallow") && shown.contains("the office") && shown.contains(" all "), "{shown}");
+    assert!(stdout(&machine.banctl(&["stats"])).starts_with("1 ban\n"));
+    let log = machine.kband_log();
+    assert!(log.contains("Allow 203.0.113.0/24 until") && log.contains("(root)"), "{log}");
+    assert!(log.contains("203.0.113.0/24 is not allowed any more (by hand, root)"), "{log}");
+}
+
+#[test]
 fn without_a_daemon_store_and_kernel_say_why() {
     let machine = Machine::new();
     machine.configure("");
@@ -179,6 +224,24 @@ fn lines_of_before_a_crash_are_told_with_the_ban_that_follows() {
         .filter(|user| lines.to_string().matches(&format!("user {user} ")).count() == 1)
         .collect();
     assert_eq!(users, ["one", "two", "three"], "{lines}");
+}
+
+#[test]
+fn what_is_older_than_a_second_is_in_the_history_after_a_crash() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nbantime = \"1h\"\n");
+    let daemon = machine.start(machine.kband());
+    machine.log(&(1..=20).map(|last| failed_password(&format!("203.0.113.{last}"))).collect::<String>());
+    eventually("banned", || machine.listed().len() == 20);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    // These may be lost: the crash comes at once.
+    machine.log(&(1..=20).map(|last| failed_password(&format!("198.51.100.{last}"))).collect::<String>());
+    daemon.kill();
+    let state = machine.path("state").display().to_string();
+    let shown = machine.banctl(&["--json", "history", "203.0.113.0/24", "--state-dir", &state]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let bans = shown["events"].as_array().unwrap().iter().filter(|event| event["event"] == "ban");
+    assert_eq!(bans.count(), 20, "{shown}");
 }
 
 #[test]
@@ -291,6 +354,9 @@ fn a_store_of_a_newer_version_is_left_alone_and_said() {
     assert!(
         log.contains("has format 99, this kban knows up to ") && log.contains("install the newer kban again")
     );
+    let status = machine.banctl_json(&["status"]);
+    assert_eq!(status["durable"], false);
+    assert!(!status["warnings"].as_array().unwrap().is_empty(), "{status}");
 }
 
 #[test]

@@ -271,6 +271,27 @@ fn other_settings_are_compared_with_the_current_ones() {
 }
 
 #[test]
+fn no_program_is_run_and_no_name_looked_up_for_the_past() {
+    let archive = Archive::new(&format!(
+        "{SSHD}ignorecommand = [\"/bin/sh\", \"-c\", \"touch was-run\", \"<ip>\"]\nignoreip = [\"office.example.net\", \"/etc/office\"]\n"
+    ));
+    let guesser = "203.0.113.9";
+    let lines: Vec<String> =
+        (1..4).map(|minute| failed(&format!("May  1 10:0{minute}:00"), guesser)).collect();
+    let log = archive.log("auth.log", "2026-05-02T00:00:00Z", &lines);
+    let said = archive.json(&["--jail", "sshd", &log]);
+    assert_eq!(
+        rows(&said["current"]),
+        ["203.0.113.9 sshd 2026-05-01T10:03:00Z 2026-05-01T11:03:00Z 3 1"],
+        "{said}"
+    );
+    let notes = said["notes"].to_string();
+    assert!(notes.contains("jail sshd has an ignorecommand, which is not run here"), "{notes}");
+    assert!(notes.contains("ignoreip (/etc/office, office.example.net) are not looked up"), "{notes}");
+    assert!(!archive.path("was-run").exists());
+}
+
+#[test]
 fn the_journal_is_replayed_too() {
     let archive = Archive::new(SSHD);
     let bin = archive.path("bin");

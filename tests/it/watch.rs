@@ -1,7 +1,7 @@
 //! `banctl watch`: what happens reaches whoever watches.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{ChildStdout, Stdio};
 
 use serde_json::Value;
 
@@ -9,20 +9,41 @@ use crate::corpus::Package;
 use crate::harness::{Background, Machine, eventually, failed_password, stderr, stdout};
 use crate::shown::redacted;
 
+fn watch(machine: &Machine, arguments: &[&str]) -> (Background, Lines<BufReader<ChildStdout>>) {
+    let mut command = machine.command(env!("CARGO_BIN_EXE_banctl"));
+    command.arg("--socket").arg(machine.path("run/control.sock")).arg("watch").args(arguments);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    (Background(child), lines)
+}
+
+#[test]
+fn the_alarm_of_the_breaker_is_an_event() {
+    let machine = Machine::new();
+    machine.configure("maxretry = 1\nmax_bans_per_minute = 2\n");
+    let _daemon = machine.start(machine.kband());
+    let (_watching, lines) = watch(&machine, &["--jsonl", "--jail", "sshd"]);
+    let (tell, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
+    // Whoever has begun to watch hears this.
+    eventually("it has begun", || {
+        machine.log(&failed_password("203.0.113.1"));
+        heard.try_recv().is_ok()
+    });
+    machine.log(&["203.0.113.2", "203.0.113.3", "203.0.113.4"].map(failed_password).concat());
+    let alarm = heard.iter().find(|line| line.contains("\"event\":\"alarm\"")).unwrap();
+    let alarm: Value = serde_json::from_str(&alarm).unwrap();
+    assert_eq!((&alarm["jail"], &alarm["schema"]), (&"sshd".into(), &1.into()));
+    assert!((1..=2).contains(&alarm["waiting"].as_u64().unwrap()), "{alarm}");
+}
+
 #[test]
 fn each_event_is_a_document_of_its_own() {
     let machine = Machine::new();
     machine.configure("maxretry = 2\n");
     let _daemon = machine.start(machine.kband());
-    let watch = |arguments: &[&str]| {
-        let mut command = machine.command(env!("CARGO_BIN_EXE_banctl"));
-        command.arg("--socket").arg(machine.path("run/control.sock")).arg("watch").args(arguments);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        (Background(child), lines)
-    };
-    let (_jsonl, mut documents) = watch(&["--jsonl"]);
-    let (_human, mut lines) = watch(&["--jail", "sshd"]);
+    let (_jsonl, mut documents) = watch(&machine, &["--jsonl"]);
+    let (_human, mut lines) = watch(&machine, &["--jail", "sshd"]);
     // Whoever has begun to watch hears this ban.
     let (mut heard, mut shown) = (Vec::new(), String::new());
     for number in 1..=50 {

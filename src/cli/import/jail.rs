@@ -147,6 +147,12 @@ impl Import<'_> {
             self.tell(Some(jail), "ignorecommand", message, help);
             return String::new();
         };
+        if self.value(Some(jail), "ignorecache").is_some_and(|typed| !typed.trim().is_empty()) {
+            let message = "ignorecache is not carried over: kban remembers the last 1,000 answers for five minutes each, by \
+                           what the command is given";
+            let help = "nothing has to be done; what the command is asked about is <ip>";
+            self.tell(Some(jail), "ignorecache", message, help);
+        }
         format!("ignorecommand = {}\nignorecommand_timeout = \"10s\"\n", listed(&words))
     }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
-use crate::config::network::{Lookup, folded};
+use crate::config::network::{Lookup, folded, too_wide};
 use crate::jail::shown;
 
 /// Units by the words for them, in seconds; a year has 365.25 days and a month is the twelfth part of it.
@@ -71,9 +71,10 @@ pub(super) fn network(word: &str) -> Result<IpNet, (String, &'static str)> {
         return Err((format!("ignoreip: {word} has no valid prefix length"), "write it as 192.0.2.0/24"));
     };
     let net = folded(net.trunc());
-    if net.prefix_len() == 0 {
+    if too_wide(&net).is_some() {
+        let what = if net.prefix_len() == 0 { "everything" } else { "a large part of the Internet" };
         return Err((
-            format!("ignoreip: {word} covers everything"),
+            format!("ignoreip: {word} covers {what}"),
             "nobody would ever be banned: name the networks that are to be spared",
         ));
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::options::Options;
 use crate::cli::exit::{Exit, Failure, usage};
 use crate::cli::output::harmless_lines;
-use crate::cli::past::no_jail;
+use crate::cli::past::{no_jail, not_asked, not_looked_up};
 use crate::config::file::File;
 use crate::config::judgement::{Counts, Mode};
 use crate::config::{self, FilterProblem, Layout, LoadedFilter, Plan, Report, Severity, SourceFile};
@@ -20,6 +20,8 @@ pub(super) struct Plans {
     pub(super) current: Plan,
     /// With what `--set` says, if it says anything.
     pub(super) changed: Option<Plan>,
+    /// What of them a replay leaves out.
+    left_out: Vec<String>,
 }
 
 impl Plans {
@@ -36,13 +38,15 @@ impl Plans {
         // Both plans share their filters, so that each line is looked at once.
         let loaded = RefCell::new(BTreeMap::new());
         let library = |reference: &str, dirs: &[PathBuf]| shared(&loaded, reference, dirs);
-        let load = |over: &[Arc<SourceFile>]| config::load_over(layout, over, &library).map(of_logs);
-        let current = load(&[Arc::clone(&chosen)]).map_err(broken)?;
-        let changed = match changes.transpose()? {
+        let load = |over: &[Arc<SourceFile>]| config::load_over(layout, over, &library);
+        let mut current = load(&[Arc::clone(&chosen)]).map_err(broken)?;
+        let mut changed = match changes.transpose()? {
             Some(changes) => Some(load(&[chosen, changes]).map_err(|report| usage(errors(report)))?),
             None => None,
         };
-        Ok(Self { current, changed })
+        let left_out = left_out(changed.as_ref().unwrap_or(&current));
+        [&mut current].into_iter().chain(&mut changed).for_each(only_of_logs);
+        Ok(Self { current, changed, left_out })
     }
 
     /// Every filter, once.
@@ -59,7 +63,7 @@ impl Plans {
 
     /// What is to be known of the settings.
     pub(super) fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes = self.left_out.clone();
         for jail in &self.changed.as_ref().unwrap_or(&self.current).jails {
             if jail.mode == Mode::Observe {
                 notes.push(format!("jail {} observes: it would have banned nobody, but said so", jail.name));
@@ -164,10 +168,18 @@ fn shared(
     Ok(filter)
 }
 
-/// What lists say is in no log.
-fn of_logs(mut plan: Plan) -> Plan {
+/// Leaves out what is in no log: what lists say, and what a program would.
+fn only_of_logs(plan: &mut Plan) {
     plan.feeds.clear();
-    plan
+    plan.jails.iter_mut().for_each(|jail| jail.ignorecommand = None);
+}
+
+/// What of a plan is left out although it may have spared somebody.
+fn left_out(plan: &Plan) -> Vec<String> {
+    let asking = plan.jails.iter().filter(|jail| jail.ignorecommand.is_some());
+    let not_asked = asking.map(|jail| not_asked(&format!("jail {}", jail.name)));
+    let ignored = plan.jails.iter().map(|jail| &jail.ignoreip).chain([&plan.ignoreip]);
+    not_asked.chain(not_looked_up(ignored)).collect()
 }
 
 /// Without the warnings: no log file has to exist here.

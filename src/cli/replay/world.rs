@@ -76,7 +76,10 @@ impl World {
     /// Lets time go by: bans end, and whoever waits is banned, each when it is due.
     fn advance(&mut self, to: Timestamp) {
         loop {
-            let due = [self.engine.bans().next_end(), self.engine.next_release()].into_iter().flatten().min();
+            let due = [self.engine.bans().next_end(), self.engine.next_release(self.now)]
+                .into_iter()
+                .flatten()
+                .min();
             let Some(due) = due.filter(|due| *due <= to) else { break };
             let at = due.max(self.now);
             while self.engine.expire_next(at).is_some() {}

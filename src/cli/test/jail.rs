@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::options::Options;
 use crate::cli::exit::{Failure, usage};
-use crate::cli::past::no_jail;
+use crate::cli::past::{no_jail, not_asked, not_looked_up};
 use crate::config::duration::BanTime;
 use crate::config::file::{File, Jail};
 use crate::config::judgement::{Counts, Escalate, Mode, Subnet};
@@ -76,14 +76,21 @@ impl Settings {
         let escalate = jail.escalate.or(defaults.escalate.clone()).and_then(|at| at.value.0);
         let subnet = jail.subnet.or(defaults.subnet.clone()).and_then(|at| at.value.0);
         let tracked = jail.max_tracked.or(defaults.max_tracked.clone()).map(|at| at.value.0);
+        let command = jail.ignorecommand.as_ref().or(defaults.ignorecommand.as_ref());
+        if command.is_some_and(|words| !words.value.0.is_empty()) {
+            let who = name.as_ref().map_or_else(|| "[defaults]".to_owned(), |name| format!("jail {name}"));
+            notes.push(not_asked(&who));
+        }
+        let (everywhere, ignoreip) =
+            (Ignored::of(defaults.ignoreip.as_ref()), Ignored::of(jail.ignoreip.as_ref()));
+        notes.extend(not_looked_up([&everywhere, &ignoreip]));
         Ok(Self {
             jail: name,
             maxretry: maxretry.ok_or_else(|| missing("maxretry"))?,
             findtime: findtime.ok_or_else(|| missing("findtime"))?.get(),
             bantime: bantime.ok_or_else(|| missing("bantime"))?,
-            // Names and files are not looked up: what a test says does not depend on who answers.
-            everywhere: Ignored::of(defaults.ignoreip.as_ref()),
-            ignoreip: Ignored::of(jail.ignoreip.as_ref()),
+            everywhere,
+            ignoreip,
             proxies: [defaults.proxies.as_ref(), jail.proxies.as_ref()]
                 .into_iter()
                 .flat_map(Networks::of)

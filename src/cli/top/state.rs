@@ -201,6 +201,7 @@ impl State {
             What::WouldBan(_)
             | What::Allow { .. }
             | What::Disallow { .. }
+            | What::Alarm { .. }
             | What::Restore { .. }
             | What::Missed { .. } => {}
         }

@@ -43,7 +43,7 @@ impl Text for Sender {
 
     fn read(typed: &str) -> Result<Self, (String, String)> {
         Network::read(typed).map(|network| Self(network.0)).map_err(|(what, help)| {
-            let everybody = what.ends_with("covers everything");
+            let everybody = what.contains("` covers ");
             let help =
                 if everybody { "name the networks of the hosts that may send".to_owned() } else { help };
             (what, help)

@@ -40,6 +40,12 @@ fn mistakes_are_told_with_what_to_write() {
         ),
         ("proxies = [\"cdn.example.net\"]", "neither an address nor a prefix", ""),
         ("proxies = [\"0.0.0.0/0\"]", "covers everything", ""),
+        (
+            "ignoreip = [\"192.0.2.0/24\", \"0.0.0.0/1\", \"128.0.0.0/1\"]",
+            "/etc/kban/kban.toml:3:29\n  |\n3 | ignoreip = [\"192.0.2.0/24\", \"0.0.0.0/1\"",
+            "of at least /8",
+        ),
+        ("proxies = [\"2000::/3\"]", "`2000::/3` covers a large part of the Internet", "of at least /16"),
     ] {
         let told = told(&format!("[jail.here]\nenabled = true\n{text}\n"));
         assert!(told.contains(words) && told.contains(help), "{text}: {told}");

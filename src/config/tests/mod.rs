@@ -12,6 +12,7 @@ mod mistakes;
 mod schema;
 mod sources;
 mod store;
+mod unused;
 mod values;
 
 use std::fs;

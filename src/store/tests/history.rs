@@ -250,6 +250,9 @@ fn the_format_before_becomes_this_one() {
              CREATE TABLE positions (path BLOB PRIMARY KEY, device INTEGER NOT NULL, inode INTEGER NOT NULL,
                  offset INTEGER NOT NULL, from_device INTEGER NOT NULL, from_inode INTEGER NOT NULL,
                  from_offset INTEGER NOT NULL) WITHOUT ROWID;
+             CREATE TABLE allowed (prefix TEXT PRIMARY KEY, since INTEGER NOT NULL, until INTEGER, reason TEXT NOT NULL)
+                 WITHOUT ROWID;
+             INSERT INTO allowed VALUES ('192.0.2.5/32', 7, NULL, 'the office');
              INSERT INTO bans VALUES ('192.0.2.1/32', 'sshd', 1, NULL, 4, 'auth.log', 'x', 'tcp/22');
              INSERT INTO positions VALUES (CAST('/var/log/x' AS BLOB), 1, 2, 3, 1, 2, 3);
              PRAGMA user_version = 2;",
@@ -261,6 +264,7 @@ fn the_format_before_becomes_this_one() {
     assert!(matches!(error, StoreError::Older { found: 2, .. }), "{error}");
     let (mut store, memory) = open(directory.path());
     assert_eq!((memory.bans.len(), memory.bans[0].count), (1, 4));
+    assert_eq!((&*memory.allowed[0].reason, &memory.allowed[0].who), ("the office", &None));
     let (key, reading) = memory.readings.first_key_value().unwrap();
     assert_eq!((&*key.source, key.stream.to_str()), ("/var/log/x", Some("/var/log/x")));
     assert_eq!(
@@ -271,7 +275,7 @@ fn the_format_before_becomes_this_one() {
     store.close();
     let database = rusqlite::Connection::open(&path).unwrap();
     let pragma = |name| database.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!((pragma("user_version"), pragma("auto_vacuum")), (5, 2), "it can shrink");
+    assert_eq!((pragma("user_version"), pragma("auto_vacuum")), (6, 2), "it can shrink");
     assert_eq!(archive.history(&Query { most: 9, ..Query::default() }).unwrap().events.len(), 1);
 }
 

@@ -54,12 +54,18 @@ fn what_was_committed_is_there_after_reopening() {
     let reading = Reading { from: place(77), until: place(99) };
     store.note_reading(auth_log(), reading.clone());
     let [ban, other] = kept.clone();
-    let allowed = Allowance { prefix: ban.prefix, since: ban.since, until: ban.until, reason: "x".into() };
+    let allowed = Allowance {
+        prefix: ban.prefix,
+        since: ban.since,
+        until: ban.until,
+        reason: "x".into(),
+        who: Some("anna".into()),
+    };
     let gone = Allowance { prefix: other.prefix, until: None, ..allowed.clone() };
-    store.note_allowed(allowed.prefix, Some(allowed.clone()));
-    store.note_allowed(gone.prefix, Some(gone.clone()));
+    store.note_allowed(&allowed);
+    store.note_allowed(&gone);
     store.commit();
-    store.note_allowed(gone.prefix, None);
+    store.note_disallowed(&gone, None, gone.since);
     store.close();
 
     let (store, memory) = open(directory.path());

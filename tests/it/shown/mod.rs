@@ -29,7 +29,7 @@ const SESSION: &[&str] = &[
     "allow list 198.51.100.7",
     "allow del 198.51.100.7",
     "unban 203.0.113.0/24",
-    "# 4 events",
+    "# 6 events",
     "history",
     "history --jail sshd",
     "stats",
