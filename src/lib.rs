@@ -22,6 +22,7 @@ pub mod program;
 pub mod service;
 mod syslog;
 pub mod tier;
+pub mod words;
 
 // Blank lines keep this order: it is that of the diagram.
 pub mod config;

@@ -1,8 +1,9 @@
-//! `banctl ban ADDR|PREFIX`: a ban by hand.
+//! `banctl ban ADDR|PREFIX...`: bans by hand.
 
 use std::io::Write;
 
 use clap::Args;
+use ipnet::IpNet;
 
 use super::exit::{Exit, Failure};
 use super::{Shared, complete, list, output, session, unban, unexpected};
@@ -11,8 +12,9 @@ use crate::control::protocol::{Answer, BanRow, Request};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// The IPv4 or IPv6 address, or a prefix.
-    pub(super) address: String,
+    /// The IPv4 or IPv6 address, or a prefix; or several.
+    #[arg(required = true, value_name = "ADDRESS")]
+    pub(super) addresses: Vec<String>,
     /// On behalf of this jail, and closing its ports [default: manual, which closes everything].
     #[arg(long, value_name = "JAIL", add = complete::jails())]
     pub(super) jail: Option<String>,
@@ -27,19 +29,13 @@ pub(super) struct Options {
     pub(super) force: bool,
 }
 
-pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
-    each(shared, std::iter::once(options), out)
-}
-
 /// Bans one after the other. The first that cannot be ends it; those before it are told of.
-pub(super) fn each(
-    shared: &Shared,
-    all: impl Iterator<Item = impl std::borrow::Borrow<Options>>,
-    out: &mut dyn Write,
-) -> Result<Exit, Failure> {
+pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let all =
+        options.addresses.iter().map(|address| unban::prefix(address)).collect::<Result<Vec<_>, _>>()?;
     let (mut banned, mut ended) = (Vec::new(), Ok(Exit::Done));
-    for options in all {
-        match ban(shared, options.borrow()) {
+    for prefix in all {
+        match ban(shared, prefix, options) {
             Ok(row) => banned.push(row),
             Err(failure) => {
                 ended = Err(failure);
@@ -60,8 +56,7 @@ pub(super) fn each(
     ended
 }
 
-fn ban(shared: &Shared, options: &Options) -> Result<BanRow, Failure> {
-    let prefix = unban::prefix(&options.address)?;
+fn ban(shared: &Shared, prefix: IpNet, options: &Options) -> Result<BanRow, Failure> {
     let request = Request::Ban {
         prefix,
         jail: options.jail.clone(),

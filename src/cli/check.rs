@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use super::exit::{Exit, Failure};
-use super::{Shared, output};
-use crate::config::{self, Report};
+use super::root::Root;
+use super::{Shared, confined, output};
+use crate::config::{self, Plan, Problem, Report};
 
 pub(super) fn run(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure> {
     let (plan, report) = match config::load(&shared.layout()) {
@@ -12,6 +13,7 @@ pub(super) fn run(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure>
             let (merged, _) = config::read(&shared.layout());
             let mut told = plan.warnings.clone();
             told.extend(config::lint(&merged, &plan));
+            told.extend(forbidden(&Root::new("/"), &plan));
             (Some(plan), Report::from(told))
         }
         Err(report) => (None, report),
@@ -36,4 +38,11 @@ pub(super) fn run(shared: &Shared, out: &mut dyn Write) -> Result<Exit, Failure>
         }
     }
     Ok(exit)
+}
+
+/// What kban.service, if it is installed, may not do for this configuration.
+fn forbidden(root: &Root, plan: &Plan) -> Vec<Problem> {
+    let Some(unit) = confined::installed(root) else { return Vec::new() };
+    let needs = confined::needs(root, unit, plan, |_| false).into_iter();
+    needs.filter_map(|need| Some(Problem::warning(need.found).help(need.remedy?))).collect()
 }

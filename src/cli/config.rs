@@ -2,15 +2,15 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, usage};
 use super::import::{self, Problem};
-use super::{Shared, diff, moving, output, settings};
+use super::{Shared, diff, fold, moving, output, settings};
 use crate::filter::JailConf;
 
 #[derive(Debug, Args)]
@@ -64,8 +64,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
         return moving::tell(shared, &loaded, out);
     }
     // Filters are named by their path, so the path has to be good from everywhere.
-    let directory =
-        std::path::absolute(&import.directory).map_err(|error| Failure::new(Exit::Usage, error))?;
+    let directory = absolute(&import.directory)?;
     let conf = JailConf::read(&directory).map_err(|error| Failure::new(Exit::Usage, error))?;
     let imported = import::translate(&conf, &directory);
     if let Some(path) = &import.to {
@@ -82,7 +81,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
             out.write_all(imported.config.as_bytes())?;
             out.flush()?;
         }
-        let mut told = anstream::stderr().lock();
+        let mut told = fold::stderr();
         for Problem { file, line, message, help } in &imported.problems {
             let (file, message, help) =
                 (output::harmless(file), output::harmless(message), output::harmless(help));
@@ -90,4 +89,14 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
         }
     }
     Ok(if imported.problems.is_empty() { Exit::Done } else { Exit::No })
+}
+
+/// A path that is good from everywhere.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| {
+        usage(format!(
+            "{}: {error}; name the whole path, from / on",
+            output::harmless(&path.to_string_lossy())
+        ))
+    })
 }

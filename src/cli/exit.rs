@@ -89,6 +89,9 @@ impl From<std::io::Error> for Failure {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return Self::new(Exit::Done, "");
         }
-        Self::new(Exit::No, format!("cannot write the output: {error}"))
+        Self::new(
+            Exit::No,
+            format!("cannot write the output: {error}; make room there, or have it written elsewhere"),
+        )
     }
 }

@@ -1,6 +1,8 @@
 //! Output that is never wider than the terminal: lines that would be are broken between words, in one place for every verb.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+
+use super::output;
 
 /// Breaks the lines that pass through. A line counts as one when its end, or the end of the output, has come.
 pub(super) struct Folded<W> {
@@ -9,6 +11,18 @@ pub(super) struct Folded<W> {
     width: usize,
     /// What has come of it; of a document, only how it begins.
     line: Vec<u8>,
+}
+
+/// Standard output.
+pub(super) fn stdout() -> Folded<impl Write> {
+    let width = if output::is_terminal() { output::width() } else { usize::MAX };
+    Folded::new(io::BufWriter::new(anstream::stdout().lock()), width)
+}
+
+/// Standard error, for whole lines.
+pub(super) fn stderr() -> Folded<impl Write> {
+    let width = if io::stderr().is_terminal() { output::width() } else { usize::MAX };
+    Folded::new(anstream::stderr(), width)
 }
 
 impl<W: Write> Folded<W> {

@@ -9,6 +9,7 @@ mod check;
 mod columns;
 mod complete;
 mod config;
+mod confined;
 mod country;
 mod diff;
 mod doctor;
@@ -33,6 +34,7 @@ mod past;
 mod recall;
 mod reload;
 mod replay;
+mod root;
 mod session;
 mod settings;
 mod stats;
@@ -63,6 +65,8 @@ use exit::{Exit, Failure};
 struct Command {
     #[command(flatten)]
     shared: Shared,
+    #[command(flatten)]
+    habit: habits::Options,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -90,7 +94,7 @@ struct Shared {
     /// How long the daemon may take for an answer.
     #[arg(long, global = true, value_name = "TIME", default_value = "30s")]
     timeout: Period,
-    /// Print one JSON document instead of text.
+    /// Print one JSON document instead of text (`watch`: one a line; not for `top` and `completions`).
     #[arg(long, global = true)]
     json: bool,
     /// The configuration, in place of /etc/kban: a directory like it, or just one file.
@@ -117,7 +121,7 @@ enum Verb {
     /// Who is never banned, whatever a log says; changes that at run time.
     Allow(allow::Options),
     /// Have the daemon read its configuration again.
-    Reload,
+    Reload(habits::Reload),
     /// Check the configuration: every error at once.
     Check,
     /// What a filter finds in a log, and why; whom a jail would ban.
@@ -206,15 +210,16 @@ pub fn main() -> ExitCode {
     }
     // A shell that asks for completions gets them, and nothing else happens.
     clap_complete::CompleteEnv::with_factory(command).complete();
-    let typed = command().get_matches();
-    let command = Command::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
+    let typed = command().try_get_matches();
+    let command = match typed.and_then(|typed| Command::from_arg_matches(&typed)) {
+        Ok(command) => command,
+        Err(error) => return end(no_command(&error)),
+    };
     if let Some(Verb::Top(options)) = &command.verb {
         // It draws by itself.
         return end(top::run(&command.shared, options));
     }
-    let out = std::io::BufWriter::new(anstream::stdout().lock());
-    let width = if output::is_terminal() { output::width() } else { usize::MAX };
-    let mut out = fold::Folded::new(out, width);
+    let mut out = fold::stdout();
     let ended = run(&command, &mut out).and_then(|exit| {
         out.flush()?;
         Ok(exit)
@@ -224,12 +229,26 @@ pub fn main() -> ExitCode {
     end(ended)
 }
 
+/// Help that was asked for, or what is wrong with the command line.
+fn no_command(said: &clap::Error) -> Result<Exit, Failure> {
+    let text = said.render();
+    if said.use_stderr() {
+        // Nobody is left who could be told that this cannot be written.
+        let _ = write!(fold::stderr(), "{}", text.ansi());
+        return Ok(Exit::Usage);
+    }
+    let mut out = fold::stdout();
+    write!(out, "{}", text.ansi())?;
+    out.flush()?;
+    Ok(Exit::Done)
+}
+
 fn end(ended: Result<Exit, Failure>) -> ExitCode {
     match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {
             if !failure.message.is_empty() {
-                let _ = writeln!(anstream::stderr(), "banctl: {}", failure.message);
+                let _ = writeln!(fold::stderr(), "banctl: {}", failure.message);
             }
             failure.exit.into()
         }
@@ -238,6 +257,9 @@ fn end(ended: Result<Exit, Failure>) -> ExitCode {
 
 fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
     let shared = &command.shared;
+    if let Some(ended) = command.habit.run(shared, out) {
+        return ended;
+    }
     let Some(verb) = &command.verb else { return overview::run(shared, out) };
     match verb {
         Verb::Status(options) => status::run(shared, options, out),
@@ -248,7 +270,7 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<Exit, Failure> {
         Verb::Ban(options) => ban::run(shared, options, out),
         Verb::Unban(options) => unban::run(shared, options, out),
         Verb::Allow(options) => allow::run(shared, options, out),
-        Verb::Reload => reload::run(shared, out),
+        Verb::Reload(typed) => habits::reload(shared, typed, out),
         Verb::Check => check::run(shared, out),
         Verb::Test(options) => test::run(shared, options, out),
         Verb::Replay(options) => replay::run(shared, options, out),

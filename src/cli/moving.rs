@@ -83,7 +83,10 @@ pub(super) fn load(shared: &Shared, options: &Load, out: &mut dyn Write) -> Resu
     let bans = match &options.file {
         Some(path) => {
             let file = File::open(path).map_err(|error| {
-                Failure::new(Exit::Usage, format!("cannot read {}: {error}", path.display()))
+                Failure::new(
+                    Exit::Usage,
+                    format!("cannot read {}: {error}; name what `banctl export` has written", path.display()),
+                )
             })?;
             read(BufReader::new(file), &path.display().to_string())?
         }

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::{fold, output};
+
 /// How long all of them together may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many are asked for at a time.
@@ -48,8 +50,9 @@ fn of_with(
     if left > 0 {
         // The list is right without them.
         let _ = writeln!(
-            anstream::stderr(),
-            "banctl: the resolver said nothing of {left} addresses in {} s: ask for fewer, with a jail or a prefix",
+            fold::stderr(),
+            "banctl: the resolver said nothing of {} in {} s: ask for fewer, with a jail or a prefix",
+            output::counted(left, "address", "addresses"),
             patience.as_secs()
         );
     }

@@ -1,7 +1,7 @@
 //! What reaches the terminal: tables, durations, JSON, and text that may be an attacker's.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
+
+pub use crate::words::counted;
 
 /// The version of every JSON document's shape.
 pub const SCHEMA: u32 = 1;
@@ -24,13 +26,6 @@ pub fn table(header: &[&str]) -> Table {
         table.set_width(u16::try_from(width()).unwrap_or(u16::MAX));
     }
     table
-}
-
-/// `1 ban`, `2 bans`: a count with its word.
-#[must_use]
-pub fn counted<N: Copy + fmt::Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
-    let word = if count == N::from(1) { one } else { many };
-    format!("{count} {word}")
 }
 
 /// Whether standard output is a terminal.

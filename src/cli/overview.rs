@@ -87,7 +87,11 @@ fn reading(status: &Status) -> String {
     let listed: usize = status.feeds.iter().map(|feed| feed.banned).sum();
     match status.feeds.len() {
         0 => logs,
-        lists => format!("{logs}; {listed} addresses by {}", counted(lists, "list", "lists")),
+        lists => format!(
+            "{logs}; {} by {}",
+            counted(listed, "address", "addresses"),
+            counted(lists, "list", "lists")
+        ),
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
-use super::Shared;
 use super::exit::{Exit, Failure};
+use super::{Shared, fold};
 use crate::config::duration::Period;
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{Answer, Refused, Request};
@@ -41,7 +41,7 @@ impl Past {
                 })?;
                 let place = state.state_dir.display();
                 // If nobody reads standard error, the answer is still right.
-                let _ = writeln!(anstream::stderr(), "banctl: no kband runs: this is what {place} remembers");
+                let _ = writeln!(fold::stderr(), "banctl: no kband runs: this is what {place} remembers");
                 Ok(Self::Disk(archive))
             }
             Err(error) => Err(error.into()),

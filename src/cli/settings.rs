@@ -14,7 +14,7 @@ use crate::config::{self, Report, Setting};
 pub(super) struct Options {
     /// Say beside each key which file it comes from, and the line there.
     #[arg(long)]
-    origin: bool,
+    pub(super) origin: bool,
 }
 
 /// `{"schema":1,"settings":[...]}`.

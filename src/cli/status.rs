@@ -21,6 +21,9 @@ pub(super) struct Options {
     /// Only this jail, with whom it bans.
     #[arg(value_name = "JAIL", add = complete::jails())]
     pub(super) jail: Option<String>,
+    /// As fail2ban-client has it: every jail is shown anyway.
+    #[arg(long, hide = true, conflicts_with = "jail")]
+    pub(super) all: bool,
 }
 
 /// How many addresses of one jail are shown.
@@ -189,7 +192,10 @@ fn print(status: &Status, now: Timestamp, out: &mut dyn Write) -> std::io::Resul
             let ago = |read: Timestamp| format!("{} ago", output::duration(output::between(read, now)));
             table.add_row(vec![
                 output::harmless(&feed.name),
-                feed.entries.to_string(),
+                feed.loading.map_or_else(
+                    || feed.entries.to_string(),
+                    |loading| format!("{} of {}", loading.settled, loading.of),
+                ),
                 feed.banned.to_string(),
                 feed.skipped.to_string(),
                 feed.read.map_or_else(|| "never".to_owned(), ago),
@@ -213,6 +219,7 @@ fn print(status: &Status, now: Timestamp, out: &mut dyn Write) -> std::io::Resul
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::control::protocol::Loading;
 
     /// When the tests look.
     pub(in crate::cli) const NOW: &str = "2026-11-21T12:00:00Z";
@@ -249,6 +256,17 @@ pub(super) mod tests {
     fn warnings_come_first_and_harmless() {
         let now = NOW.parse().unwrap();
         insta::assert_snapshot!(text(|out| print(&busy(), now, out)));
+    }
+
+    #[test]
+    fn a_list_on_its_way_says_how_far_it_is() {
+        let mut status = busy();
+        status.feeds[0].loading = Some(Loading { settled: 12_000, of: 50_000 });
+        let said = text(|out| print(&status, NOW.parse().unwrap(), out));
+        assert!(
+            said.lines().any(|line| line.starts_with("drop") && line.contains(" 12000 of 50000 ")),
+            "{said}"
+        );
     }
 
     #[test]

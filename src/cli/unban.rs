@@ -1,4 +1,4 @@
-//! `banctl unban ADDR|PREFIX|--jail J|--all`: lifts bans.
+//! `banctl unban ADDR|PREFIX...|--jail J|--all`: lifts bans.
 
 use std::io::Write;
 
@@ -15,16 +15,16 @@ use crate::firewall::{Change, Element, Firewall, Set};
 use crate::jail::written;
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("whom").required(true).multiple(true).args(["target", "jail", "all"]))]
+#[command(group = clap::ArgGroup::new("whom").required(true).multiple(true).args(["targets", "jail", "all"]))]
 pub(super) struct Options {
-    /// The address, or a prefix: every ban within it.
-    #[arg(add = complete::banned())]
-    target: Option<String>,
+    /// The address, or a prefix: every ban within it; or several.
+    #[arg(value_name = "ADDRESS", add = complete::banned())]
+    targets: Vec<String>,
     /// Only (or all) bans of this jail.
     #[arg(long, value_name = "JAIL", add = complete::jails())]
     jail: Option<String>,
     /// Every ban.
-    #[arg(long, conflicts_with_all = ["target", "jail"])]
+    #[arg(long, conflicts_with_all = ["targets", "jail"])]
     all: bool,
     /// Without the daemon: take the address out of the kernel's set.
     #[arg(long, conflicts_with_all = ["jail", "all"])]
@@ -37,41 +37,49 @@ struct Document {
 }
 
 pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let within = options.target.as_deref().map(prefix).transpose()?;
-    let lifted = match within {
-        Some(within) if options.kernel => from_kernel(within)?,
-        _ => match shared.ask(&Request::Unban { within, jail: options.jail.clone() })? {
-            Answer::Lifted { bans } => bans,
-            other => return Err(unexpected(&other)),
-        },
+    let targets: Vec<&str> = options.targets.iter().map(String::as_str).collect();
+    if options.kernel {
+        let all = targets.iter().map(|target| prefix(target)).collect::<Result<Vec<_>, _>>()?;
+        let lifted = all.into_iter().map(from_kernel).sum::<Result<usize, _>>()?;
+        tell(shared, lifted, out)?;
+        return Ok(if lifted > 0 { Exit::Done } else { Exit::No });
+    }
+    if !targets.is_empty() {
+        return each(shared, &targets, options.jail.as_deref(), out);
+    }
+    let lifted = match shared.ask(&Request::Unban { within: None, jail: options.jail.clone() })? {
+        Answer::Lifted { bans } => bans,
+        other => return Err(unexpected(&other)),
     };
     tell(shared, lifted, out)?;
     Ok(if lifted > 0 || options.all { Exit::Done } else { Exit::No })
 }
 
-/// Lifts a jail's bans of each of them; who is not banned does not keep the others.
+/// Lifts the bans of each of them, or one jail's; who is not banned does not keep the others.
 pub(super) fn each(
     shared: &Shared,
     targets: &[&str],
-    jail: &str,
+    jail: Option<&str>,
     out: &mut dyn Write,
 ) -> Result<Exit, Failure> {
     let prefixes = targets.iter().map(|target| prefix(target)).collect::<Result<Vec<_>, _>>()?;
     let mut client = shared.connect()?;
     let (mut lifted, mut not) = (0, Vec::new());
     for within in prefixes {
-        match client.ask(&Request::Unban { within: Some(within), jail: Some(jail.to_owned()) }) {
+        match client.ask(&Request::Unban { within: Some(within), jail: jail.map(str::to_owned) }) {
             Ok(Answer::Lifted { bans }) => lifted += bans,
             Ok(other) => return Err(unexpected(&other)),
             Err(ClientError::Refused(Refused { kind: Kind::No, message })) => not.push(message),
             Err(error) => return Err(error.into()),
         }
     }
-    tell(shared, lifted, out)?;
-    if not.is_empty() {
-        Ok(Exit::Done)
-    } else {
-        Err(Failure::new(Exit::No, output::harmless(&not.join("; "))))
+    if lifted > 0 || not.is_empty() {
+        tell(shared, lifted, out)?;
+    }
+    match not.is_empty() {
+        true if lifted > 0 => Ok(Exit::Done),
+        true => Ok(Exit::No),
+        false => Err(Failure::new(Exit::No, output::harmless(&not.join("; ")))),
     }
 }
 

@@ -80,7 +80,12 @@ pub(super) fn sentence(event: &Event) -> String {
             let who = output::counted(*waiting, "offender waits", "offenders wait");
             format!("[{jail}] more bans than max_bans_per_minute allows: {who}, the worst are banned first")
         }
-        What::Restore { by, bans } => format!("{by} changed table inet kban: {bans} bans restored"),
-        What::Missed { events } => format!("{events} events were missed: they are read too slowly"),
+        What::Restore { by, bans } => {
+            format!("{by} changed table inet kban: {} restored", output::counted(*bans, "ban", "bans"))
+        }
+        What::Missed { events } => format!(
+            "{} missed: they are read too slowly",
+            output::counted(*events, "event was", "events were")
+        ),
     }
 }

@@ -7,6 +7,7 @@ use serde::de::Deserializer;
 
 use super::report::Problem;
 use super::value::{OneOrMore, Text, deserialize_text};
+use crate::source::file::is_there;
 use crate::source::journal::{Alternative, Matches};
 
 /// One string of `journalmatch`.
@@ -77,5 +78,5 @@ const OF_SYSLOG: [&str; 9] = [
 /// The log file that is there and that the service itself writes: its lines are not in the journal.
 pub(super) fn own_file(paths: &[PathBuf]) -> Option<&PathBuf> {
     let by_syslog = |path: &Path| OF_SYSLOG.iter().any(|file| Path::new(file) == path);
-    paths.iter().find(|path| !by_syslog(path) && path.exists())
+    paths.iter().find(|path| !by_syslog(path) && is_there(path))
 }

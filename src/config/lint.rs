@@ -11,6 +11,7 @@ use super::report::Problem;
 use super::unused::unused;
 use crate::filter::{Filter, catalogue};
 use crate::source::Input;
+use crate::source::file::is_there;
 
 /// What can be said against the enabled jails, in the order of the files.
 #[must_use]
@@ -76,10 +77,7 @@ fn one_failure(jail: &JailPlan, file: &File, layers: &Layers) -> Option<Problem>
 /// A log that the jail names itself; those that its filter knows have a warning already.
 fn no_log(jail: &JailPlan, file: &File, layers: &Layers) -> Option<Problem> {
     let span = spans(jail, file).logpath?;
-    let missing = jail.sources.iter().find_map(|source| match source {
-        Input::File(path) if !path.exists() => Some(path),
-        _ => None,
-    })?;
+    let missing = jail.sources.iter().filter_map(Input::log_path).find(|path| !is_there(path))?;
     let what = format!("jail {}: its log {} does not exist here", jail.name, missing.display());
     Some(layers.place(Problem::warning(what).help("kband waits for it; is the path right?"), &span))
 }

@@ -1,17 +1,24 @@
 //! The command line's end of the control socket. Blocking: `banctl` does one thing at a time.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
+use nix::unistd::{User, geteuid};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::RUNTIME_DIR;
 use super::events::Event;
 use super::protocol::{Answer, BanRow, Cursor, Hello, Kind, PROTOCOL, Refused, Request};
+
+/// The user that kban.service is.
+const USER: &str = "kban";
 
 /// How long the daemon may take for one answer, unless somebody has less patience.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,6 +42,17 @@ pub enum ClientError {
     Permission {
         /// The socket.
         path: PathBuf,
+    },
+    /// Somebody listens who is not kband.
+    #[error(
+        "{path} is {who}'s, who is neither root nor kban, and what it says is not believed: name kband's own socket with --socket, or run banctl as {who}",
+        path = .path.display()
+    )]
+    Stranger {
+        /// The socket.
+        path: PathBuf,
+        /// Whose process listens.
+        who: String,
     },
     /// It listens, but the conversation broke off.
     #[error("kband at {path} broke off ({error}): see its log", path = .path.display())]
@@ -65,6 +83,21 @@ pub enum ClientError {
     },
 }
 
+/// Who listens, if that is nobody who kband can be: neither root (it or its service manager), nor ourselves, nor the service's
+/// user, nor whom root has given kban's own directory. A system that does not say is believed.
+fn stranger(stream: &UnixStream) -> Option<String> {
+    let peer = getsockopt(stream, PeerCredentials).ok()?.uid();
+    let service = User::from_name(USER).ok().flatten().map(|user| user.uid.as_raw());
+    // Whoever runs it under another name: only root can have made that.
+    let given = fs::symlink_metadata(RUNTIME_DIR).ok().map(|directory| directory.uid());
+    let known = [Some(0), Some(geteuid().as_raw()), service, given];
+    if known.contains(&Some(peer)) {
+        return None;
+    }
+    let name = User::from_uid(peer.into()).ok().flatten().map(|user| user.name);
+    Some(name.unwrap_or_else(|| format!("user {peer}")))
+}
+
 /// One conversation with the daemon.
 #[derive(Debug)]
 pub struct Client {
@@ -91,6 +124,9 @@ impl Client {
             ErrorKind::PermissionDenied => ClientError::Permission { path: path.to_owned() },
             _ => ClientError::NotRunning { path: path.to_owned(), error },
         })?;
+        if let Some(who) = stranger(&stream) {
+            return Err(ClientError::Stranger { path: path.to_owned(), who });
+        }
         let mut client =
             Self { path: path.to_owned(), stream: BufReader::with_capacity(PIECE, stream), patience };
         for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::words::counted;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -125,7 +126,11 @@ impl FleetStatus {
             if refused > 0 {
                 let why: Vec<String> =
                     host.refused.iter().map(|(why, times)| format!("{times} {why}")).collect();
-                told.push(format!("fleet: {refused} reports of {name} were refused: {}", why.join(", ")));
+                told.push(format!(
+                    "fleet: {} refused: {}",
+                    counted(refused, &format!("report of {name} was"), &format!("reports of {name} were")),
+                    why.join(", ")
+                ));
             }
         }
         for (name, peer) in &self.peers {

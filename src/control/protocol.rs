@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use super::status::{
-    AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, SourceRow, Status, TodayStatus,
+    AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, Loading, SourceRow, Status, TodayStatus,
 };
 
 use super::allowed::AllowRow;

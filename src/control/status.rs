@@ -105,6 +105,9 @@ pub struct FeedRow {
     pub entries: usize,
     /// Bans in force.
     pub banned: usize,
+    /// How far its new list is; none if none is on its way.
+    #[serde(default)]
+    pub loading: Option<Loading>,
     /// Entries left out: spared, without room, unreadable, or of no host.
     pub skipped: usize,
     /// Of these, with an allowed address or one of this machine in them.
@@ -123,6 +126,15 @@ pub struct FeedRow {
     pub next: Option<Timestamp>,
     /// What was wrong the last time, if anything.
     pub error: Option<String>,
+}
+
+/// How far a list is on its way into force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loading {
+    /// How many of its entries are in force, or known not to come into force.
+    pub settled: usize,
+    /// How many it has.
+    pub of: usize,
 }
 
 /// One log source.

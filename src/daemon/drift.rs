@@ -14,6 +14,7 @@ use super::effect::{Effect, differs};
 use super::intent;
 use crate::firewall::{Firewall, FirewallError, Target};
 use crate::jail::engine::{Engine, Remaining};
+use crate::words::counted;
 
 /// How many bans are looked up in the kernel in one go: some 3 ms.
 const COMPARED: usize = 1_000;
@@ -63,7 +64,10 @@ impl Effect {
             }
         }
         if !wrong.is_empty() {
-            tracing::warn!("{} bans were not in the kernel as intended: they are put right", wrong.len());
+            tracing::warn!(
+                "{} not in the kernel as intended: put right",
+                counted(wrong.len(), "ban was", "bans were")
+            );
             self.put_right(wrong, engine, now);
         }
         Ok(())

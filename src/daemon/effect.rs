@@ -16,6 +16,7 @@ use crate::firewall::{Change, Element, Firewall, FirewallError, Found, Rejected,
 use crate::jail::Ban;
 use crate::jail::engine::{Engine, Remaining};
 use crate::tier::Tier;
+use crate::words::counted;
 
 /// How long to wait after the kernel refused, before it is asked again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -259,7 +260,10 @@ impl Effect {
                 next = before.again;
             }
             None if again => {}
-            None => tracing::error!("{error}; {} changes wait and are tried again", refused.len()),
+            None => tracing::error!(
+                "{error}; {} to be tried again",
+                counted(refused.len(), "change waits", "changes wait")
+            ),
         }
         let full = match error {
             FirewallError::Full { set, .. } => Some(*set),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::pipeline::Pipeline;
 use crate::feed::{Feeds, Generation, News};
+use crate::jail::FEED;
 use crate::jail::feed::Swap;
 
 /// How many changes one slice makes: some 10 ms of the kernel's time.
@@ -29,6 +30,12 @@ impl Swaps {
     /// Whether nothing is to be done.
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// How far the list of `feed` is: how many of its entries are settled, and how many it has; `None`: none is on its way.
+    pub(super) fn progress(&self, feed: &str) -> Option<(usize, usize)> {
+        let mut of_feed = self.waiting.iter().map(|entry| &entry.swap);
+        Some(of_feed.find(|swap| swap.jail().strip_prefix(FEED) == Some(feed))?.progress())
     }
 
     /// A list has come.

@@ -9,6 +9,7 @@ use tokio::io::unix::AsyncFd;
 use super::effect::Effect;
 use crate::firewall::{Deed, FirewallError, Intrusion, Monitor, Target};
 use crate::jail::engine::Engine;
+use crate::words::counted;
 
 /// So many repairs without a pause are made at once; then somebody fights, and they become rarer.
 const AT_ONCE: u32 = 5;
@@ -132,7 +133,7 @@ impl Guard {
         let took = begin.elapsed().as_millis();
         let outcome = match restored {
             Some(_) if single_bans => format!(": put right in {took} ms"),
-            Some(bans) => format!(": {bans} bans restored in {took} ms"),
+            Some(bans) => format!(": {} restored in {took} ms", counted(bans, "ban", "bans")),
             None => String::new(),
         };
         tracing::warn!("{what}{outcome}");

@@ -13,6 +13,7 @@ use crate::firewall::{Element, Target};
 use crate::jail::bans::{Key, Slice};
 use crate::jail::engine::Engine;
 use crate::jail::{Ban, shown};
+use crate::words::counted;
 
 /// How many bans are ended in one go before others get their turn.
 const EXPIRED_AT_ONCE: usize = 1000;
@@ -172,8 +173,9 @@ const IN_VAIN: &str = "renew_on_contact does nothing: this kernel cannot renew a
 fn unrenewed(engine: &Engine) -> Option<String> {
     let bans = Some(engine.unrenewed()).filter(|bans| *bans > 0)?;
     Some(format!(
-        "{bans} bans are not renewed on contact: bans of 16 other lengths are, and none is longer; give jails with \
-         renew_on_contact the same bantime"
+        "{} not renewed on contact: bans of 16 other lengths are, and none is longer; give jails with \
+         renew_on_contact the same bantime",
+        counted(bans, "ban is", "bans are")
     ))
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::pipeline::Pipeline;
 use crate::control::protocol::SourceRow;
 use crate::source::SourceStatus;
+use crate::words::counted;
 
 /// So many errors of single files are told of; the rest are counted.
 const MOST_TOLD: usize = 10;
@@ -53,11 +54,14 @@ pub(super) fn warnings(sources: &[SourceRow]) -> Vec<String> {
     }
     let named = sources.iter().filter(|source| source.named > 0).map(|source| {
         let SourceRow { path, named, .. } = source;
-        format!("{path}: {named} failures name hosts without addresses and ban nobody: have the service log addresses, or set usedns")
+        format!("{path}: {} without addresses, and nobody is banned: have the service log addresses, or set usedns", counted(*named, "failure names a host", "failures name hosts"))
     });
     let broken = sources.iter().filter(|source| source.lines_broken > 0).map(|source| {
         let SourceRow { path, lines_broken, .. } = source;
-        format!("{path}: {lines_broken} lines are not what the container runtime writes and were left out: is `format` right?")
+        format!(
+            "{path}: {} not what the container runtime writes and left out: is `format` right?",
+            counted(*lines_broken, "line is", "lines are")
+        )
     });
     let received = sources.iter().flat_map(reception_warnings);
     let logged = sources.iter().flat_map(journal_warnings);
@@ -84,15 +88,17 @@ fn journal_warnings(source: &SourceRow) -> Vec<String> {
     let mut told = Vec::new();
     if *untrusted > 0 {
         told.push(format!(
-            "{path}: {untrusted} entries match that the service cannot be seen to have written, and ban nobody: does a local \
+            "{path}: {} that the service cannot be seen to have written, and nobody is banned: does a local \
              user forge them? If the service runs as a person's user, name it: \
-             journalmatch = \"_SYSTEMD_UNIT=NAME.service _UID=NUMBER\""
+             journalmatch = \"_SYSTEMD_UNIT=NAME.service _UID=NUMBER\"",
+            counted(*untrusted, "entry matches", "entries match")
         ));
     }
     if *gaps > 0 {
         told.push(format!(
-            "{path}: {gaps} times the journal was vacuumed before it was read on: raise SystemMaxUse or MaxRetentionSec \
-             in journald.conf"
+            "{path}: {} the journal was vacuumed before it was read on: raise SystemMaxUse or MaxRetentionSec \
+             in journald.conf",
+            counted(*gaps, "time", "times")
         ));
     }
     told

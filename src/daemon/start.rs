@@ -30,6 +30,7 @@ use crate::feed::Kept;
 use crate::firewall::{FirewallError, Found};
 use crate::source::syslog::Keeper;
 use crate::store::{self, Memory, Recalling, Store};
+use crate::words::counted;
 
 /// sysexits.h: the configuration is wrong.
 const EX_CONFIG: u8 = 78;
@@ -149,10 +150,10 @@ async fn run(typed: &Options, plan: Plan) -> Result<(), StartError> {
 
     let adopted = adopt(&mut engine, &found.elements, &told.ended, &lists.gone, now);
     tracing::info!(
-        "kband {} protects {} jails; {} bans remembered, {} adopted from the kernel",
+        "kband {} protects {}; {} remembered, {} adopted from the kernel",
         env!("CARGO_PKG_VERSION"),
-        plan.jails.len(),
-        told.bans,
+        counted(plan.jails.len(), "jail", "jails"),
+        counted(told.bans, "ban", "bans"),
         adopted.bans
     );
     effect.doubt(adopted.unlisted);

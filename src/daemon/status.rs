@@ -3,17 +3,19 @@
 use jiff::Timestamp;
 
 use super::allowing;
-use super::pipeline::Pipeline;
 use super::renewal;
 use super::run::{Daemon, NOT_COUNTED};
 use super::sources;
 use crate::config::duration::BanTime;
 use crate::config::judgement::Counts;
-use crate::control::protocol::{AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, Status};
+use crate::control::protocol::{
+    AskedStatus, FeedRow, FirewallStatus, ForeignChange, JailStatus, Loading, Status,
+};
 use crate::feed::FeedStatus;
 use crate::jail::engine::Engine;
 use crate::jail::feed::FeedTally;
 use crate::jail::{FEED, shown};
+use crate::words::counted;
 
 /// How everything is at this moment.
 pub(super) fn status(daemon: &mut Daemon) -> Status {
@@ -51,13 +53,14 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
     warnings.extend(jail_warnings(&pipeline.engine));
     if pipeline.beside.unasked() > 0 {
         warnings.push(format!(
-            "{} failures of named hosts were not counted: too many names waited",
-            pipeline.beside.unasked()
+            "{} not counted: too many names waited",
+            counted(pipeline.beside.unasked(), "failure of a named host was", "failures of named hosts were")
         ));
     }
     if let Some((failures, last)) = pipeline.beside.unresolved() {
         warnings.push(format!(
-            "{failures} failures count against nobody, their hosts' names have no address (the last: {last}): have the service log addresses"
+            "{} against nobody, their hosts' names have no address (the last: {last}): have the service log addresses",
+            counted(failures, "failure counts", "failures count")
         ));
     }
     warnings.extend(daemon.lookups.warnings());
@@ -94,7 +97,7 @@ pub(super) fn status(daemon: &mut Daemon) -> Status {
         durable: pipeline.store.is_durable(),
         today_since: Some(today.since),
         fleet,
-        feeds: feeds.iter().map(|(feed, tally)| feed_row(feed, tally, pipeline)).collect(),
+        feeds: feeds.iter().map(|(feed, tally)| feed_row(feed, tally, daemon)).collect(),
         sources,
     }
 }
@@ -106,48 +109,51 @@ fn jail_warnings(engine: &Engine) -> Vec<String> {
         let (name, tally, asked) = (&jail.name, &jail.tally, &jail.asked);
         if tally.no_room > 0 {
             told.push(format!(
-                "{name}: {} bans were not made, too many are in force: raise [firewall] set_size",
-                tally.no_room
+                "{name}: {} not made, too many are in force: raise [firewall] set_size",
+                counted(tally.no_room, "ban was", "bans were")
             ));
         }
         if jail.waiting() > 0 {
             told.push(format!(
-                "{name}: {} offenders wait for their ban, more than max_bans_per_minute were made: is it an attack, or \
+                "{name}: {}, more than max_bans_per_minute were made: is it an attack, or \
                  does a service refuse everybody?",
-                jail.waiting()
+                counted(jail.waiting(), "offender waits for its ban", "offenders wait for their ban")
             ));
         }
         if let Some(why) = &asked.last_failure {
             told.push(format!(
-                "{name}: ignorecommand gave no answer {} of {} times, and the ban went ahead; the last time: {why}",
-                asked.failed, asked.times
+                "{name}: ignorecommand gave no answer {} of {}, and the ban went ahead; the last time: {why}",
+                asked.failed,
+                counted(asked.times, "time", "times")
             ));
         }
         if tally.ahead > 0 {
             let last = BanTime::For(tally.last_ahead.unsigned_abs());
             told.push(format!(
-                "{name}: {} lines are dated in the future, the last by {last}: set the clock, or the time zone, of whoever \
+                "{name}: {} dated in the future, the last by {last}: set the clock, or the time zone, of whoever \
                  writes them; they count as of when they were read",
-                tally.ahead
+                counted(tally.ahead, "line is", "lines are")
             ));
         }
         if let Some(proxy) = tally.last_proxy {
             told.push(format!(
-                "{name}: {} failures come from proxies, the last from {proxy}: have the service log the real client (nginx: real_ip_header, Apache: mod_remoteip)",
-                tally.proxied
+                "{name}: {} from proxies, the last from {proxy}: have the service log the real client (nginx: real_ip_header, Apache: mod_remoteip)",
+                counted(tally.proxied, "failure comes", "failures come")
             ));
         }
     }
     told
 }
 
-fn feed_row(feed: &FeedStatus, tally: &FeedTally, pipeline: &Pipeline) -> FeedRow {
+fn feed_row(feed: &FeedStatus, tally: &FeedTally, daemon: &Daemon) -> FeedRow {
     let notes = &feed.notes;
+    let loading = daemon.swaps.progress(&feed.name);
     FeedRow {
         name: feed.name.to_string(),
         source: feed.source.clone(),
         entries: feed.entries,
-        banned: pipeline.engine.bans().count(&format!("{FEED}{}", feed.name)),
+        banned: daemon.pipeline.engine.bans().count(&format!("{FEED}{}", feed.name)),
+        loading: loading.map(|(settled, of)| Loading { settled, of }),
         skipped: tally.spared + tally.no_room + notes.unreadable + notes.no_hosts,
         spared: tally.spared,
         no_room: tally.no_room,
@@ -167,21 +173,21 @@ fn feed_warnings(feed: &FeedStatus, tally: &FeedTally) -> Vec<String> {
     told.extend(feed.unkept.clone());
     if let Some(first) = &tally.first_spared {
         told.push(format!(
-            "{} entries are not banned ({} first): an allowed address or one of this machine is in them",
-            tally.spared,
+            "{} not banned ({} first): an allowed address or one of this machine is in them",
+            counted(tally.spared, "entry is", "entries are"),
             shown(first)
         ));
     }
     if tally.no_room > 0 {
         told.push(format!(
-            "{} entries are not banned: raise [firewall] set_size, of which feeds may fill one half",
-            tally.no_room
+            "{} not banned: raise [firewall] set_size, of which feeds may fill one half",
+            counted(tally.no_room, "entry is", "entries are")
         ));
     }
     if let Some((line, text)) = &feed.notes.first_unreadable {
         told.push(format!(
-            "{} lines cannot be read, the first is line {line} (`{text}`)",
-            feed.notes.unreadable
+            "{} cannot be read, the first is line {line} (`{text}`)",
+            counted(feed.notes.unreadable, "line", "lines")
         ));
     }
     told.into_iter().map(|what| format!("{FEED}{}: {what}", feed.name)).collect()

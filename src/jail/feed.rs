@@ -52,6 +52,8 @@ pub struct Swap {
     stage: Stage,
     ending: Ending,
     tally: FeedTally,
+    /// How many entries are in force, or known not to come into force.
+    settled: usize,
     /// How many lifts were taken into account as room.
     made_room: usize,
 }
@@ -84,6 +86,7 @@ impl Swap {
             stage: Stage::Banning(Which::Addresses, 0),
             ending: Ending::Unlisted,
             tally: FeedTally::default(),
+            settled: 0,
             made_room: 0,
         }
     }
@@ -98,6 +101,12 @@ impl Swap {
     #[must_use]
     pub fn is_done(&self) -> bool {
         matches!(self.stage, Stage::Done)
+    }
+
+    /// How many of its entries are settled, and how many there are.
+    #[must_use]
+    pub fn progress(&self) -> (usize, usize) {
+        (self.settled, self.entries.len())
     }
 
     /// The jail of the feed's bans: `feed.NAME`.
@@ -183,6 +192,7 @@ impl Engine {
             if (prefix.prefix_len() == prefix.max_prefix_len()) != (which == Which::Addresses) {
                 continue;
             }
+            swap.settled += 1;
             let before = self.bans.get(&prefix, &jail).map(|ban| (ban.since, ban.until));
             if self.spares(&prefix) {
                 swap.tally.spared += 1;
@@ -234,6 +244,7 @@ impl Engine {
             // Whoever is gone has made room.
             None if swap.tally.no_room > 0 && swap.tally.gone > swap.made_room => {
                 swap.made_room = swap.tally.gone;
+                swap.settled = 0;
                 swap.tally = FeedTally { spared: 0, first_spared: None, no_room: 0, ..swap.tally };
                 swap.stage = Stage::Banning(Which::Addresses, 0);
             }

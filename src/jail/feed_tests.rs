@@ -48,6 +48,20 @@ fn listed(engine: &mut Engine, texts: &[&str]) -> (Vec<String>, FeedTally) {
 }
 
 #[test]
+fn how_far_a_list_is_counts_each_entry_once() {
+    let mut engine = engine(&["192.0.2.2/32"]);
+    let all = ["192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32", "198.51.100.0/24", "203.0.113.1/32"];
+    let mut swap = Swap::new("x", nets(&all), None);
+    let mut told = vec![swap.progress()];
+    while !swap.is_done() {
+        engine.swap(&mut swap, 1, at(0));
+        told.push(swap.progress());
+    }
+    told.dedup();
+    assert_eq!(told, [(0, 5), (1, 5), (3, 5), (4, 5), (5, 5)], "one is allowed, and the network comes last");
+}
+
+#[test]
 fn only_the_difference_is_said_and_bans_come_before_lifts() {
     let mut engine = engine(&[]);
     let (said, _) =

@@ -21,6 +21,7 @@ use crate::config::judgement::{Counts, Escalate, Mode};
 use crate::config::network::Ignored;
 use crate::config::plan::JailPlan;
 use crate::service::Service;
+use crate::words::counted;
 
 /// Names one jail of an engine: its place in the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -169,10 +170,10 @@ impl Jail {
             }
             None => Trusted::new(rule, plan.findtime),
         });
-        let what = match plan.counts {
-            Counts::Failures => "failures",
-            Counts::Bans => "bans",
-            Counts::Reports => "reports",
+        let (one, many) = match plan.counts {
+            Counts::Failures => ("failure", "failures"),
+            Counts::Bans => ("ban", "bans"),
+            Counts::Reports => ("report", "reports"),
         };
         let mut jail = Self {
             name: Arc::clone(&plan.name),
@@ -196,7 +197,8 @@ impl Jail {
             breaker,
             queue,
             heard,
-            reason: format!("{} {what} within {}", plan.maxretry, BanTime::For(plan.findtime)).into(),
+            reason: format!("{} within {}", counted(plan.maxretry, one, many), BanTime::For(plan.findtime))
+                .into(),
         };
         jail.look_up(spared);
         jail

@@ -73,7 +73,7 @@ fn a_line_is_explained_in_place_of_a_file() {
         date                               user        host
         pattern 0: ^login of <F-USER>.*</F-USER> from <HOST> failed$
 
-    1 lines: 1 matched, 0 ignored, 0 missed
+    1 line: 1 matched, 0 ignored, 0 missed
 
     HITS  DATES
     1     Mon DD hh:mm:ss (RFC 3164)
@@ -96,7 +96,7 @@ fn a_line_is_explained_in_place_of_a_file() {
         date                                                here it wanted "failed"
         nearest is pattern 0: ^login of <F-USER>.*</F-USER> from <HOST> failed$
 
-    1 lines: 0 matched, 0 ignored, 1 missed
+    1 line: 0 matched, 0 ignored, 1 missed
 
     HITS  DATES
     1     Mon DD hh:mm:ss (RFC 3164)
@@ -139,7 +139,7 @@ fn what_refused_a_line_before_any_pattern_is_said() {
         &format!("{HEAD}login of root from 192.0.2.1 failed"),
     ]);
     assert!(ignoring.contains("ignored by ignoreregex 0: ^login of root from"), "{ignoring}");
-    assert!(ignoring.contains("1 lines: 0 matched, 1 ignored, 0 missed"), "{ignoring}");
+    assert!(ignoring.contains("1 line: 0 matched, 1 ignored, 0 missed"), "{ignoring}");
 }
 
 /// Escape sequences, bidi, bytes that are no UTF-8, NUL and a line of 100 KiB: nothing of it reaches the terminal as it is.

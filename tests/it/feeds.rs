@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::harness::{Background, Machine, eventually, failed_password, stderr, stdout};
+use crate::harness::{Background, Machine, addresses, eventually, failed_password, stderr, stdout};
 
 /// What one of the kernel's sets holds, as nft sees it.
 fn kernel(machine: &Machine, set: &str) -> Vec<String> {
@@ -260,6 +260,31 @@ fn bad_servers_are_told_by_name_and_delay_nobody() {
         assert!(said.contains(words), "{name}: {said}");
     }
     assert_eq!(machine.listed(), ["203.0.113.9"]);
+}
+
+#[test]
+fn a_long_list_says_how_far_it_is() {
+    let machine = Machine::new();
+    let list = machine.path("long.netset");
+    const MANY: u32 = 100_000;
+    fs::write(&list, addresses(MANY).join("\n")).unwrap();
+    machine.configure(&format!("[feed.x]\nfile = {list:?}\n"));
+    let _daemon = machine.start(machine.kband());
+    let mut seen = Vec::new();
+    eventually("in force", || {
+        let row = feed(&machine, "x");
+        seen.extend(
+            row["loading"]
+                .as_object()
+                .map(|far| (far["settled"].as_u64().unwrap(), far["of"].as_u64().unwrap())),
+        );
+        row["loading"].is_null() && row["entries"] == MANY
+    });
+    assert!(!seen.is_empty(), "it came into force between two looks");
+    assert!(
+        seen.is_sorted() && seen.iter().all(|(settled, of)| settled <= of && *of == u64::from(MANY)),
+        "{seen:?}"
+    );
 }
 
 #[test]

@@ -280,7 +280,7 @@ fn names_are_asked_for_where_a_jail_wants_it() {
     let line = failed_password("bad.example.net");
     machine.log(&line);
     eventually("the name is told", || {
-        stdout(&machine.banctl(&["status"])).contains("1 failures name hosts without addresses")
+        stdout(&machine.banctl(&["status"])).contains("1 failure names a host without addresses")
     });
     assert_eq!(machine.listed(), [""; 0]);
     machine.configure("maxretry = 1\nusedns = \"warn\"\n");
@@ -296,7 +296,7 @@ fn names_are_asked_for_where_a_jail_wants_it() {
     // Who has no address is not forgotten silently.
     eventually("told", || {
         let warnings = machine.banctl_json(&["status"])["warnings"].to_string();
-        warnings.contains("1 failures count against nobody") && warnings.contains("nobody.example.net")
+        warnings.contains("1 failure counts against nobody") && warnings.contains("nobody.example.net")
     });
     assert!(machine.kband_log().contains("nobody.example.net has no address"), "{}", machine.kband_log());
     // Whoever has an address is banned as ever.

@@ -1,13 +1,13 @@
-//! What fingers type by themselves: fail2ban-client's words, and the completion key. And what the README says to type.
+//! What fingers type by themselves: fail2ban-client's words, and the completion key.
 
 use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use crate::harness::{Daemon, Machine, eventually, failed_password, stderr, stdout};
+use crate::harness::{Daemon, Machine, stderr, stdout};
 
 /// A machine whose kband is where banctl looks by itself; its configuration is a directory like /etc/kban.
-fn usual(machine: &Machine) -> Daemon<'_> {
+pub(super) fn usual(machine: &Machine) -> Daemon<'_> {
     let file =
         machine.configure("maxretry = 3\n[jail.recidive]\nenabled = true\n[jail.\"a.b\"]\nmaxretry = 4\n");
     fs::create_dir(machine.path("etc")).unwrap();
@@ -28,6 +28,20 @@ fn what_hands_know_is_done_or_answered_with_the_command() {
     let _daemon = usual(&machine);
     for (typed, exit, answer) in [
         ("ping", 0, "kband answers"),
+        ("version", 0, concat!("kband ", env!("CARGO_PKG_VERSION"))),
+        ("status --all", 0, "kband 0"),
+        ("reload sshd", 0, "reloaded"),
+        ("reload --all", 0, "reloaded"),
+        ("reload --if-exists --all", 0, "reloaded"),
+        ("reload --unban sshd", 2, "`banctl unban --jail sshd`, then `banctl reload`"),
+        ("reload --unban --all", 2, "`banctl unban --all`, then `banctl reload`"),
+        ("reload --restart --all", 2, "`systemctl restart kban` does that"),
+        ("-t --config etc", 0, "enabled: recidive, sshd"),
+        ("--test --config etc", 0, "the configuration has no errors"),
+        ("-d --config etc", 0, "[jail.recidive]"),
+        ("--dp --config etc", 0, "/etc/kban.toml:"),
+        ("flushlogs", 2, "nothing to open again"),
+        ("add sshd auto", 2, "`banctl enable sshd` does that"),
         ("set sshd banip 203.0.113.9 203.0.113.10", 0, "banned 203.0.113.10 for 10m (jail sshd)"),
         ("get sshd banip", 0, "203.0.113.9\n203.0.113.10"),
         ("status sshd", 0, "banned: 203.0.113.9 203.0.113.10"),
@@ -38,6 +52,12 @@ fn what_hands_know_is_done_or_answered_with_the_command() {
         ("get sshd failregex", 1, "banctl config show --origin"),
         ("set sshd unbanip 203.0.113.8 203.0.113.9 2001:db8::1", 1, "lifted 1 ban"),
         ("set sshd unbanip 203.0.113.9", 1, "203.0.113.9 is not banned"),
+        ("unban 203.0.113.9", 1, "203.0.113.9 is not banned"),
+        ("ban 203.0.113.20 203.0.113.21 --jail sshd", 0, "banned 203.0.113.21 for 10m (jail sshd)"),
+        ("ban 203.0.113.22 nobody", 2, "'nobody' is neither an address nor a prefix"),
+        ("unban 203.0.113.20 203.0.113.21", 0, "lifted 2 bans"),
+        ("set loglevel DEBUG", 2, "KBAN_LOG"),
+        ("set dbpurgeage 1d", 2, "[store]"),
         ("set sshd addignoreip 192.0.2.1", 2, "`banctl allow add 192.0.2.1` does that"),
         ("set sshd bantime 3600", 2, "write bantime = ... below [jail.sshd]"),
         ("set sshd", 2, "`banctl ban 203.0.113.9 --jail sshd`"),
@@ -45,13 +65,40 @@ fn what_hands_know_is_done_or_answered_with_the_command() {
         ("start", 2, "`systemctl start kban` does that"),
         ("start sshd", 2, "`banctl enable sshd` does that"),
         ("stop", 2, "`systemctl stop kban` does that"),
+        ("stop --all", 2, "`systemctl stop kban` does that"),
+        ("stop sshd", 2, "`banctl disable sshd` does that"),
+        ("restart", 2, "`systemctl restart kban` does that"),
         ("restart --unban sshd", 2, "`banctl reload` does that"),
         ("unban --all", 0, "lifted 1 ban"),
     ] {
-        let words: Vec<&str> = typed.split(' ').collect();
+        let etc = machine.path("etc").display().to_string();
+        let words: Vec<&str> = typed.split(' ').map(|word| if word == "etc" { &etc } else { word }).collect();
         let (code, text) = said(&machine.banctl(&words));
         assert!(code == Some(exit) && text.contains(answer), "{typed} ({code:?}): {text}");
     }
+}
+
+/// The words of a program that asks for a document: it gets one, or a sentence of why not.
+#[test]
+fn whatever_hands_know_has_a_document_too() {
+    let machine = Machine::new();
+    let _daemon = usual(&machine);
+    assert!(machine.banctl(&["ban", "203.0.113.9", "--jail", "sshd"]).status.success());
+    for (typed, key, value) in [
+        ("ping --json", "answers", serde_json::json!(concat!("kband ", env!("CARGO_PKG_VERSION")))),
+        ("version --json", "answers", serde_json::json!(concat!("kband ", env!("CARGO_PKG_VERSION")))),
+        ("get sshd maxretry --json", "value", "3".into()),
+        ("get --json sshd findtime", "table", "defaults".into()),
+        ("reload sshd --json", "reloaded", true.into()),
+        ("set sshd banip 203.0.113.10 --json", "schema", 1.into()),
+        ("set sshd unbanip 203.0.113.10 --json", "lifted", 1.into()),
+    ] {
+        let output = machine.banctl(&typed.split(' ').collect::<Vec<_>>());
+        let document: serde_json::Value = serde_json::from_str(&stdout(&output)).expect(typed);
+        assert_eq!((&document["schema"], &document[key]), (&1.into(), &value), "{typed}: {document}");
+    }
+    let banned = machine.banctl_json(&["get", "sshd", "banip"]);
+    assert_eq!(banned["bans"][0]["address"], "203.0.113.9", "{banned}");
 }
 
 /// What the shells offer after a press of the completion key.
@@ -104,50 +151,5 @@ fn shells_complete_verbs_jails_and_banned_addresses() {
     for (shell, file) in [("bash", "banctl.bash"), ("zsh", "_banctl"), ("fish", "banctl.fish")] {
         let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/completions").join(file);
         assert_eq!(stdout(&machine.banctl(&["completions", shell])), fs::read_to_string(kept).unwrap());
-    }
-}
-
-/// The commands that the README shows, each line that begins with one.
-fn readme() -> Vec<String> {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let lines = text.lines().filter_map(|line| line.strip_prefix("    banctl"));
-    // What follows two blanks says what it does.
-    lines.map(|rest| format!("banctl{}", rest.split("   ").next().unwrap_or_default())).collect()
-}
-
-#[test]
-fn the_readmes_commands_work() {
-    let machine = Machine::new();
-    let _daemon = usual(&machine);
-    machine.log(&failed_password("203.0.113.9").repeat(3));
-    eventually("banned", || machine.listed() == ["203.0.113.9"]);
-    // What is in /etc and /var/log on a machine that has it.
-    fs::create_dir_all(machine.path("fail2ban/filter.d")).unwrap();
-    fs::write(machine.path("fail2ban/jail.conf"), "[DEFAULT]\nbantime = 1h\n").unwrap();
-    fs::create_dir(machine.path("journal")).unwrap();
-    let path = format!(
-        "{}:{}",
-        Path::new(env!("CARGO_BIN_EXE_banctl")).parent().unwrap().display(),
-        std::env::var("PATH").unwrap()
-    );
-    let commands = readme();
-    assert!(commands.len() > 20, "{commands:?}");
-    for command in commands {
-        // These do not end by themselves: their own tests end them.
-        if ["watch", "top"].iter().any(|word| command.contains(word)) {
-            continue;
-        }
-        let line = command.split("  ").next().unwrap().replace("/var/log/auth.log", "auth.log");
-        let line = line.replace("/etc/fail2ban", "fail2ban").replace(" journal", " journal:journal");
-        let line = line.replacen("banctl", "banctl --config etc", 1);
-        let mut shell = machine.command("sh");
-        shell.env("PATH", &path).args(["-c", &format!("cd {} && {line}", machine.dir.path().display())]);
-        let output = shell.output().unwrap();
-        assert!(
-            matches!(output.status.code(), Some(0 | 1)),
-            "{line}: {:?} {}",
-            output.status,
-            stderr(&output)
-        );
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::harness::{Machine, eventually, stderr, stdout};
+use crate::shown::redacted;
 
 fn banned(machine: &Machine, bans: &[(&str, &str, &str)]) {
     for (address, time, jail) in bans {
@@ -65,7 +66,7 @@ fn names_are_asked_for_on_request_and_harmless() {
     };
     assert_eq!(named("203.0.113.1"), "crawler.example.net");
     assert!(named("203.0.113.2").is_null() && named("203.0.113.0/24").is_null());
-    assert!(stdout(&machine.banctl(&["list", "--names"])).contains("crawler.example.net"));
+    insta::assert_snapshot!("names", both(&machine, &["list", "--names"]));
     assert!(machine.banctl_json(&["list"])["bans"][0].get("name").is_none(), "unasked, nobody is asked");
 }
 
@@ -81,11 +82,17 @@ fn countries_come_from_a_database_on_request() {
     let bans = machine.banctl_json(&["list", &option])["bans"].clone();
     assert_eq!((&bans[0]["address"], &bans[0]["country"]), (&"2.0.0.1".into(), &serde_json::Value::Null));
     assert_eq!((&bans[1]["address"], &bans[1]["country"]), (&"203.0.113.1".into(), &"DE".into()));
-    assert!(stdout(&machine.banctl(&["list", &option])).contains("DE"));
+    insta::assert_snapshot!("countries", both(&machine, &["list", &option]));
     fs::write(&file, "no database").unwrap();
     let output = machine.banctl(&["list", &option]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("name one in MaxMind's format"), "{}", stderr(&output));
+}
+
+/// What a command shows to people, and as JSON.
+fn both(machine: &Machine, arguments: &[&str]) -> String {
+    let json = [arguments, &["--json"]].concat();
+    redacted(&(stdout(&machine.banctl(arguments)) + &stdout(&machine.banctl(&json))), machine)
 }
 
 /// A database in MaxMind's format (https://maxmind.github.io/MaxMind-DB/) of IPv4, where addresses from 128.0.0.0 on

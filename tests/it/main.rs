@@ -73,6 +73,8 @@ mod mutate;
 #[cfg(test)]
 mod ports;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod renewal;

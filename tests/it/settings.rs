@@ -232,3 +232,47 @@ fn check_says_what_had_better_be_otherwise() {
     );
     assert_eq!(etc.banctl(&["check"]).1, "the configuration has no errors; enabled: sshd\n");
 }
+
+#[test]
+fn check_knows_which_logs_a_path_means() {
+    let etc = Etc::new(&[]);
+    let logs = etc.0.path("logs");
+    fs::create_dir_all(logs.join("site")).unwrap();
+    fs::write(logs.join("site/access.log"), "").unwrap();
+    for (path, format, is_there) in [
+        ("*/access.log", "", true),
+        ("*/*.none", "", false),
+        ("site/access.log", "format = \"docker\"\n", true),
+        ("site/none.log", "format = \"docker\"\n", false),
+        ("*/none-json.log", "format = \"docker\"\n", false),
+    ] {
+        let path = logs.join(path);
+        etc.write("kban.toml", &format!("[jail.nagios]\nenabled = true\nlogpath = {path:?}\n{format}"));
+        let (exit, said, _) = etc.banctl(&["check"]);
+        let missing = format!("its log {} does not exist here", path.display());
+        assert_eq!((exit, said.contains(&missing)), (Some(0), !is_there), "{said}");
+    }
+}
+
+#[test]
+fn check_names_the_drop_in_that_the_service_lacks() {
+    let etc = Etc::new(&[(
+        "kban.toml",
+        "[jail.sshd]\nenabled = true\nusedns = \"yes\"\nlogpath = \"/home/*/sshd.log\"\n",
+    )]);
+    let drop_ins = || {
+        let (exit, said, _) = etc.banctl(&["check", "--json"]);
+        let document: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let helps =
+            document["problems"].as_array().unwrap().iter().filter_map(|problem| problem["help"].as_str());
+        let named = helps.flat_map(|help| help.split("/usr/share/kban/systemd/").skip(1));
+        assert_eq!(exit, Some(0), "{said}");
+        named.map(|file| file.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(drop_ins(), [""; 0], "no service is installed here");
+    let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd");
+    etc.0.sh(&format!("install -D -t /run/systemd/system {ours}/kban.service"));
+    assert_eq!(drop_ins(), ["network.conf", "home-logs.conf"]);
+    etc.0.sh(&format!("install -D -t /run/systemd/system/kban.service.d {ours}/drop-ins/home-logs.conf"));
+    assert_eq!(drop_ins(), ["network.conf"]);
+}

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::harness::{Machine, eventually, failed_password, stderr};
+use crate::harness::{Background, Machine, eventually, failed_password, stderr};
 
 /// What `banctl ARGUMENTS` shows at a terminal of so many columns, without colours.
 fn shown(machine: &Machine, columns: u16, arguments: &str) -> String {
@@ -31,6 +31,56 @@ fn guarded(machine: &Machine) -> crate::harness::Daemon<'_> {
     daemon
 }
 
+/// What reads files: CONFIG is the configuration, BAD one with a mistake, LOG the log, FAIL2BAN a directory like /etc/fail2ban.
+const WITH_FILES: &[&str] = &[
+    "check --config CONFIG",
+    "check --config BAD",
+    "jails --config CONFIG",
+    "jails --config BAD",
+    "config show --origin --config CONFIG",
+    "config show --config BAD",
+    "config diff --config BAD",
+    "config import FAIL2BAN",
+    "test sshd LOG",
+    "test sshd LOG --print-all-matched",
+    "test sshd FAIL2BAN",
+    "replay LOG --config CONFIG",
+    "replay LOG --config BAD",
+    "enable nosuch --config CONFIG",
+];
+
+/// What changes something, what fails, and what only says how it is done.
+const MORE: &[&str] = &[
+    "ban 203.0.113.77 2001:db8:ffff:ffff:ffff:ffff:ffff:ffff --for 1h --reason asked",
+    "unban 203.0.113.77 2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+    "unban 203.0.113.77",
+    "unban nobody",
+    "ban 127.0.0.1",
+    "ban 203.0.113.9 --for whenever",
+    "ban",
+    "status a-jail-that-nobody-has-ever-configured-here",
+    "history --since whenever",
+    "fleet status",
+    "fleet list",
+    "fleet join not-a-line-that-any-firewall-has-ever-made-for-anybody",
+    "load /nonexistent/directory/of/bans.jsonl",
+    "config import /nonexistent/directory/of/fail2ban",
+    "get sshd failregex",
+    "set sshd bantime 3600",
+    "reload --unban",
+    "flushlogs",
+    "top --json",
+    "nosuch",
+    "list --kernel --sort left",
+    "--socket /nonexistent/directory/of/a/control.sock status",
+    "--socket /nonexistent/directory/of/a/control.sock",
+    "--help",
+    "list --help",
+    "replay --help",
+    "test --help",
+    "fleet invite --help",
+];
+
 /// What an administrator may type without a file of configuration to be shown as it is.
 const COMMANDS: &[&str] = &[
     "",
@@ -53,10 +103,29 @@ const COMMANDS: &[&str] = &[
 fn nothing_is_wider_than_the_terminal() {
     let machine = Machine::new();
     let _daemon = guarded(&machine);
+    let fail2ban = machine.path("a-directory-with-a-long-name/fail2ban");
+    std::fs::create_dir_all(fail2ban.join("filter.d")).unwrap();
+    let jail =
+        "[sshd]\nenabled = true\nfilter = nosuch\nbackend = gamin\naction = sendmail-whois-of-somebody\n";
+    std::fs::write(fail2ban.join("jail.conf"), jail).unwrap();
+    std::fs::write(
+        machine.path("bad.toml"),
+        "[jail.sshd]\nenabled = true\nmaxretr = 3\nbantime = \"a while, or longer\"\n",
+    )
+    .unwrap();
+    let places = [
+        ("CONFIG", machine.path("kban.toml")),
+        ("BAD", machine.path("bad.toml")),
+        ("LOG", machine.path("auth.log")),
+        ("FAIL2BAN", fail2ban),
+    ];
     let mut wrong = Vec::new();
     for columns in [40, 80] {
-        for command in COMMANDS {
-            let text = shown(&machine, columns, command);
+        for command in COMMANDS.iter().chain(WITH_FILES).chain(MORE) {
+            let typed = places.iter().fold((*command).to_owned(), |typed, (name, path)| {
+                typed.replace(name, &path.display().to_string())
+            });
+            let text = shown(&machine, columns, &typed);
             assert!(!text.trim().is_empty(), "{command} shows nothing");
             let too_wide = text.lines().filter(|line| line.width() > usize::from(columns));
             wrong.extend(too_wide.map(|line| format!("{columns} columns, banctl {command}: {line}")));
@@ -147,4 +216,36 @@ fn banctl_alone_says_where_to_go_when_nothing_runs() {
     for part in ["no kband listens", "start kband", "banctl doctor", "banctl --help"] {
         assert!(stderr(&output).contains(part), "{}", stderr(&output));
     }
+}
+
+/// Whoever owns the socket could say anything: that all is well, or that somebody is banned.
+#[test]
+fn a_socket_of_somebody_else_is_not_believed() {
+    let machine = Machine::of_root();
+    let path = machine.path("theirs.sock");
+    machine.sh(&format!("chmod 777 {}", machine.dir.path().display()));
+    let listen = "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[1])\ns.listen()\nwhile True: s.accept()[0].close()\n";
+    let mut command = machine.command("setpriv");
+    // What root has in its own home is nothing for others.
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "python3", "-c", listen]).arg(&path);
+    let _theirs = Background(command.spawn().unwrap());
+    let status = |user: &str| {
+        let mut command = machine.command("setpriv");
+        command.args([
+            &format!("--reuid={user}"),
+            "--clear-groups",
+            env!("CARGO_BIN_EXE_banctl"),
+            "--socket",
+        ]);
+        command.arg(&path).arg("status").output().unwrap()
+    };
+    eventually("somebody listens", || !stderr(&status("0")).contains("no kband listens"));
+    let output = status("0");
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(
+        said.contains("nobody's, who is neither root nor kban") && said.contains("with --socket"),
+        "{said}"
+    );
 }

@@ -24,7 +24,10 @@ fn pending(firewall: &FirewallStatus) -> Check {
         // Under a flood changes wait for their turn, so some are no fault.
         (None, waiting) => Check::ok(
             name,
-            format!("{waiting} changes are on their way to the kernel: they go with the next turn"),
+            format!(
+                "{} on the way to the kernel, with the next turn",
+                counted(waiting, "change is", "changes are")
+            ),
         ),
     }
 }

@@ -11,6 +11,7 @@ use crate::config::Plan;
 use crate::control::protocol::SourceRow;
 use crate::source::journal::PLACES;
 use crate::source::{Input, file};
+use crate::words::counted;
 
 /// What is read, by its name, and the jails that read it.
 type Logs<'p> = BTreeMap<String, (Option<&'p Input>, Vec<String>)>;
@@ -74,22 +75,25 @@ fn by_kband(log: &str, source: &SourceRow, journal: bool) -> Check {
         (None, "waiting") => missing(log, journal),
         (None, _) if source.lag.is_some_and(|lag| lag > MUCH) => Check::warn(
             name,
-            format!("{log} is read, but {} bytes behind its end", source.lag.unwrap_or_default()),
+            format!(
+                "{log} is read, but {} behind its end",
+                counted(source.lag.unwrap_or_default(), "byte", "bytes")
+            ),
             "look again: if it does not shrink, the log is written faster than it is judged, and bans come late",
         ),
         (None, _) if source.lines_broken > 0 => Check::warn(
             name,
             format!(
-                "{log} is read, but {} lines are not what the container runtime writes",
-                source.lines_broken
+                "{log} is read, but {} not what the container runtime writes",
+                counted(source.lines_broken, "line is", "lines are")
             ),
             "see that `format` in its jail is that of the runtime: docker or cri",
         ),
         (None, _) if source.undated > 0 => Check::warn(
             name,
             format!(
-                "{log} is read, but {} lines matched whose date cannot be read: they count for nobody",
-                source.undated
+                "{log} is read, but {} matched whose date cannot be read: they count for nobody",
+                counted(source.undated, "line", "lines")
             ),
             "see how it is written with `banctl test FILTER FILE --print-all-missed`",
         ),

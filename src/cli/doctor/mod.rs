@@ -5,20 +5,18 @@
 
 mod check;
 mod config;
-mod confined;
 mod daemon;
 mod drift;
 mod kernel;
 mod logs;
 mod machine;
 mod neighbours;
-mod root;
 mod saved;
 mod service;
 mod view;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -26,7 +24,7 @@ use jiff::tz::TimeZone;
 use self::check::{Check, State};
 use self::root::Root;
 use super::exit::{Exit, Failure};
-use super::{Shared, output};
+use super::{Shared, confined, output, root};
 use crate::config::choices::Ownership;
 use crate::config::{self as configuration, Layout};
 use crate::control::client::ClientError;
@@ -91,9 +89,20 @@ fn diagnose(patient: &Patient, asked: &Asked, now: Timestamp) -> Vec<Check> {
                 plan.iter().flat_map(|plan| &plan.warnings).map(ToString::to_string).collect();
             checks.extend(daemon::checks(status, &known, now));
             checks.push(daemon::socket(root, socket));
-            checks.extend(service::checks(root, pid, status.firewall.owned, plan));
+            checks.extend(service::checks(root, pid, status.firewall.owned));
         }
         Err(error) => checks.push(daemon::silent(error)),
+    }
+    let unit = match asked {
+        Ok((_, pid)) => pid.and_then(|pid| service::unit(root, pid)),
+        Err(_) => confined::installed(root).map(str::to_owned),
+    };
+    if let (Some(unit), Some(plan)) = (unit, plan) {
+        let needs = confined::needs(root, &unit, plan, |log| status.is_some_and(|status| reads(status, log)));
+        checks.extend(needs.into_iter().map(|need| {
+            let state = if need.remedy.is_none() { State::Ok } else { State::Fail };
+            Check { check: need.check, state, found: need.found, remedy: need.remedy }
+        }));
     }
     checks.extend(config::checks(layout, loaded.as_ref()));
     checks.extend(logs::checks(root, plan, status.map(|status| &*status.sources)));
@@ -104,6 +113,12 @@ fn diagnose(patient: &Patient, asked: &Asked, now: Timestamp) -> Vec<Check> {
     checks.extend(machine::checks(root, interfaces, now));
     checks.push(machine::zone(zone.as_ref()));
     checks
+}
+
+/// Whether kband reads a log, and all files that a path with wildcards means.
+fn reads(status: &Status, log: &Path) -> bool {
+    let mut rows = status.sources.iter().filter(|row| Path::new(&row.source) == log).peekable();
+    rows.peek().is_some() && rows.all(|row| row.state == "following" && row.error.is_none())
 }
 
 /// How long ago something was, for people.

@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::check::Check;
-use super::confined;
 use super::root::Root;
-use crate::config::Plan;
 
 /// Changing the firewall (linux/capability.h).
 const CAP_NET_ADMIN: u32 = 12;
@@ -19,7 +17,7 @@ const SANDBOX: &str = "limit it in its unit, as kban.service does: CapabilityBou
                        NoNewPrivileges=yes";
 
 /// Looks at the process with this id; `owned`: it has to keep the table's socket over a restart.
-pub(super) fn checks(root: &Root, pid: Option<i32>, owned: bool, plan: Option<&Plan>) -> Vec<Check> {
+pub(super) fn checks(root: &Root, pid: Option<i32>, owned: bool) -> Vec<Check> {
     let hidden = |what: &str| {
         vec![Check::unknown(
             "service.process",
@@ -35,15 +33,12 @@ pub(super) fn checks(root: &Root, pid: Option<i32>, owned: bool, plan: Option<&P
     };
     let fields = fields(&status);
     let mut found = Vec::new();
-    let unit = root.text(process.join("cgroup")).ok().and_then(|cgroup| unit(&cgroup));
+    let unit = unit(root, pid);
     found.push(manager(unit.as_deref(), root.has("/run/systemd/system"), pid));
     if owned && unit.is_some() {
         found.push(kept_socket(root.text(process.join("environ")).ok().as_deref()));
     }
     found.push(privileges(&fields));
-    if let (Some(unit), Some(plan)) = (&unit, plan) {
-        found.extend(confined::checks(root, unit, plan));
-    }
     found.push(memory(&fields));
     found
 }
@@ -53,8 +48,15 @@ fn fields(status: &str) -> BTreeMap<&str, &str> {
     status.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim())).collect()
 }
 
-/// The unit of a service that a process belongs to, by its `/proc/PID/cgroup` (cgroups(7)).
-fn unit(cgroup: &str) -> Option<String> {
+/// The unit of a service that a process belongs to.
+pub(super) fn unit(root: &Root, pid: i32) -> Option<String> {
+    root.text(Path::new("/proc").join(pid.to_string()).join("cgroup"))
+        .ok()
+        .and_then(|cgroup| unit_of(&cgroup))
+}
+
+/// By its `/proc/PID/cgroup` (cgroups(7)).
+fn unit_of(cgroup: &str) -> Option<String> {
     let paths = cgroup.lines().filter_map(|line| line.splitn(3, ':').nth(2));
     // Below user@ID.service is whatever a user has started by hand.
     let units = paths.filter(|path| !path.contains("/user@")).flat_map(|path| path.split('/').rev());
@@ -96,12 +98,12 @@ fn kept_socket(environment: Option<&str>) -> Check {
         (Some(_), None) => Check::unknown(
             name,
             "systemd does not say whether it keeps the socket that owns the table (before version 254 it never does)",
-            "see that the unit has FileDescriptorStoreMax=1 and NotifyAccess=main",
+            "see that the unit has FileDescriptorStoreMax=64 and NotifyAccess=main",
         ),
         _ => Check::warn(
             name,
             "nobody keeps the socket that owns the table while kband restarts: anybody may remove it then",
-            "give the unit FileDescriptorStoreMax=1 and NotifyAccess=main",
+            "give the unit FileDescriptorStoreMax=64 and NotifyAccess=main",
         ),
     }
 }
@@ -177,7 +179,7 @@ mod tests {
             ("/proc/7/environ", "A=b\0NOTIFY_SOCKET=/run/systemd/notify\0FDSTORE=1\0"),
             ("/run/systemd/system/x", ""),
         ]);
-        let checks = checks(&root, Some(7), true, None);
+        let checks = checks(&root, Some(7), true);
         let ok = ["manager", "kept_socket", "privileges", "memory"].map(|what| format!("service.{what}"));
         assert_eq!(states(&checks), ok.each_ref().map(|name| (name.as_str(), State::Ok)));
         assert!(checks[0].found.contains("kban.service (pid 7)"));
@@ -188,7 +190,7 @@ mod tests {
     fn what_cannot_be_seen_is_said() {
         let (_directory, root) = machine(&[]);
         for pid in [None, Some(7)] {
-            assert_eq!(states(&checks(&root, pid, true, None)), [("service.process", State::Unknown)]);
+            assert_eq!(states(&checks(&root, pid, true)), [("service.process", State::Unknown)]);
         }
         assert_eq!(kept_socket(None).state, State::Unknown);
         assert_eq!(privileges(&fields("")).state, State::Unknown);
@@ -206,7 +208,7 @@ mod tests {
             ("0::/\n", None),
             ("", None),
         ] {
-            assert_eq!(unit(cgroup).as_deref(), expected, "{cgroup}");
+            assert_eq!(unit_of(cgroup).as_deref(), expected, "{cgroup}");
         }
         assert_eq!(manager(None, true, 7).state, State::Warn);
         assert_eq!(manager(None, false, 7).state, State::Ok);

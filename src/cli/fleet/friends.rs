@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::super::config::absolute;
 use super::super::exit::{Exit, Failure, usage};
 use super::super::{Shared, enable};
 use super::{Join, making};
@@ -40,7 +41,7 @@ pub(super) fn join(
     }
     let configured = super::directory(&layout);
     let directory = match &options.directory {
-        Some(directory) => making::absolute(directory)?,
+        Some(directory) => absolute(directory)?,
         None => configured.clone(),
     };
     if directory != configured && (fleet.role.is_some() || !fleet.peer.is_empty()) {

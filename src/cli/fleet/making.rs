@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Group, Pid, User, geteuid};
 use serde::Serialize;
 
+use super::super::config::absolute;
 use super::super::enable::files::{self, Change};
 use super::super::exit::{Exit, Failure, usage};
 use super::super::{Shared, enable, output};
@@ -290,10 +291,6 @@ pub(super) fn put(shared: &Shared, change: Change) -> Result<bool, Failure> {
     let directory = change.after.path.parent().map(Path::to_path_buf).unwrap_or_default();
     let placed = files::put_in_place(&directory, vec![change])?;
     Ok(enable::reload(shared).inspect_err(|_| placed.take_back())?.is_some())
-}
-
-pub(super) fn absolute(path: &Path) -> Result<std::path::PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| usage(format!("{}: {error}", path.display())))
 }
 
 /// Lets a group read files, if this is root and there is such a group. Who does not may read them by other means.

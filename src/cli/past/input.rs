@@ -1,12 +1,13 @@
 //! Where past lines are: files, standard input, the journal, or one line.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
 
 use super::blocks::{Blocks, unreadable};
 use crate::cli::exit::{Failure, usage};
+use crate::cli::{fold, output};
 use crate::source::journal::{Matches, Past};
 
 /// What compressed files begin with, and the program that unpacks them from its standard input: gzip (RFC 1952, 2.3.1), xz
@@ -130,9 +131,12 @@ fn wanted(matches: &[String]) -> Result<Option<Matches>, Failure> {
 
 fn tell_refused(entries: u64) {
     if entries > 0 {
-        anstream::eprintln!(
-            "{entries} entries match that the service cannot be seen to have written; kband does not read such, and they are \
-             left out"
+        // What is read is right without it.
+        let _ = writeln!(
+            fold::stderr(),
+            "{} that the service cannot be seen to have written; kband does not read such, and they are \
+             left out",
+            output::counted(entries, "entry matches", "entries match")
         );
     }
 }

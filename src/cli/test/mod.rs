@@ -18,7 +18,7 @@ use jiff::tz::TimeZone;
 
 use super::exit::{Exit, Failure};
 use super::past::Input;
-use super::{Shared, output};
+use super::{Shared, fold, output};
 use crate::filter::Clock;
 use jail::Settings;
 use options::Chosen;
@@ -32,7 +32,7 @@ pub(super) fn run(shared: &Shared, options: &Options, out: &mut dyn Write) -> Re
     let filter = Arc::new(filter);
     if options.each {
         for note in notes {
-            writeln!(anstream::stderr(), "banctl: {}", output::harmless_lines(&note))?;
+            writeln!(fold::stderr(), "banctl: {}", output::harmless_lines(&note))?;
         }
         return each::run(options, options.jsonl || shared.json, &filter, &clock, &inputs, out);
     }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::jail::Settings;
 use super::summary::{Document, Hits};
-use crate::cli::output::{self, harmless, moment};
+use crate::cli::output::{self, counted, harmless, moment};
 
 pub(super) fn notes(out: &mut dyn Write, notes: &[String]) -> io::Result<()> {
     for note in notes {
@@ -31,7 +31,11 @@ pub(super) fn print(
 
 fn counts(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     let Document { lines, matched, ignored, named, missed, undated, .. } = document;
-    writeln!(out, "{lines} lines: {matched} matched, {ignored} ignored, {missed} missed")?;
+    writeln!(
+        out,
+        "{}: {matched} matched, {ignored} ignored, {missed} missed",
+        counted(*lines, "line", "lines")
+    )?;
     if *named > 0 {
         writeln!(out, "{named} matched but name no address: --usedns=yes looks names up")?;
     }
@@ -91,7 +95,7 @@ fn patterns(document: &Document, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn profile(document: &Document, lines: usize, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "what each pattern costs by itself, on {lines} lines of the log:")?;
+    writeln!(out, "what each pattern costs by itself, on {} of the log:", counted(lines, "line", "lines"))?;
     let mut measured: Vec<(&Hits, _)> =
         document.patterns.iter().filter_map(|hits| Some((hits, hits.cost?))).collect();
     measured.sort_by_key(|(_, cost)| std::cmp::Reverse(cost.nanoseconds_per_line));
@@ -111,7 +115,11 @@ fn profile(document: &Document, lines: usize, out: &mut dyn Write) -> io::Result
 
 fn convicts(document: &Document, settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
     if document.allowed > 0 {
-        writeln!(out, "{} failures are of addresses that are never banned", document.allowed)?;
+        writeln!(
+            out,
+            "{} of addresses that are never banned",
+            counted(document.allowed, "failure is", "failures are")
+        )?;
     }
     write!(out, "{} would ban ", settings.sentence())?;
     if document.would_ban.is_empty() {

@@ -49,6 +49,14 @@ fn it_fits_eighty_columns_and_is_harmless() {
     }
 }
 
+/// Times are of this machine's zone, and how long it is up depends on the clock.
+#[test]
+fn the_screen_is_as_it_is() {
+    let text = screen(&attacked(true), 80, 24);
+    let times = fancy_regex::Regex::new(r"\d\d:\d\d:\d\d|up \ds").unwrap();
+    insta::assert_snapshot!(times.replace_all(&text, "(time)"));
+}
+
 #[test]
 fn a_small_terminal_and_one_without_blocks_have_what_matters() {
     for (columns, rows) in [(40, 12), (20, 5), (1, 1), (200, 60)] {

@@ -32,6 +32,7 @@ fn the_file_that_the_service_itself_writes_comes_before_the_journal() {
     let jail = "[jail.here]\nenabled = true\n";
     assert_eq!(sources(&with_journal(jail)), ["/dev/null"]);
     assert_eq!(sources(&with_journal(&format!("{jail}logpath = \"/a.log\"\n"))), ["/a.log"]);
+    assert_eq!(sources(&with_journal("[jail.many]\nenabled = true\n")), ["/etc/passw?"]);
     let both = format!("{jail}logpath = \"/a.log\"\njournalmatch = \"_SYSTEMD_UNIT=a.service\"\n");
     assert_eq!(sources(&with_journal(&both)), ["/a.log", "journal _SYSTEMD_UNIT=a.service"]);
 }

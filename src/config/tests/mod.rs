@@ -72,12 +72,13 @@ impl Etc {
     }
 }
 
-/// Knows sshd (whose first log file does not exist anywhere), `here` (whose log file exists), `logless`, and a
-/// `broken` one.
+/// Knows sshd (whose first log file does not exist anywhere), `here` (whose log file exists), `many` (whose second path
+/// means a file), `logless`, and a `broken` one.
 fn library(reference: &str, _: &[PathBuf]) -> Result<LoadedFilter, FilterProblem> {
     let logpath = match reference {
         "sshd" => vec![PathBuf::from("/nonexistent/auth.log"), PathBuf::from("/nonexistent/secure")],
         "here" => vec![PathBuf::from("/nonexistent/a.log"), PathBuf::from("/dev/null")],
+        "many" => vec![PathBuf::from("/nonexistent/*.log"), PathBuf::from("/etc/passw?")],
         "logless" => Vec::new(),
         "broken" => {
             return Err(FilterProblem {

@@ -10,6 +10,7 @@ use crate::config::report::Problem;
 use crate::config::value::{At, JailName, Table};
 use crate::filter::Filter;
 use crate::source::Input;
+use crate::source::file::is_there;
 use crate::source::journal::{Matches, Place};
 
 impl Check<'_> {
@@ -94,7 +95,7 @@ impl Check<'_> {
         if let (Some(matches), true, None) = (&matches, has_journal, own_file(paths)) {
             return Some(vec![journal(matches.clone())]);
         }
-        let present = own_file(paths).or_else(|| paths.iter().find(|path| path.exists()));
+        let present = own_file(paths).or_else(|| paths.iter().find(|path| is_there(path)));
         if let Some(present) = present {
             return Some(vec![Input::File(present.clone())]);
         }

@@ -3,16 +3,28 @@
 //! Paths are shown escaped: the names in a directory can be a local user's.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Whether a path leads where a service with `ProtectHome=yes` sees nothing (systemd.exec(5)).
+#[must_use]
+pub fn is_below_a_home(path: &Path) -> bool {
+    ["/home", "/root", "/run/user"].iter().any(|home| path.starts_with(home))
+}
+
+fn let_it_read(path: &Path) -> &'static str {
+    if is_below_a_home(path) {
+        "give kban.service the drop-in home-logs.conf, and root-logs.conf where only its owner may read it"
+    } else {
+        "let kband run in the group that owns it (often adm), \
+         or give kban.service the drop-in root-logs.conf where only root may read it"
+    }
+}
 
 /// Why a file cannot be read or watched.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
     /// `EACCES` or `EPERM`.
-    #[error(
-        "permission to read {path:?} is denied: let kband run in the group that owns it (often adm), \
-         or give kban.service the drop-in root-logs.conf where only root may read it"
-    )]
+    #[error("permission to read {path:?} is denied: {remedy}", remedy = let_it_read(path))]
     Denied {
         /// The file.
         path: PathBuf,
@@ -72,4 +84,28 @@ pub(super) enum FileError {
         /// errno.
         source: io::Error,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_below_a_home_is_given_the_drop_in_for_homes() {
+        for (path, remedy) in [
+            (
+                "/var/log/secure",
+                "or give kban.service the drop-in root-logs.conf where only root may read it",
+            ),
+            (
+                "/home/ann/.vnc/h.log",
+                "give kban.service the drop-in home-logs.conf, and root-logs.conf where",
+            ),
+            ("/root/.vnc/h.log", "drop-in home-logs.conf"),
+            ("/rootless/h.log", "drop-in root-logs.conf"),
+        ] {
+            let told = FileError::Denied { path: path.into() }.to_string();
+            assert!(told.contains(remedy), "{told}");
+        }
+    }
 }

@@ -27,6 +27,7 @@ mod watch;
 mod watchdog;
 mod window;
 
+pub use error::is_below_a_home;
 pub(super) use follow::Files;
-pub use pattern::{flaw, has_wildcards, matching};
+pub use pattern::{flaw, has_wildcards, is_there, matching};
 pub(super) use watchdog::Watchdog;

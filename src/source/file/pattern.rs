@@ -62,6 +62,12 @@ pub fn matching(path: &Path) -> Vec<PathBuf> {
     found.unwrap_or_default().files.into_iter().collect()
 }
 
+/// Whether there is a log to read: the file itself or, where a path has wildcards, one that it means.
+#[must_use]
+pub fn is_there(path: &Path) -> bool {
+    if has_wildcards(path) { !matching(path).is_empty() } else { path.exists() }
+}
+
 impl Pattern {
     /// Reads a path; None if it has no wildcards, or a [`flaw`].
     pub(in crate::source) fn read(path: &Path) -> Option<Self> {

@@ -96,7 +96,7 @@ fn clocks_that_are_minutes_apart_are_told_by_name() {
     ["fw", "ahead", "behind", "early", "late"].iter().for_each(|who| site.connected(who));
     site.attack("ahead", "203.0.113.1");
     site.attack("behind", "203.0.113.2");
-    told(&site, "fw", &["1 reports of ahead were refused: 1 from the future: is its clock right?"]);
+    told(&site, "fw", &["1 report of ahead was refused: 1 from the future: is its clock right?"]);
     eventually("it counts", || site.banned("fw", "fleet") == ["203.0.113.2"]);
     told(
         &site,

@@ -7,6 +7,7 @@ mod hostile;
 mod network;
 mod peers;
 mod setting_up;
+mod shown;
 mod trouble;
 mod way;
 

@@ -56,7 +56,7 @@ fn goes_through(server: &Path) {
         (&3.into(), &1.into()),
         "{web1}"
     );
-    assert!(site.said("fw", &["status"]).contains("1 reports of web1 were refused: 1 of a private address"));
+    assert!(site.said("fw", &["status"]).contains("1 report of web1 was refused: 1 of a private address"));
 
     // A host's own unban changes nothing elsewhere; the firewall's reaches everybody.
     site.said("web1", &["unban", ATTACKER]);

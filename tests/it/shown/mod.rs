@@ -1,7 +1,10 @@
 //! What each command shows, to people and as JSON: kept, so that a change of it is meant.
 //!
-//! What differs from one run to the next, moments and lengths of time, is written as `TIME` and `LENGTH`. `status`, the
-//! configuration's commands and `doctor` have theirs beside the code or in `settings`; `watch` and `top` do not end.
+//! What differs from one run to the next, moments and lengths of time, is written as `TIME` and `LENGTH`. Here are the verbs that
+//! look at bans and change them; `configuration` has those that read files. What needs more than a kband and its log is shown where
+//! that is: `fleet::shown`, `listing` (names, countries), `watch`, `top`; `doctor` beside its code.
+
+mod configuration;
 
 use fancy_regex::Regex;
 
@@ -38,6 +41,9 @@ const SESSION: &[&str] = &[
     "filters ./door.toml",
     "enable nosuch",
     "load bans.jsonl",
+    "status",
+    "status sshd",
+    "",
     "export",
     "flush",
     "list",
@@ -48,7 +54,7 @@ const SESSION: &[&str] = &[
 /// One more ban, as another kban has exported it.
 const EXPORTED: &str = r#"{"schema":1,"address":"192.0.2.99","jail":"sshd","since":"2026-11-21T06:50:25Z","seconds_left":7200,"count":1,"ports":null,"source":"log","reason":"5 failures"}"#;
 
-/// What a session shows, without what differs each time.
+/// What a session shows.
 fn session(more: &[&str]) -> String {
     let machine = Machine::new();
     let door = "description = \"A door\"\nfailregex = [\"^denied <HOST>$\"]\n";
@@ -61,21 +67,28 @@ fn session(more: &[&str]) -> String {
     }
     let (filter, log) = (machine.path("door.toml"), machine.path("denied.log"));
     let door = format!("[jail.door]\nfilter = {filter:?}\nlogpath = {log:?}\nmaxretry = 1\n");
-    machine.configure(&format!("maxretry = 2\n{door}"));
+    machine.configure(&format!("maxretry = 2\n{door}[firewall]\nownership = \"plain\"\n"));
     let _daemon = machine.start(machine.kband());
     machine.log(&failed_password("203.0.113.9").repeat(2));
     eventually("banned", || machine.listed() == ["203.0.113.9"]);
-    let config = machine.path("kban.toml").display().to_string();
+    typed(&machine, "kban.toml", SESSION, more)
+}
+
+/// Types lines, each with `more`; what they show, and their exit codes. Names of files are those of the machine's directory.
+fn typed(machine: &Machine, config: &str, lines: &[&str], more: &[&str]) -> String {
+    let config = machine.path(config).display().to_string();
     let mut shown = String::new();
-    for line in SESSION {
+    for line in lines {
         if let Some(events) = line.strip_prefix("# ").and_then(|wait| wait.strip_suffix(" events")) {
             let events: usize = events.parse().unwrap();
             let remembered = || machine.banctl_json(&["history"])["events"].as_array().unwrap().len();
             eventually(line, || remembered() == events);
             continue;
         }
-        let words = line.split(' ').map(|word| match word {
-            "denied.log" | "bans.jsonl" | "./door.toml" => machine.path(word).display().to_string(),
+        let words = line.split_whitespace().map(|word| match word {
+            "denied.log" | "bans.jsonl" | "./door.toml" | "fail2ban" => {
+                machine.path(word).display().to_string()
+            }
             word => word.replace('.', if word.contains("<HOST>") { " " } else { "." }),
         });
         let arguments: Vec<String> =
@@ -85,17 +98,30 @@ fn session(more: &[&str]) -> String {
         shown += &format!("$ banctl {line}\n{}{}", stdout(&output), stderr(&output));
         shown += &format!("[{}]\n\n", output.status.code().unwrap());
     }
+    redacted(&shown, machine)
+}
+
+/// Without what differs from one run to the next.
+pub(crate) fn redacted(shown: &str, machine: &Machine) -> String {
     let directory = machine.dir.path().display().to_string();
+    let version = format!("kband {}", env!("CARGO_PKG_VERSION"));
     [
-        (r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?)?", "TIME"),
+        (r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?", "TIME"),
         (r"[A-Z][a-z]{2} [ 0-3]\d \d\d:\d\d:\d\d", "TIME"),
-        (r#"("(seconds_left|seconds|id)"):\d+"#, "$1:LENGTH"),
+        (r"\b\d\d:\d\d:\d\d\b", "TIME"),
+        (r#"("(seconds_left|seconds|id|lines_per_second|bytes_per_second|bytes|lag)"):\d+"#, "$1:LENGTH"),
+        (r#"("(version|position)"):"[^"]*""#, "$1:\"SOME\""),
         (r"\b\d+[smhdw]( \d+[smhdw])?\b", "LENGTH"),
+        // In which line a default stands is nobody's business.
+        (r#""file":"built-in defaults","line":\d+"#, r#""file":"built-in defaults","line":LINE"#),
+        (r"\bpid \d+", "pid NUMBER"),
+        // An nkey.
+        (r"\bU[A-Z2-7]{55}\b", "KEY"),
         // A column is as wide as its widest cell.
         (r" {2,}", "  "),
     ]
     .into_iter()
-    .fold(shown.replace(&directory, "DIR"), |shown, (what, with)| {
+    .fold(shown.replace(&directory, "DIR").replace(&version, "kband VERSION"), |shown, (what, with)| {
         Regex::new(what).unwrap().replace_all(&shown, with).into_owned()
     })
 }

@@ -55,7 +55,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A machine of these files, each with its text; a text that begins with `-> ` makes a link.
-    pub(in crate::cli::doctor) fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
+    pub(in crate::cli) fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::new(directory.path());
         for (path, text) in files {
