@@ -130,8 +130,8 @@ fn jail_warnings(engine: &Engine) -> Vec<String> {
         if tally.ahead > 0 {
             let last = BanTime::For(tally.last_ahead.unsigned_abs());
             told.push(format!(
-                "{name}: {} dated in the future, the last by {last}: set the clock, or the time zone, of whoever \
-                 writes them; they count as of when they were read",
+                "{name}: {} dated in the future, the last by {last}: set the clock, or the time zone, of whoever writes \
+                 them; they count as of when they were read",
                 counted(tally.ahead, "line is", "lines are")
             ));
         }
