@@ -71,7 +71,7 @@ fn print(status: &Status, events: &[EventRow], now: Timestamp, out: &mut dyn Wri
     for event in events.iter().take(EVENTS) {
         let time = output::local(event.time, "%F %R");
         let what = super::history::what(event);
-        writeln!(out, "  {time}  {what} {} ({})", event.address, harmless(&event.jail))?;
+        writeln!(out, "  {time}  {what} {} ({})", event.address, super::history::jail(event))?;
     }
     writeln!(out, "\nbanctl list: who is banned, banctl why ADDRESS: what it did, banctl --help: the rest")
 }
