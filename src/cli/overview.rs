@@ -71,7 +71,9 @@ fn print(status: &Status, events: &[EventRow], now: Timestamp, out: &mut dyn Wri
     for event in events.iter().take(EVENTS) {
         let time = output::local(event.time, "%F %R");
         let what = super::history::what(event);
-        writeln!(out, "  {time}  {what} {} ({})", event.address, super::history::jail(event))?;
+        let jail =
+            if event.jail.is_empty() { String::new() } else { format!(" ({})", harmless(&event.jail)) };
+        writeln!(out, "  {time}  {what} {}{jail}", event.address)?;
     }
     writeln!(out, "\nbanctl list: who is banned, banctl why ADDRESS: what it did, banctl --help: the rest")
 }
