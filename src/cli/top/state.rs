@@ -233,11 +233,14 @@ impl State {
     /// What was before `top` came.
     fn past(&mut self, events: &[EventRow]) {
         for event in events.iter().take(EVENTS).rev() {
-            let what = format!("[{}] {} {}", event.jail, history::what(event), event.address);
+            let what = format!("[{}] {} {}", history::jail(event), history::what(event), event.address);
             self.events.push_front((event.time, harmless(&what)));
             let is_ban = event.event == "ban";
             let prefix = written(&event.address);
-            if let Some(offender) = self.offender(&event.address, &event.jail, event.time) {
+            // Whoever was allowed is no offender.
+            if !event.jail.is_empty()
+                && let Some(offender) = self.offender(&event.address, &event.jail, event.time)
+            {
                 offender.banned = prefix.filter(|_| is_ban);
             }
         }
