@@ -126,7 +126,7 @@ pub struct LineMatch {
     pub host: String,
     /// The host, if it is an address; IPv4-mapped IPv6 is folded to IPv4.
     pub address: Option<IpAddr>,
-    /// The length of the network around the address, as that of a [`Failure`].
+    /// The length of the network around the address, as that of a [`super::Failure`].
     pub prefix_len: Option<u8>,
     /// When, by the line's own date, else the clock's now.
     pub time: Timestamp,
