@@ -58,6 +58,7 @@ fn session(json: bool) -> String {
         let member = &members[0];
         (&member["reports"], &member["lag"]) == (&1.into(), &0.into())
             && site.fleet("fw")["published"] == 1
+            && site.fleet("fw")["edges"]["web1"]["last_seen"].is_string()
             && site.fleet("web1")["reported"] == 1
             && site.fleet("web1")["followed"] == 1
     });
