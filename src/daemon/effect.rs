@@ -13,8 +13,8 @@ use super::intent;
 use super::sweep::{Sweep, Way};
 use super::turns::Turns;
 use crate::firewall::{Change, Element, Firewall, FirewallError, Found, Rejected, Set, Target};
-use crate::jail::Ban;
 use crate::jail::engine::{Engine, Remaining};
+use crate::jail::{Ban, Verdict};
 use crate::tier::Tier;
 use crate::words::counted;
 
@@ -35,6 +35,8 @@ pub(super) struct Effect {
     pub(super) why_plain: Option<&'static str>,
     /// Targets whose state in the kernel may differ from the intent.
     dirty: BTreeSet<Target>,
+    /// Those of them that the kernel probably has nothing of: what began with them is a ban.
+    new: BTreeSet<Target>,
     /// The same for ranges, which are written all at once.
     dirty_ranges: BTreeSet<Target>,
     /// All bans, on their way to the kernel.
@@ -62,6 +64,7 @@ impl Effect {
             firewall,
             why_plain: None,
             dirty: BTreeSet::new(),
+            new: BTreeSet::new(),
             dirty_ranges: BTreeSet::new(),
             sweep: None,
             trouble: None,
@@ -73,8 +76,25 @@ impl Effect {
     /// Notes targets whose state in the kernel may differ from the intent.
     pub(super) fn doubt(&mut self, targets: impl IntoIterator<Item = Target>) {
         for target in targets {
-            let doubted = if intent::is_range(&target) { &mut self.dirty_ranges } else { &mut self.dirty };
-            doubted.insert(target);
+            if intent::is_range(&target) {
+                self.dirty_ranges.insert(target);
+            } else {
+                self.dirty.insert(target);
+                self.new.remove(&target);
+            }
+        }
+    }
+
+    /// The same for those of a verdict that was just made.
+    pub(super) fn doubt_verdict(&mut self, verdict: &Verdict, engine: &Engine) {
+        let ban = verdict.ban();
+        let alone = matches!(verdict, Verdict::Ban(_)) && engine.bans().of(&ban.prefix).len() == 1;
+        for target in intent::targets(ban) {
+            if alone && !intent::is_range(&target) && !self.waits(&target) && self.dirty.insert(target) {
+                self.new.insert(target);
+            } else {
+                self.doubt([target]);
+            }
         }
     }
 
@@ -156,14 +176,14 @@ impl Effect {
     }
 
     fn settle_singles(&mut self, engine: &Engine, now: Timestamp, again: bool) {
-        let doubted = std::mem::take(&mut self.dirty);
+        let (doubted, new) = (std::mem::take(&mut self.dirty), std::mem::take(&mut self.new));
         let doubted = self.without_held_up(doubted, engine, now);
         if doubted.is_empty() {
             return;
         }
         let changes = doubted.iter().map(|target| intent::change(engine, *target, now));
         let changes: Vec<Change> = changes.filter(|change| !self.lasts_longer(change)).collect();
-        match self.apply(engine, &changes, now) {
+        match self.apply(engine, &changes, &new, now) {
             Ok(rejected) => {
                 let all = rejected.is_empty();
                 self.wait_for(rejected, again);
@@ -290,9 +310,10 @@ impl Effect {
         &mut self,
         engine: &Engine,
         changes: &[Change],
+        new: &BTreeSet<Target>,
         now: Timestamp,
     ) -> Result<Vec<Rejected>, FirewallError> {
-        match self.firewall.apply(changes) {
+        match self.firewall.apply_guessing(changes, new) {
             Err(error) if error.is_missing() => self.make_again(engine, now).map(|()| Vec::new()),
             result => result,
         }

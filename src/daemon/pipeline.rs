@@ -197,7 +197,7 @@ impl Pipeline {
     }
 
     fn doubt(&mut self, verdicts: &[Verdict]) {
-        self.effect.doubt(verdicts.iter().flat_map(|verdict| intent::targets(verdict.ban())));
+        verdicts.iter().for_each(|verdict| self.effect.doubt_verdict(verdict, &self.engine));
     }
 
     fn tell(&mut self, verdicts: &[Verdict], who: Option<&Arc<str>>, now: Timestamp) {

@@ -5,21 +5,23 @@
 //! not there is an error, and one element too many undoes the other thousands. So:
 //!
 //! 1. A ban is three messages: add, delete, add; a lift is two: add, delete. Each ends the same
-//!    whatever was there. That costs 2 us more than a plain add; but a transaction that the kernel
-//!    undoes costs 16 ms, which rules out trying the plain add first.
+//!    whatever was there. Whom nobody was known to ban is only added, which takes a third of the time; if
+//!    somebody was banned after all, the kernel undoes the transaction, which costs 16 ms, and it is done the long
+//!    way, as are all for a while.
 //! 2. If the kernel refuses some element, the changes are halved until that element is alone.
 //! 3. If a set is full, what is already in it is changed first, then as many as there is room for
 //!    are added.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::elements::{Action, ELEMENT_MAX, Entry, write_elements};
+use super::elements::{ELEMENT_MAX, write_elements};
 use super::netlink::NetlinkError;
 use super::netlink::message::Batch;
-use super::{Attempt, Change, Counter, Firewall, FirewallError, Set, rules, ruleset};
+use super::plan::{Entries, How, Opening, Planned, plan};
+use super::{Attempt, Change, Firewall, FirewallError, Set, Target, rules, ruleset};
 
 /// Bytes of a transaction that are not elements: headers, and sets and rules that come into use.
 const BATCH_OVERHEAD: usize = 16 << 10;
@@ -27,6 +29,10 @@ const BATCH_OVERHEAD: usize = 16 << 10;
 const CHANGE_MAX: usize = 3 * (ELEMENT_MAX + 1);
 /// How often a transaction is tried whose elements come and go while it is written.
 const TRANSACTION_ATTEMPTS: usize = 4;
+/// How many elements of one target are looked for, at most.
+const COPIES: usize = 8;
+/// For so long nobody is taken for new after somebody was who is not.
+const NO_GUESSES: Duration = Duration::from_secs(10);
 /// Lifting adds the element first; for how long makes no difference.
 const PLACEHOLDER: Option<Duration> = Some(Duration::from_secs(3_600));
 
@@ -37,17 +43,6 @@ pub struct Rejected {
     pub change: Change,
     /// Why.
     pub error: FirewallError,
-}
-
-/// A change, the set that it is about, and its place among the changes that are applied together.
-#[derive(Debug, Clone, Copy)]
-struct Planned {
-    change: Change,
-    set: Set,
-    /// The element is not there, or is there as it should be.
-    new: bool,
-    place: usize,
-    of: usize,
 }
 
 impl Firewall {
@@ -64,14 +59,22 @@ impl Firewall {
     /// comes after it, is not done; transactions before it are. Applying the same changes again
     /// is always right.
     pub fn apply(&mut self, changes: &[Change]) -> Result<Vec<Rejected>, FirewallError> {
-        let rejected = self.apply_once(changes)?;
-        self.lift_for_good(changes)?;
-        Ok(rejected)
+        self.apply_guessing(changes, &BTreeSet::new())
     }
 
-    /// As [`Firewall::apply`], whatever packets do meanwhile.
-    pub(super) fn apply_once(&mut self, changes: &[Change]) -> Result<Vec<Rejected>, FirewallError> {
-        self.apply_as(changes, false)
+    /// As [`Firewall::apply`], where `new` targets are probably not in the kernel: that makes them cheaper, and is not
+    /// relied upon.
+    ///
+    /// # Errors
+    /// As [`Firewall::apply`].
+    pub fn apply_guessing(
+        &mut self,
+        changes: &[Change],
+        new: &BTreeSet<Target>,
+    ) -> Result<Vec<Rejected>, FirewallError> {
+        let guess = self.guessed_wrong.is_none_or(|wrong| wrong.elapsed() > NO_GUESSES);
+        let how = |target: &Target| if guess && new.contains(target) { How::First } else { How::Anew };
+        self.apply_as(changes, how)
     }
 
     /// As [`Firewall::apply`], for bans of targets that are either not in the kernel, or there with exactly this
@@ -80,17 +83,53 @@ impl Firewall {
     /// # Errors
     /// As [`Firewall::apply`].
     pub fn add(&mut self, bans: &[Change]) -> Result<Vec<Rejected>, FirewallError> {
-        self.apply_as(bans, true)
+        self.apply_as(bans, |_| How::Added)
     }
 
-    fn apply_as(&mut self, changes: &[Change], new: bool) -> Result<Vec<Rejected>, FirewallError> {
+    fn apply_as(
+        &mut self,
+        changes: &[Change],
+        how: impl Fn(&Target) -> How,
+    ) -> Result<Vec<Rejected>, FirewallError> {
         let mut rejected = Vec::new();
-        let planned = plan(changes, new, &mut rejected);
-        let room = self.changes_per_batch();
-        for planned in planned.chunks(room) {
-            self.settle(planned, &mut rejected)?;
+        let (renewed, planned): (Vec<Planned>, Vec<Planned>) =
+            plan(changes, how, &mut rejected).into_iter().partition(Planned::lifts_what_packets_renew);
+        // First what is banned: an offender who moves to another set is in one of them all the time.
+        self.settle_all(&planned, &mut rejected)?;
+        let there = self.of_which_there_are(renewed)?;
+        if !there.is_empty() {
+            self.while_nothing_is_renewed(|firewall| firewall.lift_every_copy(there, &mut rejected))?;
         }
         Ok(rejected)
+    }
+
+    /// A packet that comes while a ban is written may put a second element beside it.
+    fn lift_every_copy(
+        &mut self,
+        mut there: Vec<Planned>,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<(), FirewallError> {
+        for _ in 0..COPIES {
+            self.settle_all(&there, rejected)?;
+            there = self.of_which_there_are(there)?;
+        }
+        Ok(())
+    }
+
+    /// Those whose element is there.
+    fn of_which_there_are(&mut self, planned: Vec<Planned>) -> Result<Vec<Planned>, FirewallError> {
+        let mut there = Vec::new();
+        for planned in planned {
+            if self.contains(planned.change.target())?.is_some() {
+                there.push(planned);
+            }
+        }
+        Ok(there)
+    }
+
+    fn settle_all(&mut self, planned: &[Planned], rejected: &mut Vec<Rejected>) -> Result<(), FirewallError> {
+        let room = self.changes_per_batch();
+        planned.chunks(room).try_for_each(|planned| self.settle(planned, rejected))
     }
 
     /// Adds bans of which none may be refused.
@@ -199,7 +238,7 @@ impl Firewall {
     fn transact(&mut self, planned: &[Planned]) -> Result<(), FirewallError> {
         let (Some(first), Some(last)) = (planned.first(), planned.last()) else { return Ok(()) };
         let attempt = Attempt::Change { first: first.place, last: last.place, of: first.of };
-        let (entries, opening) = self.prepare(attempt, planned)?;
+        let (mut entries, opening) = self.prepare(attempt, planned)?;
         let mut tried = 1;
         while let Err((reason, set)) = self.write_changes(&entries, opening.as_ref()) {
             match (reason.errno(), set) {
@@ -207,6 +246,10 @@ impl Firewall {
                 (Some(Errno::ENOENT), _) if tried < TRANSACTION_ATTEMPTS => {
                     self.check_there(attempt).inspect_err(|_| self.table = None)?;
                     tried += 1;
+                }
+                (Some(Errno::EEXIST), _) if entries.values().any(|entries| !entries.first.is_empty()) => {
+                    self.guessed_wrong = Some(Instant::now());
+                    entries.values_mut().for_each(Entries::write_anew);
                 }
                 (Some(Errno::ENFILE), Some(set)) => {
                     let size = self.table(attempt)?.sizes.get(&set).copied().unwrap_or(self.options.set_size);
@@ -237,7 +280,11 @@ impl Firewall {
             match planned.change {
                 Change::Ban { target, left } => {
                     let entries = entries.entry(planned.set).or_default();
-                    let bans = if planned.new { &mut entries.new } else { &mut entries.bans };
+                    let bans = match planned.how {
+                        How::Anew => &mut entries.bans,
+                        How::Added => &mut entries.added,
+                        How::First => &mut entries.first,
+                    };
                     bans.push((target, left));
                 }
                 // What is not in a set that does not exist is lifted already.
@@ -290,68 +337,4 @@ impl Firewall {
             (reason, set)
         })
     }
-}
-
-/// The changes to one set.
-#[derive(Debug, Default)]
-struct Entries {
-    lifts: Vec<Entry>,
-    bans: Vec<Entry>,
-    /// Bans that only have to be added.
-    new: Vec<Entry>,
-}
-
-/// What comes into use with a transaction.
-#[derive(Debug)]
-struct Opening {
-    /// Sets that have to be created.
-    missing: Vec<Set>,
-    /// All sets that have a rule afterwards.
-    used: BTreeSet<Set>,
-    /// Where the drop counter goes on.
-    counter: Counter,
-}
-
-impl Entries {
-    /// The messages that bring these changes about; lifts first, since they make room.
-    fn actions(&self) -> [(Action, &[Entry]); 6] {
-        let Self { lifts, bans, new } = self;
-        [
-            (Action::Add, lifts),
-            (Action::Delete, lifts),
-            (Action::Add, bans),
-            (Action::Delete, bans),
-            (Action::Add, bans),
-            (Action::Add, new),
-        ]
-    }
-
-    /// Whether somebody is banned by them.
-    fn ban(&self) -> bool {
-        !self.bans.is_empty() || !self.new.is_empty()
-    }
-}
-
-/// Finds the set of each change and keeps the last change of each target, in order.
-fn plan(changes: &[Change], new: bool, rejected: &mut Vec<Rejected>) -> Vec<Planned> {
-    let mut planned = Vec::with_capacity(changes.len());
-    let mut seen = HashSet::with_capacity(changes.len());
-    for change in changes.iter().rev() {
-        let target = change.target().trunc();
-        if !seen.insert(target) {
-            continue;
-        }
-        let set = Set::for_ban(target).filter(|set| !set.is_interval());
-        match set.ok_or(FirewallError::NoSet { target }) {
-            Ok(set) => planned.push(Planned { change: *change, set, new, place: 0, of: 0 }),
-            Err(error) => rejected.push(Rejected { change: *change, error }),
-        }
-    }
-    planned.reverse();
-    let of = planned.len();
-    for (place, planned) in (1..).zip(&mut planned) {
-        planned.place = place;
-        planned.of = of;
-    }
-    planned
 }

@@ -16,7 +16,7 @@ use super::netlink::constants::{
     NFT_MSG_DELSETELEM, NFT_MSG_NEWSETELEM, NFT_SET_ELEM_INTERVAL_END, NFTA_DATA_VALUE, NFTA_LIST_ELEM,
     NFTA_SET_ELEM_EXPIRATION, NFTA_SET_ELEM_FLAGS, NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_KEY_END,
     NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_TIMEOUT,
-    NLM_F_CREATE,
+    NLM_F_CREATE, NLM_F_EXCL,
 };
 use super::netlink::message::Batch;
 use super::ruleset::TABLE;
@@ -38,6 +38,8 @@ const SHORTEST: Duration = Duration::from_millis(20);
 pub(crate) enum Action {
     /// Adds; an element that is already there is no error and, before Linux 6.12, not changed.
     Add,
+    /// Adds; an element that is already there is `EEXIST`.
+    AddNew,
     /// Deletes; an element that is not there is `ENOENT`.
     Delete,
 }
@@ -56,6 +58,7 @@ pub(crate) fn write_elements(
 ) -> Result<(), NetlinkError> {
     let (kind, flags) = match action {
         Action::Add => (NFT_MSG_NEWSETELEM, NLM_F_CREATE),
+        Action::AddNew => (NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL),
         Action::Delete => (NFT_MSG_DELSETELEM, 0),
     };
     for entries in entries.chunks(PER_MESSAGE) {
@@ -64,7 +67,9 @@ pub(crate) fn write_elements(
             attrs.nest(NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
                 entries.iter().try_for_each(|(target, left)| match action {
                     Action::Delete => write_element(list, *target, None),
-                    Action::Add => write_element(list, *target, left.map(|left| Time::of(set, left))),
+                    Action::Add | Action::AddNew => {
+                        write_element(list, *target, left.map(|left| Time::of(set, left)))
+                    }
                 })
             })
         })?);

@@ -11,6 +11,7 @@
 //! - `owner`: whose the table is
 //! - `trial`: whether the kernel takes such a table
 //! - `monitor`: what others do to it
+//! - `plan`: what a transaction is to bring about
 //! - `apply`: changes in transactions, and what becomes of those that the kernel refuses
 //! - `asking`: whether somebody is in a set
 //! - `connections`: what offenders had open when they were banned
@@ -33,6 +34,7 @@ mod monitor;
 mod netlink;
 mod options;
 mod owner;
+mod plan;
 mod ranges;
 mod renewal;
 mod replies;
@@ -47,7 +49,7 @@ mod trial;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
@@ -130,6 +132,8 @@ pub struct Firewall {
     /// What is there of the table, as far as known: read when it is first needed, and forgotten
     /// when the kernel says otherwise.
     table: Option<Table>,
+    /// When somebody was last taken for new who was banned already.
+    guessed_wrong: Option<Instant>,
 }
 
 impl Firewall {
@@ -139,7 +143,7 @@ impl Firewall {
     /// When the kernel has no netfilter sockets, or the process no descriptors left.
     pub fn open(options: Options) -> Result<Self, FirewallError> {
         let socket = Socket::open().map_err(|reason| FirewallError::of(Attempt::Open, reason))?;
-        Ok(Self { socket, options, owned: false, known: None, table: None })
+        Ok(Self { socket, options, owned: false, known: None, table: None, guessed_wrong: None })
     }
 
     /// As [`Firewall::open`], to read what is there and to take away from it, but not to create anything.
@@ -271,8 +275,18 @@ impl Firewall {
         let attempt = Attempt::Empty;
         let table = self.table(attempt)?;
         let sets: Vec<Set> = table.sizes.keys().copied().filter(|set| set.is_ban()).collect();
-        let written = self.flush_for_good(sets);
-        self.remember(table, attempt, written)
+        let flush = |firewall: &mut Self| {
+            let written = firewall.socket.batch(None).and_then(|mut batch| {
+                sets.iter().try_for_each(|set| elements::flush(&mut batch, *set))?;
+                firewall.socket.commit(batch)
+            });
+            firewall.remember(table, attempt, written)
+        };
+        if sets.iter().any(|set| set.tier().is_some()) {
+            self.while_nothing_is_renewed(flush)
+        } else {
+            flush(self)
+        }
     }
 
     /// Removes the table with everything in it; no error if there is none.

@@ -46,7 +46,7 @@ impl Firewall {
     pub fn inherit(descriptor: RawFd, options: Options) -> Result<Self, FirewallError> {
         let socket =
             Socket::inherited(descriptor).map_err(|reason| FirewallError::of(Attempt::Open, reason))?;
-        Ok(Self { socket, options, owned: false, known: None, table: None })
+        Ok(Self { socket, options, owned: false, known: None, table: None, guessed_wrong: None })
     }
 
     /// Whether the kernel can keep a table that we own when we are gone.

@@ -4,15 +4,12 @@
 //! kernel does all that is found out by trying.
 
 use nix::errno::Errno;
+use rustix::thread::{MembarrierCommand, membarrier};
 
-use super::elements::flush;
 use super::netlink::NetlinkError;
 use super::netlink::message::Batch;
 use super::owner::TRIAL;
-use super::{Attempt, Change, Firewall, FirewallError, Set, Target, rules, ruleset};
-
-/// How often a lift is repeated that packets have undone.
-const LIFTS: usize = 8;
+use super::{Attempt, Firewall, FirewallError, Set, rules, ruleset};
 
 impl Firewall {
     /// Whether the kernel can renew elements when packets come.
@@ -42,47 +39,45 @@ impl Firewall {
         }
     }
 
-    /// Lifts again what a packet has put back: one that had found its element just before the lift, and renewed it just
-    /// after. There is no such packet once the element is seen to be gone, since none finds it any more.
-    pub(super) fn lift_for_good(&mut self, changes: &[Change]) -> Result<(), FirewallError> {
-        let mut lifts = changes.to_vec();
-        let is_renewed = |target: &Target| Set::for_ban(*target).is_some_and(|set| set.tier().is_some());
-        lifts.retain(|change| matches!(change, Change::Lift { target } if is_renewed(target)));
-        for _ in 0..LIFTS {
-            let mut back = Vec::new();
-            for lift in lifts {
-                if self.contains(lift.target())?.is_some() {
-                    back.push(lift);
-                }
-            }
-            if back.is_empty() {
-                return Ok(());
-            }
-            self.apply_once(&back)?;
-            lifts = back;
-        }
-        Ok(())
+    /// Does `work`, which takes renewed elements away, while no packet renews any.
+    ///
+    /// Whoever still sends finds the element, which is in force until the transaction that deletes it is done, and renews it,
+    /// which puts a new one beside the one that is about to go: under a flood every second lift is undone like that. So
+    /// the rules rest meanwhile; packets are dropped as ever.
+    pub(super) fn while_nothing_is_renewed<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, FirewallError>,
+    ) -> Result<T, FirewallError> {
+        self.rest(true)?;
+        let_packets_through();
+        let done = work(self);
+        let back = self.rest(false);
+        let done = done?;
+        back.map(|()| done)
     }
 
-    /// Removes every element of `sets`, and again what packets have put back meanwhile.
-    pub(super) fn flush_for_good(&mut self, mut sets: Vec<Set>) -> Result<(), NetlinkError> {
-        for _ in 0..LIFTS {
-            let mut batch = self.socket.batch(None)?;
-            sets.iter().try_for_each(|set| flush(&mut batch, *set))?;
-            self.socket.commit(batch)?;
-            let mut back = Vec::new();
-            for set in sets.into_iter().filter(|set| set.tier().is_some()) {
-                if self.is_empty(set)? == Some(false) {
-                    back.push(set);
-                }
+    /// Writes the rules without those that renew, or with them.
+    fn rest(&mut self, rest: bool) -> Result<(), FirewallError> {
+        let table = self.table(Attempt::SetUp)?;
+        let counter = self.dropped()?;
+        let written = self.socket.batch(None).and_then(|mut batch| {
+            let used = table.used.iter().copied();
+            if rest {
+                rules::write_resting_rules(&mut batch, &self.options, used, counter)?;
+            } else {
+                rules::write_rules(&mut batch, &self.options, used, counter)?;
             }
-            if back.is_empty() {
-                break;
-            }
-            sets = back;
-        }
-        Ok(())
+            self.socket.commit(batch)
+        });
+        self.remember(table, Attempt::SetUp, written)
     }
+}
+
+/// Waits for the packets that the kernel is judging now: they are read sides of RCU, and membarrier(2) waits for all of
+/// those that have begun (`kernel/sched/membarrier.c`, `MEMBARRIER_CMD_GLOBAL`). One may take long where the machine is
+/// itself a guest whose processors are stopped at times. Some 10 ms; a kernel without it does not wait.
+fn let_packets_through() {
+    let _ = membarrier(MembarrierCommand::Global);
 }
 
 /// A table with a set and its rules, which is removed again in the same transaction.

@@ -59,6 +59,26 @@ pub(crate) fn write_rules(
     used: impl IntoIterator<Item = Set>,
     counter: Counter,
 ) -> Result<(), NetlinkError> {
+    write_chains(batch, options, used, counter, true)
+}
+
+/// The same without the rules that renew elements.
+pub(crate) fn write_resting_rules(
+    batch: &mut Batch,
+    options: &Options,
+    used: impl IntoIterator<Item = Set>,
+    counter: Counter,
+) -> Result<(), NetlinkError> {
+    write_chains(batch, options, used, counter, false)
+}
+
+fn write_chains(
+    batch: &mut Batch,
+    options: &Options,
+    used: impl IntoIterator<Item = Set>,
+    counter: Counter,
+    renewing: bool,
+) -> Result<(), NetlinkError> {
     let (bans, allow): (Vec<Set>, Vec<Set>) = used.into_iter().partition(|set| set.is_ban());
     let source = if options.interfaces.is_empty() { PREROUTING } else { SOURCE };
     let chains: &[&str] =
@@ -84,7 +104,7 @@ pub(crate) fn write_rules(
             verdict(rule, NF_ACCEPT, None)
         })?;
     }
-    for set in bans {
+    for set in bans.into_iter().filter(|_| renewing) {
         append_renewal(batch, TABLE, OFFENDER, set)?;
     }
     if let Some(log) = &options.log {

@@ -5,7 +5,7 @@ use nix::sys::socket::sockopt::SndBuf;
 
 use super::*;
 use crate::firewall::{Attempt, FirewallError};
-use crate::namespace::in_namespace;
+use crate::namespace::{in_namespace, nft};
 
 #[test]
 fn the_kernel_holds_what_was_banned() {
@@ -58,6 +58,70 @@ fn old_and_new_bans_go_together() {
         assert_eq!(host4.len(), 2_500);
         let twice = host4.values().filter(|times| times.unwrap().0 == 7_200).count();
         assert_eq!(twice, 2_000);
+    });
+}
+
+#[test]
+fn whoever_was_taken_for_new_and_was_not_gets_the_new_time_all_the_same() {
+    in_namespace(
+        "firewall::tests::apply::whoever_was_taken_for_new_and_was_not_gets_the_new_time_all_the_same",
+        || {
+            let mut firewall = ready();
+            let long = Duration::from_secs(3_600);
+            apply(&mut firewall, &[ban("192.0.2.7", Duration::from_secs(60))]);
+            let changes = [
+                ban("192.0.2.6", long),
+                ban("192.0.2.7", long),
+                ban("2001:db8::/64", long),
+                lift("192.0.2.8"),
+            ];
+            let new = changes.iter().map(Change::target).collect();
+            for round in ["one was there", "all were there"] {
+                assert_eq!(firewall.apply_guessing(&changes, &new).unwrap(), [], "{round}");
+                for change in &changes[..3] {
+                    assert_left(firewall.contains(change.target()).unwrap(), long);
+                }
+                assert_eq!(firewall.contains(changes[3].target()).unwrap(), None);
+            }
+        },
+    );
+}
+
+/// What `nft monitor` prints while `deed` is done.
+fn heard_of(deed: impl FnOnce()) -> String {
+    let file = std::env::temp_dir().join(format!("kban-heard-{}", std::process::id()));
+    let output = std::fs::File::create(&file).unwrap();
+    let mut monitor = std::process::Command::new("nft").arg("monitor").stdout(output).spawn().unwrap();
+    let heard = || std::fs::read_to_string(&file).unwrap();
+    let says = |name: &str| {
+        while !heard().contains(name) {
+            nft(&format!("add table inet {name}"));
+            nft(&format!("delete table inet {name}"));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    says("begin");
+    deed();
+    says("over");
+    monitor.kill().unwrap();
+    monitor.wait().unwrap();
+    let heard = heard();
+    std::fs::remove_file(&file).unwrap();
+    heard
+}
+
+/// Whoever listens to the table hears one word of a new offender, where it hears three of one whose time is changed.
+#[test]
+fn whoever_is_new_is_only_added() {
+    in_namespace("firewall::tests::apply::whoever_is_new_is_only_added", || {
+        let mut firewall = ready();
+        let heard = heard_of(|| {
+            let changes = bans_of(0..2, Duration::from_secs(60));
+            let new = changes.iter().map(Change::target).collect();
+            assert_eq!(firewall.apply_guessing(&changes, &new).unwrap(), []);
+        });
+        assert_eq!(heard.matches("create element").count(), 2, "{heard}");
+        assert_eq!(heard.matches(" element").count(), 2, "{heard}");
     });
 }
 
