@@ -307,7 +307,7 @@ fn take(engine: &mut Engine, news: News, in_force: &[Decision]) {
             let _ = done.send(reports.iter().map(|one| engine.bans().of(&one.prefix).is_empty()).collect());
         }
         // The firewall follows nobody, and has no friends.
-        News::Decisions { .. } | News::Votes { .. } | News::Recalled { .. } => {}
+        News::Decisions { .. } | News::InForce { .. } | News::Votes { .. } | News::Recalled { .. } => {}
         News::Intent { after, reply, .. } => {
             let from = after.map_or(0, |(after, _)| in_force.partition_point(|one| one.prefix <= after));
             let decisions: Vec<Decision> = in_force.iter().skip(from).take(PAGE).cloned().collect();

@@ -179,26 +179,51 @@ pub(super) fn take(daemon: &mut Daemon, news: News, now: Timestamp) {
             let _ = done.send(());
         }
         News::Decisions { decisions, done } => {
-            let (mut verdicts, mut spared) = (Vec::new(), 0);
-            for decision in decisions {
-                if decision.lifted {
-                    verdicts.extend(pipeline.engine.withdraw_decision(&decision.prefix));
-                    continue;
-                }
-                let followed = decision.decided().map(|decided| pipeline.engine.follow_decision(decided));
-                match followed {
-                    Ok(Ok(verdict)) => verdicts.extend(verdict),
-                    Ok(Err(refusal)) => {
-                        spared += 1;
-                        tracing::debug!("[fleet] a decision is not followed: {refusal}");
-                    }
-                    Err(distrust) => tracing::warn!("[fleet] a decision is not followed: {distrust}"),
-                }
-            }
-            pipeline.take(&verdicts, now);
-            let _ = done.send(Followed { spared });
+            let _ = done.send(follow(pipeline, Vec::new(), &decisions, now));
+        }
+        News::InForce { after, upto, decisions, done } => {
+            let over = no_longer_in_force(pipeline, after, upto, &decisions);
+            let _ = done.send(follow(pipeline, over, &decisions, now));
         }
     }
+}
+
+/// Follows what the firewall has decided, after it was found out what is `over`.
+fn follow(pipeline: &mut Pipeline, over: Vec<Verdict>, decisions: &[Decision], now: Timestamp) -> Followed {
+    let (mut verdicts, mut spared) = (over, 0);
+    for decision in decisions {
+        if decision.lifted {
+            verdicts.extend(pipeline.engine.withdraw_decision(&decision.prefix));
+            continue;
+        }
+        let followed = decision.decided().map(|decided| pipeline.engine.follow_decision(decided));
+        match followed {
+            Ok(Ok(verdict)) => verdicts.extend(verdict),
+            Ok(Err(refusal)) => {
+                spared += 1;
+                tracing::debug!("[fleet] a decision is not followed: {refusal}");
+            }
+            Err(distrust) => tracing::warn!("[fleet] a decision is not followed: {distrust}"),
+        }
+    }
+    pipeline.take(&verdicts, now);
+    Followed { spared }
+}
+
+/// Ends what was followed of a range of prefixes and is not among the `decisions` in force, which are in order.
+fn no_longer_in_force(
+    pipeline: &mut Pipeline,
+    after: Option<IpNet>,
+    upto: Option<IpNet>,
+    decisions: &[Decision],
+) -> Vec<Verdict> {
+    let after = after.map(|prefix| (prefix, Arc::from(FLEET)));
+    let bans = pipeline.engine.bans().iter_after(after.as_ref());
+    let followed =
+        bans.take_while(|ban| upto.is_none_or(|upto| ban.prefix <= upto)).filter(|ban| &*ban.jail == FLEET);
+    let is_over = |prefix: &IpNet| decisions.binary_search_by_key(prefix, |one| one.prefix).is_err();
+    let over: Vec<IpNet> = followed.map(|ban| ban.prefix).filter(is_over).collect();
+    over.iter().filter_map(|prefix| pipeline.engine.withdraw_decision(prefix)).collect()
 }
 
 /// Votes go to the jail of friends' fleets; what each of them said is the evidence of a ban.

@@ -91,7 +91,7 @@ pub(super) async fn prepare_reports(client: &Client) -> Result<(), Refused> {
         "num_replicas": 1,
     });
     made(client, &stream, &["max_msgs_per_subject", "max_age", "retention"]).await?;
-    consumer(client, REPORTS, FIREWALL, "explicit").await
+    consumer(client, REPORTS, FIREWALL, "explicit", From::Beginning).await
 }
 
 /// Makes the stream of what is signed for `audience`, if it is not there.
@@ -124,13 +124,32 @@ async fn made(client: &Client, stream: &Value, matters: &[&str]) -> Result<(), R
     Ok(())
 }
 
+/// Where in its stream a consumer begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    /// With the first message.
+    Beginning,
+    /// With the next one that is published.
+    Now,
+}
+
 /// Makes a durable consumer, if it is not there.
-pub(super) async fn consumer(client: &Client, stream: &str, name: &str, ack: &str) -> Result<(), Refused> {
+pub(super) async fn consumer(
+    client: &Client,
+    stream: &str,
+    name: &str,
+    ack: &str,
+    from: From,
+) -> Result<(), Refused> {
+    let policy = match from {
+        From::Beginning => "all",
+        From::Now => "new",
+    };
     let body = json!({
         "stream_name": stream,
         "config": {
             "durable_name": name,
-            "deliver_policy": "all",
+            "deliver_policy": policy,
             "ack_policy": ack,
             "ack_wait": 60 * SECOND,
             "max_ack_pending": 20_000,
@@ -138,6 +157,11 @@ pub(super) async fn consumer(client: &Client, stream: &str, name: &str, ack: &st
         },
     });
     ask(client, &format!("CONSUMER.DURABLE.CREATE.{stream}.{name}"), &body).await.map(drop)
+}
+
+/// Whether a consumer is there. One that cannot be asked about is not.
+pub(super) async fn has_consumer(client: &Client, stream: &str, name: &str) -> bool {
+    ask(client, &format!("CONSUMER.INFO.{stream}.{name}"), &json!({})).await.is_ok()
 }
 
 /// Removes a consumer; one that is not there is gone as well.

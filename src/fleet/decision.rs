@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use data_encoding::BASE64;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use nkeys::KeyPair;
@@ -126,19 +125,9 @@ impl Decision {
     /// What to publish of each; up to 64 of them cost one signature.
     #[must_use]
     pub fn signed(decisions: &[Self], key: &KeyPair, audience: Audience) -> Vec<Vec<u8>> {
-        let mut messages = Vec::with_capacity(decisions.len());
-        for together in decisions.chunks(seal::TOGETHER) {
-            // A struct of strings and numbers can always be written.
-            let texts: Vec<Vec<u8>> =
-                together.iter().map(|one| serde_json::to_vec(one).unwrap_or_default()).collect();
-            let seals = seal::seal(audience.words(), &texts, key);
-            messages.extend(texts.into_iter().zip(seals).map(|(mut message, seal)| {
-                message.push(b'\n');
-                message.extend(BASE64.encode(&seal).into_bytes());
-                message
-            }));
-        }
-        messages
+        // A struct of strings and numbers can always be written.
+        let texts = decisions.iter().map(|one| serde_json::to_vec(one).unwrap_or_default()).collect();
+        seal::sealed(audience.words(), texts, key)
     }
 
     /// Reads messages that `signer` is said to have signed for `audience`.
@@ -157,15 +146,7 @@ impl Decision {
         struct Versioned {
             v: u32,
         }
-        if message.len() > LONGEST {
-            return Err(Distrust::Unreadable);
-        }
-        let end = memchr::memrchr(b'\n', message).ok_or(Distrust::Unreadable)?;
-        let (text, seal) = message.split_at(end);
-        let seal = BASE64.decode(seal.get(1..).unwrap_or_default()).map_err(|_| Distrust::Unreadable)?;
-        if !reader.trusts(text, &seal) {
-            return Err(Distrust::Forged);
-        }
+        let text = reader.opened(message, LONGEST)?;
         let unread = |_| match serde_json::from_slice(text) {
             Ok(Versioned { v }) if v != VERSION => Distrust::Version,
             _ => Distrust::Unreadable,
@@ -253,7 +234,7 @@ mod tests {
         let text = serde_json::to_vec(&decision).unwrap();
         let mut naked = text.clone();
         naked.push(b'\n');
-        naked.extend(BASE64.encode(&key.sign(&text).unwrap()).into_bytes());
+        naked.extend(data_encoding::BASE64.encode(&key.sign(&text).unwrap()).into_bytes());
         assert_eq!(verified(&naked), Err(Distrust::Forged));
     }
 

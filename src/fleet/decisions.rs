@@ -20,6 +20,7 @@ use super::News;
 use super::api;
 use super::audience::Audience;
 use super::decision::Decision;
+use super::handing::Settled;
 use super::link::{Link, Shared};
 use super::pull::Pull;
 use super::tap::Tap;
@@ -35,6 +36,8 @@ pub(super) struct Signer {
     pub(super) key: KeyPair,
     pub(super) public: KeyPair,
     pub(super) last: u64,
+    /// What of them is published.
+    pub(super) settled: Settled,
 }
 
 impl Signer {
@@ -78,6 +81,9 @@ async fn publish_while_up(
         let compared = tokio::time::Instant::now();
         tap.begin_anew(audience);
         compare(signer, link, shared, news).await?;
+        // Zero says that nothing is.
+        signer.last = signer.last.max(1);
+        signer.settled.note(signer.last);
         shared.mended(audience.publishing());
         while compared.elapsed() < COMPARE && !tap.is_overrun(audience) {
             let (decisions, left) = tap.decisions(audience, TOGETHER);
@@ -95,6 +101,7 @@ async fn publish_while_up(
                 tap.put_back(audience, failed);
                 return Err(why);
             }
+            signer.settled.note(signer.last);
         }
     }
 }

@@ -9,6 +9,7 @@ use nkeys::KeyPair;
 use tokio::sync::{mpsc, oneshot};
 
 use super::audience::Audience;
+use super::catching_up::catch_up;
 use super::decision::{Decision, Distrust};
 use super::disk::DiskError;
 use super::link::{Link, Shared};
@@ -29,9 +30,9 @@ pub(super) async fn follow(
     shared: Shared,
     news: mpsc::Sender<News>,
 ) {
-    let mut anew = spool.knows_nothing().unwrap_or(true);
+    let mut lost = false;
     let work = async |link: &mut Link| {
-        follow_while_up(name, &signer, &mut spool, link, &shared, &news, &mut anew).await
+        follow_while_up(name, &signer, &mut spool, link, &shared, &news, &mut lost).await
     };
     link.keep_at(&shared, FOLLOWING, work).await;
 }
@@ -43,10 +44,18 @@ async fn follow_while_up(
     link: &mut Link,
     shared: &Shared,
     news: &mpsc::Sender<News>,
-    anew: &mut bool,
+    lost: &mut bool,
 ) -> Result<(), String> {
-    wish(Audience::Edges, name, link, shared, *anew).await?;
-    *anew = false;
+    let told = |error: DiskError| error.to_string();
+    // If there is no place in the stream, who knows what was in it.
+    let knows = !*lost && spool.floor().map_err(told)?.is_some();
+    if !(knows && wish(Audience::Edges, name, link, shared, false).await?) {
+        *lost = true;
+        let floor = catch_up(name, signer, link, shared, news).await?;
+        spool.know_all(floor).map_err(told)?;
+        *lost = false;
+    }
+    let floor = spool.floor().map_err(told)?.unwrap_or(0);
     let mut pull =
         Pull::new(&link.client, Audience::Edges.stream(), name).await.map_err(|error| error.to_string())?;
     shared.mended(FOLLOWING);
@@ -62,19 +71,20 @@ async fn follow_while_up(
         let batch = match batch {
             Ok(batch) => batch,
             Err(Broken::NoConsumer) => {
-                wish(Audience::Edges, name, link, shared, false).await?;
-                pull.ask_again();
-                continue;
+                if asked.is_some() {
+                    answered(&mut asked, &client, shared).await;
+                }
+                return Ok(());
             }
             Err(error) => return Err(error.to_string()),
         };
         let verified = verify(&batch, signer, Audience::Edges);
-        let sifted = sift(verified, spool, shared, Timestamp::now()).map_err(|error| error.to_string())?;
+        let sifted = sift(verified, spool, floor, shared, Timestamp::now()).map_err(told)?;
         let known: Vec<_> = sifted.iter().map(|one| (one.prefix, one.serial, one.until)).collect();
         let many = sifted.len() as u64;
         let followed = News::offer(news, |done| News::Decisions { decisions: sifted, done }).await;
         // What is known but was not followed comes again, and the same number is no replay.
-        spool.know(&known, Timestamp::now()).map_err(|error| error.to_string())?;
+        spool.know(&known, Timestamp::now()).map_err(told)?;
         if asked.is_some() {
             answered(&mut asked, &client, shared).await;
         }
@@ -113,6 +123,7 @@ async fn answered(asked: &mut Option<Asked>, client: &Client, shared: &Shared) {
 fn sift(
     verified: Vec<Result<Decision, Distrust>>,
     spool: &Spool,
+    floor: u64,
     shared: &Shared,
     now: Timestamp,
 ) -> Result<Vec<Decision>, DiskError> {
@@ -125,10 +136,9 @@ fn sift(
         let trusted = match trusted {
             Ok(decision) => {
                 let newer = newest.get(&decision.prefix).map(|newer| newer.serial);
-                if newer
-                    .or_else(|| known.get(&decision.prefix).copied())
-                    .is_some_and(|last| decision.serial < last)
-                {
+                let last = newer.or_else(|| known.get(&decision.prefix).copied());
+                // Up to the floor all of them are known, but not each by itself.
+                if decision.serial < last.unwrap_or(floor + 1) {
                     Err(Distrust::Replayed)
                 } else {
                     Ok(decision)
@@ -142,14 +152,7 @@ fn sift(
             }
             // A ban that is over by the time it arrives is nobody's fault.
             Err(Distrust::Expired) => {}
-            Err(distrust) => {
-                let mut status = shared.lock();
-                let times = status.distrusted.entry(distrust.to_string()).or_default();
-                *times += 1;
-                if *times == 1 {
-                    tracing::warn!("[fleet] a message among the decisions is not followed: {distrust}");
-                }
-            }
+            Err(distrust) => shared.distrust(distrust),
         }
     }
     Ok(newest.into_values().collect())
@@ -174,8 +177,9 @@ mod tests {
         let mut spool = Spool::open(None, 1_000).unwrap();
         let shared = Shared::new(FleetStatus::default());
         let lifted = decision("203.0.113.9/32", 7, Some(60), true);
-        let follow =
-            |spool: &Spool, all: Vec<Result<Decision, Distrust>>| sift(all, spool, &shared, at(0)).unwrap();
+        let follow = |spool: &Spool, all: Vec<Result<Decision, Distrust>>| {
+            sift(all, spool, 3, &shared, at(0)).unwrap()
+        };
         assert_eq!(
             follow(&spool, vec![Ok(decision("203.0.113.9/32", 6, Some(60), false)), Ok(lifted.clone())]),
             std::slice::from_ref(&lifted)
@@ -184,6 +188,8 @@ mod tests {
         let wrong = vec![
             // The ban that was lifted, said again.
             Ok(decision("203.0.113.9/32", 6, Some(60), false)),
+            // One that was over when everything in force was known.
+            Ok(decision("203.0.113.6/32", 3, Some(60), false)),
             Ok(decision("203.0.113.8/32", 9, Some(-1), false)),
             Ok(Decision { ports: Some(vec!["x".into()]), ..decision("203.0.113.7/32", 9, None, false) }),
             Err(Distrust::Forged),
@@ -194,7 +200,7 @@ mod tests {
         let once = |distrust: Distrust| (distrust.to_string(), 1);
         assert_eq!(
             distrusted,
-            [once(Distrust::Replayed), once(Distrust::Unreadable), once(Distrust::Forged)].into()
+            [(Distrust::Replayed.to_string(), 2), once(Distrust::Unreadable), once(Distrust::Forged)].into()
         );
     }
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::FleetError;
+use super::decision::Distrust;
 use super::keys;
 use super::trust;
 use crate::control::fleet::{Connection, FleetStatus};
@@ -47,6 +48,16 @@ impl Shared {
     /// Nobody holds it for longer than it takes to change a number.
     pub(super) fn lock(&self) -> MutexGuard<'_, FleetStatus> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A message is not followed: it is counted, and the first one of its kind is told.
+    pub(super) fn distrust(&self, distrust: Distrust) {
+        let mut status = self.lock();
+        let times = status.distrusted.entry(distrust.to_string()).or_default();
+        *times += 1;
+        if *times == 1 {
+            tracing::warn!("[fleet] a message among the decisions is not followed: {distrust}");
+        }
     }
 
     /// Something goes wrong; said in the log when it changes.

@@ -4,6 +4,7 @@
 //! ```text
 //! host: Verdict -> tap -> spool -> ban.report.HOST -> firewall: report -> News -> jail `fleet` -> Verdict
 //! firewall: Verdict -> tap -> decisions, signed -> ban.decision.PREFIX -> edge: verified -> News -> a ban of jail `fleet`
+//! an edge that knows nothing: firewall: everything in force, in signed pages -> ban.edge.NAME -> edge; then the same
 //! friend's firewall: the same, of its own jails -> ban.offender.PREFIX -> peers: verified -> News -> a vote
 //! ```
 //!
@@ -13,6 +14,7 @@
 mod api;
 pub mod audience;
 pub mod ballots;
+mod catching_up;
 pub mod certificates;
 mod counted;
 pub mod decision;
@@ -21,6 +23,7 @@ mod disk;
 mod edge;
 mod edges;
 mod firewall;
+mod handing;
 mod host;
 pub mod invitation;
 pub mod keys;
@@ -34,6 +37,7 @@ pub mod report;
 mod running;
 mod seal;
 pub mod setup;
+mod snapshot;
 pub mod spool;
 pub mod tap;
 mod trust;

@@ -44,6 +44,17 @@ pub enum News {
         /// To be told when they are followed.
         done: oneshot::Sender<Followed>,
     },
+    /// Edge: all decisions in force about a range of prefixes. Whoever in it is not named is not banned any more.
+    InForce {
+        /// Where the range begins: behind this prefix.
+        after: Option<IpNet>,
+        /// Where it ends, inclusively; `None`: nowhere.
+        upto: Option<IpNet>,
+        /// In order.
+        decisions: Vec<Decision>,
+        /// To be told when they are followed.
+        done: oneshot::Sender<Followed>,
+    },
     /// What a friend's fleet says of whom.
     Votes {
         /// The fleet.

@@ -13,36 +13,36 @@ use super::link::{Link, Shared};
 const CLOCK: &str = "this machine's clock is wrong, or the firewall's";
 /// What to do about that.
 const SET_CLOCK: &str = "see to both (timedatectl)";
+/// An answer of the firewall's that is none.
+pub(super) const SENSELESS: &str = "the firewall's answer makes no sense";
 /// Clocks that are no further apart agree: an answer takes its time.
 const SKEW: SignedDuration = SignedDuration::from_mins(1);
 /// With fewer messages, one processor is enough.
 const MANY: usize = 64;
 
-/// Has the firewall see to this reader's place in the stream.
+/// Has the firewall see to this reader's place in the stream. Whether there is one: an edge's begins with [`super::catching_up`].
 pub(super) async fn wish(
     audience: Audience,
     name: &str,
     link: &Link,
     shared: &Shared,
     anew: bool,
-) -> Result<(), String> {
-    let wish = serde_json::to_vec(&Wish { v: 1, anew }).unwrap_or_default();
+) -> Result<bool, String> {
+    let wish = serde_json::to_vec(&Wish { v: 1, anew, page: None }).unwrap_or_default();
     let answer = link.client.request(audience.wishes(name), wish.into()).await;
     let answer = answer.map_err(|error| format!("the firewall's kband does not answer: {error}"))?;
-    match serde_json::from_slice(&answer.payload) {
-        Ok(Granted { done: true, now }) => {
-            // Friends' fleets have clocks of their own.
-            if audience == Audience::Edges {
-                compare_clocks(now, Timestamp::now(), shared);
-            }
-            Ok(())
-        }
-        _ => Err("the firewall's answer makes no sense".to_owned()),
+    let Ok(Granted { done, now }) = serde_json::from_slice(&answer.payload) else {
+        return Err(SENSELESS.to_owned());
+    };
+    // Friends' fleets have clocks of their own.
+    if audience == Audience::Edges {
+        compare_clocks(now, Timestamp::now(), shared);
     }
+    Ok(done)
 }
 
 /// Bans end by this machine's clock, and what has ended by it is not followed.
-fn compare_clocks(there: Timestamp, here: Timestamp, shared: &Shared) {
+pub(super) fn compare_clocks(there: Timestamp, here: Timestamp, shared: &Shared) {
     let apart = here.duration_since(there);
     let minutes = apart.abs().as_mins();
     if apart.abs() < SKEW {

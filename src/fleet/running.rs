@@ -17,6 +17,7 @@ use super::disk::DiskError;
 use super::edge;
 use super::edges;
 use super::firewall::{self, Door};
+use super::handing::{Hand, Settled};
 use super::host;
 use super::keys::{self, KeyError};
 use super::link::{Link, Shared, Way};
@@ -273,10 +274,13 @@ async fn work(begin: Begin) -> Result<(), FleetError> {
             if members.wait_for(|members| mine || !members.readers(audience).is_empty()).await.is_err() {
                 return Ok(());
             }
-            let signer = Signer { audience, public: public(&key.public_key())?, key: key.clone(), last: 0 };
+            let settled = Settled::default();
+            let hand = Hand::new(key.clone(), news.clone(), settled.clone());
+            let signer =
+                Signer { audience, public: public(&key.public_key())?, key: key.clone(), last: 0, settled };
             tokio::join!(
                 decisions::publish(signer, tap.clone(), decisions.clone(), shared.clone(), news.clone()),
-                edges::serve(audience, members, decisions.clone(), shared.clone()),
+                edges::serve(audience, members, decisions.clone(), shared.clone(), hand),
             );
             Ok(())
         };

@@ -8,11 +8,17 @@
 //! A node is the hash of its two children in the order of their values, so that a seal need not say which of them is on the left.
 //! Leaves and nodes are hashed with different bytes in front: no text can be taken for a node.
 
+//!
+//! What is published is the text, a newline, and its seal in base64.
+
+use data_encoding::BASE64;
 use nkeys::KeyPair;
 use sha2::{Digest, Sha256};
 
+use super::decision::Distrust;
+
 /// So many texts are signed together at most: their seals have six hashes.
-pub(super) const TOGETHER: usize = 64;
+const TOGETHER: usize = 64;
 /// No seal has more hashes: a sealer of more than 65,536 texts does not exist.
 const DEEPEST: usize = 16;
 /// The bytes of a hash.
@@ -32,7 +38,7 @@ fn node(one: &Hash, other: &Hash) -> Hash {
 }
 
 /// The seal of each of `texts`, signed with `words` in front of the root. A key that cannot sign makes seals that nobody trusts.
-pub(super) fn seal(words: &[u8], texts: &[Vec<u8>], key: &KeyPair) -> Vec<Vec<u8>> {
+fn seal(words: &[u8], texts: &[Vec<u8>], key: &KeyPair) -> Vec<Vec<u8>> {
     let mut level: Vec<Hash> = texts.iter().map(|text| leaf(text)).collect();
     let mut paths = vec![Vec::new(); texts.len()];
     // How many leaves are below each node of the level.
@@ -56,6 +62,18 @@ pub(super) fn seal(words: &[u8], texts: &[Vec<u8>], key: &KeyPair) -> Vec<Vec<u8
     paths.into_iter().map(|path| [&*signature, &*path].concat()).collect()
 }
 
+/// What is published of each of `texts`; up to 64 of them cost one signature.
+pub(super) fn sealed(words: &[u8], mut texts: Vec<Vec<u8>>, key: &KeyPair) -> Vec<Vec<u8>> {
+    for together in texts.chunks_mut(TOGETHER) {
+        let seals = seal(words, together, key);
+        for (text, seal) in together.iter_mut().zip(seals) {
+            text.push(b'\n');
+            text.extend(BASE64.encode(&seal).into_bytes());
+        }
+    }
+    texts
+}
+
 /// Looks at the seals of one signer; remembers the last root that was signed.
 pub struct Reader<'a> {
     words: &'a [u8],
@@ -68,8 +86,22 @@ impl<'a> Reader<'a> {
         Self { words, signer, last: None }
     }
 
+    /// The text of what the signer has published.
+    ///
+    /// # Errors
+    /// It is longer than `longest` bytes, has no seal, or somebody else's.
+    pub(super) fn opened<'m>(&mut self, message: &'m [u8], longest: usize) -> Result<&'m [u8], Distrust> {
+        if message.len() > longest {
+            return Err(Distrust::Unreadable);
+        }
+        let end = memchr::memrchr(b'\n', message).ok_or(Distrust::Unreadable)?;
+        let (text, seal) = message.split_at(end);
+        let seal = BASE64.decode(seal.get(1..).unwrap_or_default()).map_err(|_| Distrust::Unreadable)?;
+        if self.trusts(text, &seal) { Ok(text) } else { Err(Distrust::Forged) }
+    }
+
     /// Whether `seal` is the signer's, for `text`.
-    pub(super) fn trusts(&mut self, text: &[u8], seal: &[u8]) -> bool {
+    fn trusts(&mut self, text: &[u8], seal: &[u8]) -> bool {
         let Some((signature, path)) = seal.split_first_chunk::<SIGNATURE>() else { return false };
         let (path, rest) = path.as_chunks::<HASH>();
         if !rest.is_empty() || path.len() > DEEPEST {

@@ -15,6 +15,7 @@ use super::disk::{Disk, DiskError, FLEET, key};
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS spool (id INTEGER PRIMARY KEY AUTOINCREMENT, payload BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS known (prefix BLOB PRIMARY KEY, serial INTEGER NOT NULL, until INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS floor (one INTEGER PRIMARY KEY CHECK (one = 1), serial INTEGER NOT NULL);
 ";
 /// How often decisions that say nothing any more are looked for: an index for it would cost more than they do.
 const FORGET: SignedDuration = SignedDuration::from_hours(1);
@@ -169,15 +170,27 @@ impl Spool {
         Ok(())
     }
 
-    /// Whether no decision is known.
+    /// Everything that was in force is known, and with it every decision up to the serial number `floor`.
+    ///
+    /// # Errors
+    /// The disk is full, or gone.
+    pub fn know_all(&mut self, floor: u64) -> Result<(), DiskError> {
+        self.disk.change(|transaction| {
+            transaction.execute("DELETE FROM known", [])?;
+            let serial = i64::try_from(floor).unwrap_or(i64::MAX);
+            transaction.execute("INSERT OR REPLACE INTO floor VALUES (1, ?)", params![serial]).map(drop)
+        })
+    }
+
+    /// Up to which serial number every decision is known; `None` if this machine knows nothing.
     ///
     /// # Errors
     /// The disk is gone.
-    pub fn knows_nothing(&self) -> Result<bool, DiskError> {
-        self.disk.ask(|database| {
-            let any = database.query_row("SELECT 1 FROM known LIMIT 1", [], |_| Ok(())).optional()?;
-            Ok(any.is_none())
-        })
+    pub fn floor(&self) -> Result<Option<u64>, DiskError> {
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        let serial =
+            self.disk.ask(|database| database.query_row("SELECT serial FROM floor", [], read).optional())?;
+        Ok(serial.map(i64::unsigned_abs))
     }
 }
 
@@ -214,7 +227,7 @@ mod tests {
         let (one, two): (IpNet, IpNet) =
             ("203.0.113.9/32".parse().unwrap(), "2001:db8::/64".parse().unwrap());
         let mut spool = Spool::open(None, 1_000).unwrap();
-        assert!(spool.knows_nothing().unwrap());
+        assert_eq!(spool.floor().unwrap(), None);
         spool.know(&[(one, 7, Some(at(60))), (two, 8, None)], at(0)).unwrap();
         spool.know(&[(one, 9, Some(at(60)))], at(0)).unwrap();
         let known = |spool: &Spool| spool.last_serials([one, two]).unwrap();
@@ -223,6 +236,9 @@ mod tests {
         assert_eq!(known(&spool).len(), 2, "not yet");
         spool.know(&[], at(3_600)).unwrap();
         assert_eq!(known(&spool), [(two, 8)].into());
-        assert!(!spool.knows_nothing().unwrap());
+        for floor in [20, 30] {
+            spool.know_all(floor).unwrap();
+            assert_eq!((spool.floor().unwrap(), known(&spool).len()), (Some(floor), 0));
+        }
     }
 }
