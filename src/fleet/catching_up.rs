@@ -58,12 +58,13 @@ pub(super) async fn catch_up(
         if let Some(following) = following.take() {
             following.end(shared).await;
         }
-        following = Some(Following::begin(news, begins, upto, decisions).await);
-        begins = upto;
-        if let (true, Some(following)) = (page.last, following.take()) {
-            following.end(shared).await;
+        let begun = Following::begin(news, begins, upto, decisions).await;
+        if page.last {
+            begun.end(shared).await;
             return Ok(page.floor);
         }
+        following = Some(begun);
+        begins = upto;
     }
 }
 

@@ -22,6 +22,8 @@ use super::snapshot::{self, Request};
 
 /// An edge may begin anew this often.
 const BEGIN: Duration = Duration::from_secs(10);
+/// A page that got lost is sent again so many times.
+const AGAIN: u32 = 3;
 /// No nonce is longer, in bytes.
 const NONCE: usize = 64;
 /// When fewer decisions wait for their page, more are asked for: no page takes more.
@@ -75,6 +77,8 @@ struct Session {
     next: u32,
     /// The last page that was sent, in case it got lost.
     sent: Vec<u8>,
+    /// How often it was sent again.
+    again: u32,
 }
 
 impl Hand {
@@ -103,6 +107,7 @@ impl Hand {
             all: false,
             next: 0,
             sent: Vec::new(),
+            again: 0,
         };
         self.edges.insert(Arc::clone(edge), session);
     }
@@ -111,7 +116,8 @@ impl Hand {
     pub(super) async fn page(&mut self, edge: &str, wish: &PageWish) -> Option<Vec<u8>> {
         let session = self.edges.get_mut(edge).filter(|session| session.request.nonce == wish.nonce)?;
         if wish.number.checked_add(1) == Some(session.next) {
-            return Some(session.sent.clone());
+            session.again += 1;
+            return Some(session.sent.clone()).filter(|_| session.again <= AGAIN);
         }
         let is_over = session.all && session.waiting.is_empty() && session.next > 0;
         if wish.number != session.next || is_over {
@@ -127,7 +133,7 @@ impl Hand {
         }
         session.sent =
             snapshot::signed(&session.request, wish.number, &mut session.waiting, session.all, &self.key);
-        session.next += 1;
+        (session.next, session.again) = (session.next + 1, 0);
         Some(session.sent.clone())
     }
 }
@@ -176,7 +182,14 @@ mod tests {
         let (mut bans, mut number, mut after) = (0, 0, None);
         loop {
             let message = hand.page(&edge, &wish("a", number)).await.unwrap();
-            assert_eq!(hand.page(&edge, &wish("a", number)).await.as_ref(), Some(&message), "it got lost");
+            for _ in 0..AGAIN {
+                assert_eq!(
+                    hand.page(&edge, &wish("a", number)).await.as_ref(),
+                    Some(&message),
+                    "it got lost"
+                );
+            }
+            assert_eq!(hand.page(&edge, &wish("a", number)).await, None, "so often");
             assert_eq!(hand.page(&edge, &wish("a", number + 2)).await, None);
             assert_eq!(hand.page(&edge, &wish("b", number + 1)).await, None);
             assert_eq!(hand.page("other", &wish("a", number + 1)).await, None);

@@ -170,6 +170,9 @@ fn an_edge_that_was_broken_into_changes_no_decision() {
             format!("pub $JS.API.CONSUMER.MSG.NEXT.DECISIONS.edge1 {reply} {mine}"),
             format!("pub $JS.ACK.DECISIONS.edge1.1.1.1.1.0 {reply} +NXT"),
             format!("pub ban.edge.edge1 {reply} {{\"v\":1,\"anew\":true}}"),
+            format!(
+                "pub ban.edge.edge1 {reply} {{\"v\":1,\"anew\":true,\"page\":{{\"nonce\":\"x\",\"number\":0}}}}"
+            ),
         ]
     })
     .collect();

@@ -84,41 +84,41 @@ fn an_edge_that_lost_its_memory_or_its_place_holds_what_is_in_force_and_nothing_
     site.found(&[("edge1", "edge")]);
     site.start_server();
     let _firewall = site.kband("fw");
-    // So many need several pages.
+    // So many need several pages, and are followed in several goes.
     let many: Vec<String> =
-        (0..1_000).map(|number| format!("11.0.{}.{}", number / 256, number % 256)).collect();
-    for some in many.chunks(100) {
+        (0..2_500).map(|number| format!("11.0.{}.{}", number / 256, number % 256)).collect();
+    for some in many.chunks(500) {
         let some: Vec<&str> = some.iter().map(String::as_str).collect();
         site.said("fw", &[&["ban", "--for", "2h"], &some[..]].concat());
     }
     let edge = site.kband("edge1");
     let followed = || sorted(site.banned("edge1", "fleet"));
     eventually("a late edge has all of them", || followed() == many);
-    assert_eq!(site.fleet("edge1")["followed"], 1_000);
+    assert_eq!(site.fleet("edge1")["followed"], 2_500);
     site.said("fw", &["unban", &many[1]]);
-    eventually("from then on it hears what changes", || followed().len() == 999);
+    eventually("from then on it hears what changes", || followed().len() == 2_499);
 
     // What it knows of the firewall's decisions is gone, its bans are not.
     drop(edge);
-    for address in [&many[0], &many[500], &many[999]] {
+    for address in [&many[0], &many[500], &many[2_499]] {
         site.said("fw", &["unban", address]);
     }
-    site.said("fw", &["ban", "11.0.9.9", "--for", "2h"]);
+    site.said("fw", &["ban", "11.1.0.1", "--for", "2h"]);
     fs::remove_file(site.path("edge1", "state/fleet.sqlite3")).unwrap();
     let _edge = site.kband("edge1");
     let mut left: Vec<String> = many
         .iter()
         .enumerate()
-        .filter(|(at, _)| ![0, 1, 500, 999].contains(at))
+        .filter(|(at, _)| ![0, 1, 500, 2_499].contains(at))
         .map(|(_, one)| one.clone())
         .collect();
-    left.push("11.0.9.9".to_owned());
+    left.push("11.1.0.1".to_owned());
     eventually("it has what is in force", || followed() == left);
 
     // Its place in the stream is gone.
     let delete = "req $JS.API.CONSUMER.DELETE.DECISIONS.edge1 {}".to_owned();
     site.client("fw", &site.path("fw", "fleet/decisions.seed"), "fleet", &[delete]);
-    site.said("fw", &["unban", "11.0.9.9"]);
+    site.said("fw", &["unban", "11.1.0.1"]);
     left.pop();
     eventually("it asks for all of it", || followed() == left);
     assert!(site.fleet("edge1")["distrusted"].as_object().unwrap().is_empty(), "{}", site.fleet("edge1"));
