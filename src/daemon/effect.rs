@@ -241,11 +241,15 @@ impl Effect {
         self.trouble.as_ref().map(|trouble| trouble.error.to_string())
     }
 
+    /// How many targets may differ from the intent.
+    pub(super) fn doubted(&self) -> usize {
+        self.dirty.len() + self.dirty_ranges.len()
+    }
+
     /// How many targets wait for the kernel.
     pub(super) fn pending(&self) -> usize {
         let swept = self.sweep.as_ref().map_or(0, Sweep::left);
-        let doubted = self.dirty.len() + self.dirty_ranges.len();
-        swept + doubted + self.trouble.as_ref().map_or(0, |trouble| trouble.waiting.len())
+        swept + self.doubted() + self.trouble.as_ref().map_or(0, |trouble| trouble.waiting.len())
     }
 
     /// If it is time to ask the kernel again, doubts what waits: so many at once that others get their turn.

@@ -179,18 +179,26 @@ pub(super) fn take(daemon: &mut Daemon, news: News, now: Timestamp) {
             let _ = done.send(());
         }
         News::Decisions { decisions, done } => {
-            let _ = done.send(follow(pipeline, Vec::new(), &decisions, now));
+            let (verdicts, spared) = follow(pipeline, &decisions);
+            pipeline.take(&verdicts, now);
+            let _ = done.send(Followed { spared, behind: pipeline.store.is_behind() });
         }
         News::InForce { after, upto, decisions, done } => {
-            let over = no_longer_in_force(pipeline, after, upto, &decisions);
-            let _ = done.send(follow(pipeline, over, &decisions, now));
+            let mut verdicts = no_longer_in_force(pipeline, after, upto, &decisions);
+            let (more, spared) = follow(pipeline, &decisions);
+            verdicts.extend(more);
+            // They are a list, which has one line in the log for all.
+            pipeline.doubt(&verdicts);
+            pipeline.effect.settle_in_turn(&pipeline.engine, now);
+            pipeline.note(&verdicts, None, now);
+            let _ = done.send(Followed { spared, behind: pipeline.store.is_behind() });
         }
     }
 }
 
-/// Follows what the firewall has decided, after it was found out what is `over`.
-fn follow(pipeline: &mut Pipeline, over: Vec<Verdict>, decisions: &[Decision], now: Timestamp) -> Followed {
-    let (mut verdicts, mut spared) = (over, 0);
+/// What follows from what the firewall has decided, and how many of it are spared here.
+fn follow(pipeline: &mut Pipeline, decisions: &[Decision]) -> (Vec<Verdict>, u64) {
+    let (mut verdicts, mut spared) = (Vec::new(), 0);
     for decision in decisions {
         if decision.lifted {
             verdicts.extend(pipeline.engine.withdraw_decision(&decision.prefix));
@@ -206,8 +214,7 @@ fn follow(pipeline: &mut Pipeline, over: Vec<Verdict>, decisions: &[Decision], n
             Err(distrust) => tracing::warn!("[fleet] a decision is not followed: {distrust}"),
         }
     }
-    pipeline.take(&verdicts, now);
-    Followed { spared }
+    (verdicts, spared)
 }
 
 /// Ends what was followed of a range of prefixes and is not among the `decisions` in force, which are in order.
@@ -254,7 +261,7 @@ fn count(
         }
     }
     pipeline.take(&verdicts, now);
-    Followed { spared }
+    Followed { spared, behind: pipeline.store.is_behind() }
 }
 
 /// Reports go the way of failures, in each jail that counts them.

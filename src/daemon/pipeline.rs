@@ -196,7 +196,8 @@ impl Pipeline {
         self.tell(verdicts, who, now);
     }
 
-    fn doubt(&mut self, verdicts: &[Verdict]) {
+    /// The kernel may have to be told of them.
+    pub(super) fn doubt(&mut self, verdicts: &[Verdict]) {
         verdicts.iter().for_each(|verdict| self.effect.doubt_verdict(verdict, &self.engine));
     }
 
@@ -210,6 +211,16 @@ impl Pipeline {
                 self.engine.jails().iter().find(|known| known.name == jail).map_or(0, Jail::waiting);
             self.events.tell(now, || What::Alarm { jail: jail.to_string(), waiting });
         }
+        self.note(verdicts, who, now);
+        // A list has one line for all.
+        for verdict in verdicts.iter().filter(|verdict| !verdict.ban().jail.starts_with(FEED)) {
+            log::verdict(verdict);
+            self.events.tell(now, || verdict.into());
+        }
+    }
+
+    /// Tells those who remember: the fleet, and the store.
+    pub(super) fn note(&mut self, verdicts: &[Verdict], who: Option<&Arc<str>>, now: Timestamp) {
         for verdict in verdicts {
             let lines = match verdict {
                 Verdict::Ban(ban) => self.evidence.take(ban.prefix, &ban.jail),
@@ -221,11 +232,6 @@ impl Pipeline {
             self.store.note(verdict, now, who, lines);
         }
         self.store.commit();
-        // A list has one line for all.
-        for verdict in verdicts.iter().filter(|verdict| !verdict.ban().jail.starts_with(FEED)) {
-            log::verdict(verdict);
-            self.events.tell(now, || verdict.into());
-        }
     }
 
     /// Bans by the hand of `who`: in the kernel when this returns, or everything is as it was.

@@ -123,9 +123,9 @@ impl Effect {
         self.sweep = Some(Sweep { way: Way::Add, rest: Rest::Of(prefixes), ranges: None });
     }
 
-    /// Whether a sweep writes more bans than one slice holds.
+    /// Whether more bans are to be written than one slice holds.
     pub(super) fn is_writing_many(&self) -> bool {
-        self.sweep.as_ref().is_some_and(|sweep| sweep.left() > SLICE)
+        self.doubted() > SLICE || self.sweep.as_ref().is_some_and(|sweep| sweep.left() > SLICE)
     }
 
     /// Has the kernel told how long every ban has left.

@@ -14,9 +14,10 @@ use super::decision::{Decision, Distrust};
 use super::edges::{Granted, Wish};
 use super::handing::PageWish;
 use super::link::{Link, Shared};
-use super::reading::{SENSELESS, compare_clocks};
+use super::reading::compare_clocks;
 use super::snapshot;
 use super::{Followed, News};
+use crate::words::counted;
 
 /// So many decisions are followed in one go.
 const TOGETHER: usize = 2_000;
@@ -34,14 +35,11 @@ pub(super) async fn catch_up(
     let mut pages = Pages::ask(name, link).await?;
     // While the loop works on some, the next pages are read.
     let mut following: Option<Following> = None;
-    let (mut gathered, mut begins, mut after) = (Vec::new(), None, None);
+    let (mut gathered, mut begins, mut after, mut all) = (Vec::new(), None, None, 0);
     loop {
-        let message = pages.next(shared).await?;
-        let page =
-            snapshot::verified(&message, &pages.nonce, pages.number, after, signer).map_err(|distrust| {
-                shared.distrust(distrust);
-                format!("a page of what is in force is not followed: {distrust}")
-            })?;
+        let answer = pages.next().await?;
+        let page = snapshot::verified(&answer, &pages.nonce, pages.number, after, signer)
+            .map_err(|distrust| no_page(&answer, distrust, shared))?;
         if pages.number == 0 {
             compare_clocks(page.now, Timestamp::now(), shared);
         }
@@ -54,6 +52,7 @@ pub(super) async fn catch_up(
             continue;
         }
         let decisions = sound(std::mem::take(&mut gathered), shared);
+        all += decisions.len();
         let upto = after.filter(|_| !page.last);
         if let Some(following) = following.take() {
             following.end(shared).await;
@@ -61,6 +60,7 @@ pub(super) async fn catch_up(
         let begun = Following::begin(news, begins, upto, decisions).await;
         if page.last {
             begun.end(shared).await;
+            tracing::info!("[fleet] {} in force", counted(all, "decision is", "decisions are"));
             return Ok(page.floor);
         }
         following = Some(begun);
@@ -120,22 +120,24 @@ impl<'l> Pages<'l> {
     }
 
     /// The answer to what was asked for last.
-    async fn next(&mut self, shared: &Shared) -> Result<Vec<u8>, String> {
-        let answer = match tokio::time::timeout(PATIENCE, self.answers.next()).await {
-            Ok(Some(answer)) => answer,
-            Ok(None) => return Err("the connection was closed".to_owned()),
-            Err(_) => return Err("the firewall's kband does not answer".to_owned()),
-        };
-        match serde_json::from_slice::<Granted>(&answer.payload) {
-            Ok(Granted { now, .. }) => {
-                compare_clocks(now, Timestamp::now(), shared);
-                Err("the firewall is not ready to say what is in force: it is asked again".to_owned())
-            }
-            Err(_) if answer.status.is_some() => Err("the firewall's kband does not answer".to_owned()),
-            Err(_) if answer.payload.is_empty() => Err(SENSELESS.to_owned()),
-            Err(_) => Ok(answer.payload.into()),
+    async fn next(&mut self) -> Result<Vec<u8>, String> {
+        match tokio::time::timeout(PATIENCE, self.answers.next()).await {
+            Ok(Some(answer)) if answer.status.is_none() => Ok(answer.payload.into()),
+            Ok(None) => Err("the connection was closed".to_owned()),
+            // Nobody listens, or nobody has said anything.
+            Ok(Some(_)) | Err(_) => Err("the firewall's kband does not answer".to_owned()),
         }
     }
+}
+
+/// Why an answer is no page that can be followed.
+fn no_page(answer: &[u8], distrust: Distrust, shared: &Shared) -> String {
+    if let Ok(Granted { now, .. }) = serde_json::from_slice(answer) {
+        compare_clocks(now, Timestamp::now(), shared);
+        return "the firewall is not ready to say what is in force: it is asked again".to_owned();
+    }
+    shared.distrust(distrust);
+    format!("a page of what is in force is not followed: {distrust}")
 }
 
 /// Decisions that the daemon's loop was given.
@@ -159,10 +161,13 @@ impl Following {
     /// Waits until the loop has followed them.
     async fn end(self, shared: &Shared) {
         // If the daemon is about to end, there is no answer.
-        let Ok(Followed { spared }) = self.followed.await else { return std::future::pending().await };
-        let mut status = shared.lock();
-        status.followed += self.many - spared.min(self.many);
-        status.spared += spared;
+        let Ok(followed) = self.followed.await else { return std::future::pending().await };
+        {
+            let mut status = shared.lock();
+            status.followed += self.many - followed.spared.min(self.many);
+            status.spared += followed.spared;
+        }
+        followed.rest().await;
     }
 }
 

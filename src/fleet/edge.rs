@@ -105,7 +105,7 @@ struct Asked {
 async fn answered(asked: &mut Option<Asked>, client: &Client, shared: &Shared) {
     let Some(Asked { followed, many, reply }) = asked else { return std::future::pending().await };
     // If the daemon is about to end, there is no answer.
-    let Ok(Followed { spared }) = followed.await else { return std::future::pending().await };
+    let Ok(Followed { spared, .. }) = followed.await else { return std::future::pending().await };
     let (many, reply) = (*many, reply.take());
     *asked = None;
     {

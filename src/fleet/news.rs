@@ -1,6 +1,7 @@
 //! What the fleet's thread says to the daemon's loop, which alone knows the bans.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +17,20 @@ use crate::jail::votes::Vote;
 pub struct Followed {
     /// Those that were not followed because of this machine's own exceptions.
     pub spared: u64,
+    /// The store is slower than they come: whoever has more is to wait a moment.
+    pub behind: bool,
+}
+
+/// How long whoever has more for a store that is behind waits.
+const MOMENT: Duration = Duration::from_millis(50);
+
+impl Followed {
+    /// Waits if the store is behind.
+    pub(super) async fn rest(self) {
+        if self.behind {
+            tokio::time::sleep(MOMENT).await;
+        }
+    }
 }
 
 /// What the fleet's thread has for the daemon's loop, and waits for.

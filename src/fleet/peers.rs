@@ -176,7 +176,7 @@ impl Peer<'_> {
             return;
         }
         let peer = Arc::clone(self.name);
-        let Followed { spared } =
+        let Followed { spared, .. } =
             News::hand_over(self.news, |done| News::Votes { peer, votes, recalled, done }).await;
         self.shared.lock().peers.entry(self.name.to_string()).or_default().spared += spared;
     }

@@ -13,8 +13,6 @@ use super::link::{Link, Shared};
 const CLOCK: &str = "this machine's clock is wrong, or the firewall's";
 /// What to do about that.
 const SET_CLOCK: &str = "see to both (timedatectl)";
-/// An answer of the firewall's that is none.
-pub(super) const SENSELESS: &str = "the firewall's answer makes no sense";
 /// Clocks that are no further apart agree: an answer takes its time.
 const SKEW: SignedDuration = SignedDuration::from_mins(1);
 /// With fewer messages, one processor is enough.
@@ -32,7 +30,7 @@ pub(super) async fn wish(
     let answer = link.client.request(audience.wishes(name), wish.into()).await;
     let answer = answer.map_err(|error| format!("the firewall's kband does not answer: {error}"))?;
     let Ok(Granted { done, now }) = serde_json::from_slice(&answer.payload) else {
-        return Err(SENSELESS.to_owned());
+        return Err("the firewall's answer makes no sense".to_owned());
     };
     // Friends' fleets have clocks of their own.
     if audience == Audience::Edges {
