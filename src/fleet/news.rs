@@ -22,7 +22,7 @@ pub struct Followed {
 }
 
 /// How long whoever has more for a store that is behind waits.
-const MOMENT: Duration = Duration::from_millis(50);
+const MOMENT: Duration = Duration::from_millis(10);
 
 impl Followed {
     /// Waits if the store is behind.

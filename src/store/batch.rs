@@ -15,8 +15,8 @@ use crate::source::{Reading, StreamKey};
 /// How many bans may wait for a disk that cannot be written (some 50 MB). Bans come and go for as long as it
 /// fails, so merging rows by name alone would not bound them.
 pub(super) const MOST_WAITING: usize = 200_000;
-/// When more bans wait, whoever makes very many at once is to wait: a tenth of a second's work for the disk.
-pub(super) const BEHIND: usize = 10_000;
+/// When more bans wait, whoever makes very many at once is to wait: some tenths of a second's work for the disk.
+pub(super) const BEHIND: usize = 40_000;
 /// How many logins may wait for it.
 pub(super) const MOST_LOGINS: usize = 20_000;
 /// How many bytes of history may wait for it. When there is more, the oldest is given up: bans never are for its sake.
