@@ -16,7 +16,7 @@ use crate::source::{Reading, StreamKey};
 /// fails, so merging rows by name alone would not bound them.
 pub(super) const MOST_WAITING: usize = 200_000;
 /// When more bans wait, whoever makes very many at once is to wait: some tenths of a second's work for the disk.
-pub(super) const BEHIND: usize = 40_000;
+const BEHIND: usize = 40_000;
 /// How many logins may wait for it.
 pub(super) const MOST_LOGINS: usize = 20_000;
 /// How many bytes of history may wait for it. When there is more, the oldest is given up: bans never are for its sake.
@@ -55,6 +55,11 @@ impl Batch {
         self.history.lost += later.history.lost;
         later.history.events.into_iter().for_each(|event| self.history.push(event));
         self.limits = later.limits.or(self.limits.take());
+    }
+
+    /// Whether whoever has very many more is to wait.
+    pub(super) fn is_much(&self) -> bool {
+        self.bans.len() > BEHIND || self.history.weight > MOST_HISTORY / 2
     }
 
     pub(super) fn is_too_much(&self) -> bool {

@@ -33,7 +33,7 @@ use crate::jail::logins::Login;
 use crate::jail::spared::Allowance;
 use crate::jail::{ADOPTED, Ban, FEED, Verdict};
 use crate::source::{Reading, StreamKey};
-use batch::{BEHIND, Batch, MOST_LOGINS, MOST_WAITING};
+use batch::{Batch, MOST_LOGINS, MOST_WAITING};
 use recall::Teller;
 use writer::Writer;
 
@@ -286,10 +286,10 @@ impl Store {
         self.queue.is_some() && !self.in_memory && !self.failing.load(Ordering::Relaxed)
     }
 
-    /// Whether so many bans wait for the disk that whoever has very many more is to wait as well.
+    /// Whether so much waits for the disk that whoever has very many more is to wait as well.
     #[must_use]
     pub fn is_behind(&self) -> bool {
-        self.waiting.bans.len() > BEHIND
+        self.waiting.is_much()
     }
 
     /// Notes a verdict of `now`, who asked for it, if anybody did, and the log lines that led to it; it reaches the disk with

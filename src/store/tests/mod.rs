@@ -159,11 +159,27 @@ fn a_disk_that_fails_for_long_fills_no_memory() {
     let row = |n: usize| {
         ((IpNet::from(IpAddr::from(Ipv4Addr::from_bits(u32::try_from(n).unwrap()))), "j".into()), None)
     };
+    assert!(!waiting.is_much());
     waiting.merge(Batch { bans: (0..MOST_WAITING).map(row).collect(), ..Batch::default() });
+    assert!(waiting.is_much());
     waiting.merge(Batch { bans: (0..MOST_WAITING).map(row).collect(), ..Batch::default() });
     assert!(!waiting.is_too_much(), "rows of one name are one row");
     waiting.merge(Batch { bans: [row(MOST_WAITING)].into(), ..Batch::default() });
     assert!(waiting.is_too_much());
+}
+
+#[test]
+fn whoever_waits_when_told_to_loses_no_history() {
+    let mut waiting = Batch::default();
+    let event =
+        || Event::new(&Verdict::Ban(ban("192.0.2.1/32", None)), Timestamp::UNIX_EPOCH, None, Vec::new());
+    while !waiting.is_much() {
+        waiting.history.push(event());
+    }
+    // As many again as come in one go before that is heard.
+    (0..4_000).for_each(|_| waiting.history.push(event()));
+    assert_eq!(waiting.history.lost, 0);
+    assert!(waiting.history.events.len() > 10_000);
 }
 
 fn until(so: impl Fn() -> bool) {
