@@ -117,7 +117,7 @@ fn networks_of_any_length_are_banned_by_hand() {
     let bans = machine.banctl_json(&["list"])["bans"].clone();
     assert!(bans.as_array().unwrap().iter().all(|ban| ban["in_kernel"] == true), "{bans}");
     let kernel = machine.sh("nft list set inet kban net4_any");
-    assert!(kernel.contains("198.18.4.0/22 timeout 3h59m59s") && kernel.contains("192.0.2.0/25"), "{kernel}");
+    assert!(kernel.contains("198.18.4.0/22 timeout 3h59m5") && kernel.contains("192.0.2.0/25"), "{kernel}");
     assert!(machine.sh("nft list set inet kban net4_24").contains("203.0.113.0"));
 
     daemon.stop();
