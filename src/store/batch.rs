@@ -57,9 +57,9 @@ impl Batch {
         self.limits = later.limits.or(self.limits.take());
     }
 
-    /// Whether whoever has very many more is to wait.
+    /// Whether it is to be written at once, and whoever has very many more is to wait.
     pub(super) fn is_much(&self) -> bool {
-        self.bans.len() > BEHIND || self.history.weight > MOST_HISTORY / 2
+        self.bans.len() > BEHIND || self.history.weight > MOST_HISTORY / 3
     }
 
     pub(super) fn is_too_much(&self) -> bool {

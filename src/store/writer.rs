@@ -60,7 +60,11 @@ impl Writer {
             match batches.recv_timeout(self.patience()) {
                 Ok(batch) => {
                     self.take(batch);
-                    batches.try_iter().for_each(|batch| self.take(batch));
+                    while !self.pending.is_much()
+                        && let Ok(batch) = batches.try_recv()
+                    {
+                        self.take(batch);
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
@@ -112,7 +116,12 @@ impl Writer {
 
     /// How long until what is pending may be written.
     fn until_write(&self) -> Option<Duration> {
-        let rest = if self.failed { self.pace.retry } else { self.pace.every };
+        let rest = match (self.failed, self.pending.is_much()) {
+            (true, _) => self.pace.retry,
+            // What waits longer is lost.
+            (false, true) => Duration::ZERO,
+            (false, false) => self.pace.every,
+        };
         let left = self.tried.map_or(Duration::ZERO, |tried| rest.saturating_sub(tried.elapsed()));
         (!self.pending.is_empty()).then_some(left)
     }
